@@ -1,0 +1,1 @@
+"""Architecture spaces: strings, encodings, neighbours; one file a space."""

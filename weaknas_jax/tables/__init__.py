@@ -1,0 +1,6 @@
+"""Benchmark tables: files -> `Table`, a few dense NumPy arrays."""
+
+from weaknas_jax.tables.nasbench201 import load_nasbench201
+from weaknas_jax.tables.store import Table, TableError, load_table, save_table
+
+__all__ = ["Table", "TableError", "load_nasbench201", "load_table", "save_table"]
