@@ -1,0 +1,45 @@
+"""Small tables and quick predictors for the tests."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from weaknas_jax import Prediction, Predictor, Table
+
+
+def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:
+    """Every combination of a few choices; accuracy is a sum of the choices' effects, plus noise.
+
+    The optimum is known by construction: the best choice everywhere.
+    """
+    rng = np.random.default_rng(seed)
+    choices = np.array(np.meshgrid(*[np.arange(s) for s in sizes], indexing="ij"))
+    choices = choices.reshape(len(sizes), -1).T
+    effects = [np.linspace(0, 10, s) * (i + 1) for i, s in enumerate(sizes)]
+    score = 20 + sum(e[c] for e, c in zip(effects, choices.T, strict=True))
+    encoding = np.hstack([np.eye(s)[c] for s, c in zip(sizes, choices.T, strict=True)])
+    return Table(
+        space="planted",
+        dataset="sum",
+        encoding=encoding.astype(np.float32),
+        valid=score[:, None] + noise * rng.normal(size=(len(score), runs)),
+        test=score[:, None] - 1.0,
+        names=np.array(["-".join(map(str, c)) for c in choices]),
+    )
+
+
+def ridge(strength: float = 1e-2) -> Predictor:
+    """Ridge regression: a predictor that needs milliseconds, for tests of the loop."""
+
+    def fit(key, x, y, mask):
+        del key
+        x = jnp.where(mask[:, None], jnp.pad(x, ((0, 0), (0, 1)), constant_values=1.0), 0.0)
+        gram = x.T @ x + strength * jnp.eye(x.shape[1])
+        return jnp.linalg.solve(gram, x.T @ jnp.where(mask, y, 0.0))
+
+    return Predictor(fit, lambda w, x: Prediction(x @ w[:-1] + w[-1]))
+
+
+@pytest.fixture
+def planted():
+    return planted_table()

@@ -1,0 +1,75 @@
+"""What every registered method must do. Registering a method is what gets it tested."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import planted_table, ridge
+
+from weaknas_jax import Space
+from weaknas_jax.methods import METHODS, USES_PREDICTOR
+
+
+def build(name, **settings):
+    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | settings
+    return METHODS[name](predictor=ridge(), **settings)
+
+
+def drive(method, scores, seed=0):
+    """The host loop of somebody with real training jobs; returns told indices and last Info."""
+    space = Space(jnp.asarray(planted_table().encoding))
+    ask, tell = jax.jit(method.ask), jax.jit(method.tell)
+    state, told, info = method.init(jax.random.key(seed), space), [], None
+    while True:
+        state, indices = ask(state)
+        real = [int(i) for i in indices if i >= 0]
+        if not real:
+            return told, info
+        told += real
+        state, info = tell(state, indices, jnp.asarray(scores, jnp.float32)[indices])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_never_twice_and_exactly_the_budget(name):
+    table = planted_table()
+    for budget in (5, 6, 17, 64):
+        told, _ = drive(build(name, budget=budget), table.valid_mean)
+        assert len(told) == len(set(told)) == budget
+        assert min(told) >= 0
+        assert max(told) < len(table)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_more_budget_than_architectures_ends_with_all(name):
+    told, _ = drive(build(name, budget=80), planted_table().valid_mean)
+    assert sorted(told) == list(range(64))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_same_key_same_queries(name):
+    scores = planted_table().valid_mean
+    assert drive(build(name), scores)[0] == drive(build(name), scores)[0]
+    assert drive(build(name), scores)[0] != drive(build(name), scores, seed=1)[0]
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("failing", ["some", "all", "infinite"])
+def test_failed_evaluations_are_survived(name, failing):
+    scores = planted_table().valid_mean.copy()
+    scores[:: 1 if failing == "all" else 3] = np.inf if failing == "infinite" else np.nan
+    told, info = drive(build(name), scores)
+    assert len(set(told)) == 17
+    if info.prediction is not None:
+        assert jnp.isfinite(info.prediction.mean).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_constant_scores_are_survived(name):
+    told, _ = drive(build(name), np.full(64, 50.0))
+    assert len(set(told)) == 17
+
+
+@pytest.mark.parametrize("name", sorted(USES_PREDICTOR))
+def test_predictions_come_with_every_tell(name):
+    _, info = drive(build(name), planted_table().valid_mean)
+    assert info.prediction.mean.shape == (64,)

@@ -1,0 +1,104 @@
+"""The weak-predictor loop (WeakNAS, section 3.1, eq. 3-6). Read this file first.
+
+    ask    M0 random architectures, then, round by round, M drawn from the predicted top N
+    tell   record the scores, refit the predictor on everything known, score the whole space
+
+The paper's answer is the best architecture by the *final* predictor, so every `tell` refits, the
+last one included. A single strong predictor on uniform samples (Figure 1) is the setting
+``init = budget``: one round, then the answer.
+
+Random numbers: a run has one key; its use in round t is ``fold_in(fold_in(key, purpose), t)``.
+The initial architectures thus depend on the run alone, whatever predictor or setting follows, and
+runs of two methods can be compared in pairs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from weaknas_jax import history, labels, ranking, sampling
+from weaknas_jax.types import Info, Method, Prediction, Scorer, Space
+
+DESIGN, SAMPLE, FIT, LABELS = range(4)  # purposes of a run's key
+
+
+def key_for(key: jax.Array, purpose: int, round_: jax.Array | int = 0) -> jax.Array:
+    """The key of one purpose in one round of a run."""
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), round_)
+
+
+@struct.dataclass
+class State:
+    """All that a run knows.
+
+    Attributes:
+      key: the run's key.
+      space: what is known of all architectures.
+      history: what was asked and told.
+      scorer: the scorer's own state.
+      prediction: its latest scores [N], zeros before the first `tell`.
+    """
+
+    key: jax.Array
+    space: Space
+    history: history.History
+    scorer: Any
+    prediction: Prediction
+
+
+def weaknas(
+    scorer: Scorer,
+    *,
+    init: int = 10,
+    per_round: int = 10,
+    top: jax.Array | int = 100,
+    budget: int = 200,
+    transform: Callable[[jax.Array, jax.Array], jax.Array] = labels.standardize_observed,
+    predicted_best_first: bool = False,
+) -> Method:
+    """WeakNAS as `Method`.
+
+    Args:
+      scorer: learns and scores, e.g. ``ranking.refit(predictors.mlp())``.
+      init: M0, random architectures of the first round.
+      per_round: M, queries of each later round.
+      top: N, the predicted best among which they are drawn; may be traced.
+      budget: Q, all queries.
+      transform: label transform, applied to the known scores before each fit.
+      predicted_best_first: the best predicted unseen architecture is the first of the M.
+    """
+    sizes = history.round_sizes(init, per_round, budget)
+    batch = max(sizes)
+
+    def start(key: jax.Array, space: Space) -> State:
+        state = scorer.init(space, budget)
+        prediction = jax.eval_shape(scorer.score, state, space)
+        prediction = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), prediction)
+        return State(key, space, history.begin(space, budget), state, prediction)
+
+    def ask(state: State) -> tuple[State, jax.Array]:
+        now, seen = state.history.round, state.history.seen
+        places = ranking.positions(state.prediction.mean)
+        random = sampling.draw(key_for(state.key, DESIGN, now), seen, batch)
+        chosen = sampling.top_uniform(key_for(state.key, SAMPLE, now), places, seen, top, batch)
+        if predicted_best_first:
+            chosen = sampling.best_first(chosen, places, seen)
+        indices = jnp.where(now == 0, random, chosen)
+        asked, indices = history.ask(state.history, indices, sizes)
+        return state.replace(history=asked), indices
+
+    def tell(state: State, indices: jax.Array, scores: jax.Array) -> tuple[State, Info]:
+        known = history.tell(state.history, indices, scores)
+        key = key_for(state.key, FIT, known.round)
+        y = transform(known.scores, known.mask)
+        learnt = scorer.update(
+            key, state.scorer, state.space, known.queried, y, known.mask, indices
+        )
+        prediction = scorer.score(learnt, state.space)
+        state = state.replace(history=known, scorer=learnt, prediction=prediction)
+        return state, Info(prediction)
+
+    return Method(start, ask, tell, sizes)

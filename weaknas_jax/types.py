@@ -1,0 +1,98 @@
+"""The few types that everything else is built from.
+
+Shape legend, the same letters in every docstring:
+
+====  =====================================  ====  ==================================
+S     seeds (independent runs)               B     queries in one round (padded)
+N     architectures in the space             T     rounds after the initial one
+D     encoding features                      R     training runs behind a label
+Q     query budget (padded)                  K     top-K
+====  =====================================  ====  ==================================
+
+A search method is three pure functions (`Method`), a predictor two (`Predictor`), and what the
+loop speaks to is a `Scorer`: something that is updated with labels and scores the whole space.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import struct
+
+
+@struct.dataclass
+class Space:
+    """What a method may know of the architectures before any of them is trained.
+
+    Attributes:
+      encoding: float32 [N, D], one row an architecture.
+    """
+
+    encoding: jax.Array
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.encoding.shape[0]
+
+
+class Prediction(NamedTuple):
+    """Scores of n architectures; larger is better, on whatever scale the labels were fitted."""
+
+    mean: jax.Array  # float32 [n]
+    std: jax.Array | None = None  # float32 [n], or None: the predictor says nothing of it
+
+
+class Predictor(NamedTuple):
+    """A regressor that is fitted from scratch on what has been evaluated.
+
+    ``fit(key, x [Q, D], y [Q], mask bool [Q]) -> params``; rows where ``mask`` is False are
+    padding and never influence the result, whatever they hold.
+    ``predict(params, x [n, D]) -> Prediction [n]``.
+    """
+
+    fit: Callable[..., Any]
+    predict: Callable[..., Prediction]
+
+
+class Scorer(NamedTuple):
+    """What the search loop asks: learn from new labels, then score all N architectures.
+
+    ``init(space, budget) -> state``;
+    ``update(key, state, space, queried int32 [Q], y [Q], mask [Q], indices int32 [B]) -> state``,
+    where ``queried, y, mask`` are everything known so far and ``indices`` (-1 = none) what is new;
+    ``score(state, space) -> Prediction [N]``.
+    The space is an argument, never part of the state: a lane's state stays small under ``vmap``.
+    """
+
+    init: Callable[..., Any]
+    update: Callable[..., Any]
+    score: Callable[..., Prediction]
+
+
+class Info(NamedTuple):
+    """What a method reports after each ``tell``."""
+
+    prediction: Prediction | None = None  # over all N, or None: the method has no predictor
+
+
+class Method(NamedTuple):
+    """A search method.
+
+    ``init(key, space) -> state``;
+    ``ask(state) -> (state, indices int32 [B])``, -1 = none (all -1: the method has finished);
+    ``tell(state, indices [B], scores float32 [B]) -> (state, Info)``, NaN = a failed evaluation.
+    The same object is scanned over a table and drives somebody's real training jobs.
+    """
+
+    init: Callable[..., Any]
+    ask: Callable[..., Any]
+    tell: Callable[..., Any]
+    sizes: tuple[
+        int, ...
+    ]  # queries of each round, the initial one first; T+1 numbers, B the largest
+
+    @property
+    def budget(self) -> int:
+        """Q, the most queries that it will ask for."""
+        return sum(self.sizes)
