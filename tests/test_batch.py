@@ -1,0 +1,137 @@
+"""Run i gives the same queries alone and in any company."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import planted_table, ridge
+
+from weaknas_jax import (
+    HONEST,
+    PREDICTORS,
+    Program,
+    Settings,
+    batch,
+    protocol,
+    refit,
+    run,
+    run_many,
+    task,
+    weaknas,
+)
+from weaknas_jax.methods import METHODS
+
+
+def build(name, predictor=None, **settings):
+    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | settings
+    return METHODS[name](predictor=predictor or ridge(), **settings)
+
+
+def assert_same(one, many, at):
+    for field in ("queried", "scores", "predicted_top", "kendall"):
+        np.testing.assert_array_equal(getattr(one, field)[0], getattr(many, field)[at])
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_is_the_same_alone_and_in_any_batch(name, lanes):
+    problem = task.make(
+        planted_table(noise=0.5, runs=3), protocol.resolve("honest", labels="single_run")
+    )
+    program = Program(build(name), problem, Settings(lanes=lanes, rounds_per_call=2))
+
+    def trace(runs):
+        return batch.collect(program.method, list(program.finished_runs(11, runs)))
+
+    everything = trace(range(7))
+    assert everything.run.tolist() == list(range(7))
+    for i in (0, 4, 6):
+        assert_same(trace([i]), everything, i)
+    assert_same(trace([5, 2, 9]), everything, 2)  # sorted by number: 2 comes first
+    assert not (everything.queried[0] == everything.queried[1]).all()
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_registered_predictors_keep_the_promise(name):
+    problem = task.make(planted_table(noise=0.5), HONEST)
+    method = build("weaknas", PREDICTORS[name](), budget=11)
+    program = Program(method, problem, Settings())
+    together = batch.collect(method, list(program.finished_runs(3, range(3))))
+    alone = batch.collect(method, list(program.finished_runs(3, [2])))
+    assert_same(alone, together, 2)
+
+
+def test_stopping_at_the_target_ends_a_run_with_its_round():
+    table = planted_table()
+    problem = task.make(table, HONEST)
+    method = build("weaknas", budget=60, top=8)
+    whole = run_many(method, problem, 0, range(6), Settings())[0]
+    short = run_many(method, problem, 0, range(6), Settings(stop_at_target=True, lanes=4))[0]
+    best = table.test_mean.argmax()
+    for full, cut in zip(whole.queried, short.queried, strict=True):
+        at = int(np.flatnonzero(full == best)[0])
+        end = int(np.flatnonzero(whole.round == whole.round[at])[-1]) + 1
+        assert cut[:end].tolist() == full[:end].tolist()
+        assert (cut[end:] == -1).all()
+    told = (short.queried >= 0).sum(axis=1)
+    tells = (short.predicted_top >= 0).sum(axis=1)
+    assert (tells == 1 + (told - 5) // 3 + ((told - 5) % 3 > 0)).all()
+
+
+def test_more_rounds_a_call_change_nothing():
+    problem = task.make(planted_table(noise=0.5), HONEST)
+    method = build("weaknas")
+    one, many = (run(method, problem, 0, 1, rounds_per_call=r) for r in (1, 50))
+    assert_same(one, many, 0)
+
+
+def test_golden_keys():
+    """The contract of the random numbers: these never change, or old seeds lose their meaning."""
+    root = jax.random.key(5, impl="threefry2x32")
+    expected = [jax.random.key_data(jax.random.fold_in(root, r)).tolist() for r in (0, 7)]
+    assert jax.random.key_data(batch.run_keys(5, [0, 7])).tolist() == expected
+    problem = task.make(planted_table(), HONEST)
+    trace = run(build("random", init=4, per_round=4, budget=8), problem, 0, 0)
+    assert trace.queried[0].tolist() == [20, 46, 59, 22, 38, 30, 3, 63]
+
+
+def test_progress_reaches_one_and_counts_runs():
+    problem, seen = task.make(planted_table(), HONEST), []
+    run_many(build("weaknas"), problem, 0, range(3), Settings(lanes=2), seen.append)
+    assert seen[-1].finished == seen[-1].runs == 3
+    assert seen[-1].share == 1.0
+    assert [p.share for p in seen] == sorted(p.share for p in seen)
+
+
+def test_no_runs_is_an_error():
+    with pytest.raises(ValueError, match="no run"):
+        run_many(build("random"), task.make(planted_table(), HONEST), 0, [])
+
+
+def test_single_run_labels_are_drawn_anew_and_evenly():
+    table = planted_table(runs=3, noise=1.0)
+    table.valid[::2, 2] = np.nan
+    problem = task.make(table, protocol.resolve("honest", labels="single_run"))
+    keys = batch.run_keys(0, range(600))
+    drawn = np.asarray(jax.vmap(lambda k: task.draw_labels(k, problem.scores))(keys))
+    scores = np.asarray(problem.scores)
+    for row in (0, 1):
+        runs = scores[row][np.isfinite(scores[row])]
+        share = np.array([(drawn[:, row] == r).mean() for r in runs])
+        assert share.sum() == 1
+        expected = 1 / len(runs)
+        assert (np.abs(share - expected) < 4 * (expected * (1 - expected) / 600) ** 0.5).all()
+
+
+def test_weaknas_beats_random_search_on_average():
+    """On a planted space, by more than four standard errors of the paired difference."""
+    table = planted_table((5, 5, 5), noise=0.5)
+    problem = task.make(table, HONEST)
+    best = []
+    for method in (
+        weaknas(refit(ridge()), init=5, per_round=3, top=8, budget=20),
+        build("random", budget=20),
+    ):
+        trace = run_many(method, problem, 0, range(20), Settings(lanes=4))[0]
+        best.append(table.test_mean[trace.queried].max(axis=1))
+    gain = best[0] - best[1]
+    assert gain.mean() > 4 * gain.std(ddof=1) / len(gain) ** 0.5

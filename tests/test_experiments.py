@@ -1,0 +1,252 @@
+"""The command line: what a run folder holds, and what bad input is told."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from conftest import planted_table, ridge
+
+from experiments import nasbench
+from weaknas_jax import PREDICTORS, Table, runfolder, save_table
+
+FLAGS, ROOT = flags.FLAGS, Path(__file__).parents[1]
+QUICK = ["--seeds=3", "--init=5", "--per_round=3", "--top=8", "--budget=14", "--predictor=ridge"]
+
+
+@pytest.fixture(autouse=True)
+def ridge_as_a_flag(monkeypatch):
+    """The flag knows a predictor that needs milliseconds; nothing else had to change."""
+    monkeypatch.setitem(PREDICTORS, "ridge", ridge)
+    monkeypatch.setattr(FLAGS["predictor"].parser, "enum_values", list(PREDICTORS))
+    monkeypatch.chdir(ROOT)
+
+
+def call(*arguments):
+    with flagsaver.flagsaver():
+        FLAGS.unparse_flags()
+        FLAGS(["nasbench", *map(str, arguments)])
+        return nasbench.main(["nasbench"])
+
+
+@pytest.fixture
+def table_file(tmp_path):
+    save_table(tmp_path / "planted.npz", planted_table(noise=0.3, runs=3))
+    return tmp_path / "planted.npz"
+
+
+def no_nan(constant):
+    raise AssertionError(f"{constant} in JSON")
+
+
+def test_a_run_folder_holds_what_the_design_says(tmp_path, table_file, capsys):
+    out = tmp_path / "out"
+    assert call("--space=table", f"--table={table_file}", f"--out={out}", *QUICK) == 0
+    assert sorted(p.name for p in out.iterdir()) == sorted(runfolder.FILES)
+    summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
+    config = json.loads((out / "config.json").read_text(), parse_constant=no_nan)
+
+    trace = np.load(out / "trace.npz", allow_pickle=False)
+    assert trace["queried"].shape == (3, 14)
+    assert trace["queried"].dtype == np.int32
+    assert trace["round"].tolist() == [0] * 5 + [1] * 3 + [2] * 3 + [3] * 3
+    assert trace["predicted_top"].shape == (3, 4)
+    assert trace["run"].tolist() == [0, 1, 2]
+    assert all(len(set(row)) == 14 for row in trace["queried"].tolist())
+
+    for field in (
+        "method",
+        "predictor",
+        "space",
+        "dataset",
+        "seeds",
+        "budget",
+        "device",
+        "versions",
+    ):
+        assert summary[field] is not None
+    assert set(summary["protocol"]) >= {
+        "labels",
+        "normalize",
+        "target",
+        "report",
+        "counts_predicted_top",
+        "counting",
+        "predicted_top",
+    }
+    optimum = summary["queries_to_optimum"]
+    assert set(optimum) >= {"target", "mean", "std", "median", "ci95", "censored", "per_seed"}
+    assert len(optimum["per_seed"]) == 3
+    assert summary["curve"]["queries"] == list(range(1, 15))
+    for name in ("oracle_test", "best_valid_test", "best_valid"):
+        assert len(summary["curve"][name]["mean"]) == len(summary["curve"][name]["std"]) == 14
+    assert set(summary["final"]) >= {"test_mean", "test_std", "regret", "mean_rank", "rank_of_mean"}
+    assert set(summary["timing"]) == {"compile_s", "run_s"}
+    assert config["flags"]["budget"] == 14
+    assert config["flags"]["seed"] == 0
+    assert config["settings"]["lanes"] >= 1
+    assert config["matmul_precision"] == "default"
+
+    printed = capsys.readouterr().out
+    for part in ("planted / sum", "honest", "queries to optimum", "summary.json", "counting=query"):
+        assert part in printed
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_later_runs_alone_are_those_of_the_batch(tmp_path, table_file):
+    one, all_ = tmp_path / "one", tmp_path / "all"
+    call(f"--table={table_file}", f"--out={all_}", *QUICK)
+    call(f"--table={table_file}", f"--out={one}", *QUICK, "--seeds=1", "--first_run=2")
+    alone, batch = (runfolder.load_trace(folder) for folder in (one, all_))
+    assert alone.run.tolist() == [2]
+    assert (alone.queried[0] == batch.queried[2]).all()
+
+
+def test_other_root_other_runs(tmp_path, table_file):
+    queried = []
+    for seed in (0, 1):
+        call(f"--table={table_file}", f"--out={tmp_path / str(seed)}", *QUICK, f"--seed={seed}")
+        queried.append(runfolder.load_trace(tmp_path / str(seed)).queried)
+    assert not (queried[0] == queried[1]).any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        ["--protocol=paper"],
+        ["--labels=single_run", "--counting=round"],
+        ["--labels=run1", "--target=valid", "--predicted_top=counted"],
+        ["--method=random", "--stop=optimum", "--report=predicted_best_test"],
+        ["--stop=optimum", "--predicted_top=free", "--nodynamics"],
+    ],
+)
+def test_every_switch_runs_and_is_stored(switches, tmp_path, table_file):
+    out = tmp_path / "out"
+    assert call(f"--table={table_file}", f"--out={out}", *QUICK, *switches) == 0
+    summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
+    for switch in switches:
+        name, _, value = switch.removeprefix("--").partition("=")
+        if name in summary["protocol"]:
+            assert summary["protocol"][name] == value
+    if "--protocol=paper" in switches:
+        assert summary["protocol"]["name"] == "paper"
+        assert summary["protocol"]["normalize"] == "table"
+
+
+def test_a_table_without_test_is_searched_for_valid(tmp_path):
+    table = planted_table()
+    save_table(tmp_path / "t.npz", Table(**{**vars(table), "test": None}))
+    out = tmp_path / "out"
+    assert call(f"--table={tmp_path / 't.npz'}", f"--out={out}", *QUICK) == 0
+    summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
+    assert summary["queries_to_optimum"]["target"] == "valid"
+    assert summary["curve"]["oracle_test"]["mean"] == [None] * 14
+    assert call(f"--table={tmp_path / 't.npz'}", f"--out={out}", "--target=test", *QUICK) == 2
+
+
+BAD = {
+    "table without file": (["--space=table"], "--table=FILE"),
+    "missing file": (["--table=nowhere.npz"], "nowhere.npz: no such file"),
+    "budget below init": (["--budget=4"], "--budget=4 is less than --init=5"),
+    "budget above the space": (["--budget=99"], "--budget=99 is more than the 64"),
+    "M above N": (["--per_round=9"], "--per_round=9 .M. is more than --top=8"),
+    "mean of one edition": (["--space=nasbench201", "--labels=single_run"], "table_version=nats"),
+    "run that is not": (["--labels=run2"], "runs run0..run1"),
+    "file as folder": (["--out={file}"], "is a file"),
+    "below a file": (["--out={file}/x"], "is a file"),
+    "finished folder": (["--out={done}"], "--overwrite"),
+    "unwritable folder": (["--out=/proc/nothing"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_names_the_flag(case, tmp_path, capsys):
+    file, done = tmp_path / "t.npz", tmp_path / "done"
+    save_table(file, planted_table(runs=2, noise=0.1))
+    done.mkdir()
+    (done / "summary.json").write_text("{}")
+    arguments, message = BAD[case]
+    arguments = [a.format(file=file, done=done) for a in arguments]
+    if not any(a.startswith(("--table", "--space")) for a in arguments):
+        arguments.append(f"--table={file}")
+    if not any(a.startswith("--out") for a in arguments):
+        arguments.append(f"--out={tmp_path / 'new'}")
+    assert call(*QUICK, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert re.search(message, error)
+    assert (done / "summary.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("argument", "known"),
+    [
+        ("--dataset=svhn", "cifar10|cifar100|imagenet16"),
+        ("--method=magic", "weaknas|random"),
+        ("--predictor=magic", "mlp"),
+        ("--protocol=ours", "honest|paper"),
+        ("--labels=best", "mean|single_run"),
+        ("--seeds=0", "positive"),
+        ("--budget=many", "many"),
+        ("--sed=3", "sed"),
+    ],
+)
+def test_bad_flags_list_the_known(argument, known):
+    with pytest.raises(flags.Error) as error:
+        call(argument)
+    assert argument.split("=")[0].strip("-") in str(error.value)
+    assert known in str(error.value)
+
+
+def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, capsys):
+    from weaknas_jax import batch
+
+    real = batch.Program.finished_runs
+
+    def interrupted(self, *arguments):
+        runs = real(self, *arguments)
+        yield next(runs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch.Program, "finished_runs", interrupted)
+    assert call(f"--table={table_file}", f"--out={tmp_path / 'out'}", *QUICK) == 130
+    assert "1 finished runs were saved" in capsys.readouterr().err
+    assert runfolder.load_summary(tmp_path / "out")["complete"] is False
+    assert runfolder.load_trace(tmp_path / "out").run.tolist() == [0]
+
+
+def test_processes(tmp_path, table_file):
+    """As a person calls it, two experiments and one picture of both; errors without a traceback."""
+
+    def python(*arguments):
+        env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-m", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        )
+
+    quick = [a for a in QUICK if "predictor" not in a] + [
+        "--method=random",
+        f"--table={table_file}",
+    ]
+    for name in "ab":
+        done = python("experiments.nasbench", *quick, f"--out={tmp_path / name}")
+        assert done.returncode == 0, done.stderr
+    picture = tmp_path / "both.png"
+    done = python("experiments.plot", tmp_path / "a", tmp_path / "b", f"--out={picture}")
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for bad in (
+        ["experiments.plot", tmp_path / "none"],
+        ["experiments.nasbench", "--dataset=svhn"],
+    ):
+        done = python(*bad)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        assert "none" in done.stderr or "svhn" in done.stderr

@@ -1,0 +1,141 @@
+"""Metrics and statistics on traces small enough to work out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from weaknas_jax import HONEST, Table, Trace, metrics, protocol, report, stats, task
+
+# Five architectures; the best by test is 4, the best by valid 3.
+TABLE = Table(
+    space="hand",
+    dataset="made",
+    encoding=np.eye(5, dtype=np.float32),
+    valid=np.array([[10.0], [20.0], [30.0], [50.0], [40.0]]),
+    test=np.array([[11.0], [19.0], [31.0], [48.0], [49.0]]),
+)
+
+
+def trace(queried, predicted_top, round_=(0, 0, 1, 1)):
+    queried = np.array(queried, np.int32)
+    scores = np.where(queried >= 0, TABLE.valid[np.maximum(queried, 0), 0], np.nan)
+    tops = np.array(predicted_top, np.int32)
+    nothing = np.full(tops.shape, np.nan, np.float32)
+    return Trace(
+        run=np.arange(len(queried), dtype=np.int32),
+        queried=queried,
+        scores=scores.astype(np.float32),
+        round=np.array(round_, np.int32),
+        predicted_top=tops,
+        kendall=nothing,
+        kendall_top50=nothing,
+        top50_probability=nothing,
+    )
+
+
+RUNS = trace([[1, 0, 4, 2], [1, 2, 3, 0], [4, -1, -1, -1]], [[4, 3], [2, 4], [1, -1]])
+BEST_TEST = task.target_mask(TABLE, "test")
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({}, [3, None, 1]),
+        ({"counting": "round"}, [4, None, 1]),
+        ({"predicted_top": "free"}, [2, 4, 1]),
+        ({"counting": "round", "predicted_top": "free"}, [2, 4, 1]),
+        ({"predicted_top": "counted"}, [3, None, 1]),
+    ],
+)
+def test_queries_to_the_optimum(switches, expected):
+    rule = protocol.resolve("honest", **switches)
+    found = metrics.queries_to_target(RUNS, BEST_TEST, rule)
+    assert [None if np.isnan(q) else int(q) for q in found] == expected
+
+
+def test_either_architecture_of_a_tie_counts():
+    tied = dataclasses.replace(TABLE, test=np.array([[49.0], [19], [31], [48], [49]]))
+    found = metrics.queries_to_target(RUNS, task.target_mask(tied, "test"), HONEST)
+    assert found.tolist() == [2, 4, 1]
+
+
+def test_curves():
+    curves = metrics.curves(RUNS, TABLE, HONEST)
+    assert curves.best_valid[0].tolist() == [20, 20, 40, 40]
+    assert curves.best_valid_test[0].tolist() == [19, 19, 49, 49]
+    assert curves.best_valid_test[1].tolist() == [19, 31, 48, 48]
+    assert curves.oracle_test[1].tolist() == [19, 31, 48, 48]
+    assert curves.oracle_test[2].tolist() == [49] * 4  # an ended run keeps its last value
+    predicted = curves.predicted_best_test
+    assert np.isnan(predicted[0, 0])
+    assert predicted[0, 1:].tolist() == [49, 49, 48]
+    free = metrics.curves(RUNS, TABLE, protocol.resolve("honest", predicted_top="free"))
+    assert free.oracle_test[0].tolist() == [19, 49, 49, 49]
+    assert free.best_valid_test[0].tolist() == curves.best_valid_test[0].tolist()
+
+
+def test_failed_queries_are_passed_over():
+    failed = trace([[3, 0, 1, 2]], [[3, 3]])
+    failed.scores[0, 0] = np.nan
+    curves = metrics.curves(failed, TABLE, HONEST)
+    assert np.isnan(curves.best_valid[0, 0])
+    assert curves.best_valid_test[0, 1:].tolist() == [11, 19, 31]
+
+
+def test_rank_counts_the_better_ones():
+    test = TABLE.test_mean
+    assert metrics.rank_of(test, np.array([49.0, 48.0, 11.0])).tolist() == [1, 2, 5]
+    assert metrics.rank_of(test, 40.0) == 3
+    assert metrics.rank_of(np.array([5.0, 5.0, 1.0, np.nan]), 5.0) == 1
+
+
+def test_both_readings_of_rank():
+    """Ranks of 49 and 31 are 1 and 3, mean 2; the mean accuracy 40 has rank 3."""
+    found = report.summarize(trace([[4] * 1, [2] * 1], [[0], [0]], (0,)), TABLE, HONEST)["final"]
+    assert (found["mean_rank"], found["rank_of_mean"]) == (2.0, 3.0)
+    assert found["regret"] == pytest.approx(9.0)
+    assert found["test_mean"] == 40.0
+
+
+def test_censored_runs_are_shown_and_bound_the_mean():
+    found = stats.queries_to_optimum(np.array([10.0, np.nan, 20.0, np.nan]), 100)
+    assert found["censored"] == 2
+    assert found["per_seed"] == [10, None, 20, None]
+    assert found["mean"] == (10 + 20 + 200) / 4
+    assert found["mean_is_lower_bound"] is True
+    assert found["median"] is None
+    complete = stats.queries_to_optimum(np.array([10.0, 30.0]), 100)
+    assert complete["mean_is_lower_bound"] is False
+    assert (complete["mean"], complete["median"], complete["censored"]) == (20.0, 20.0, 0)
+
+
+def test_bootstrap_interval_is_near_the_normal_one():
+    values = np.random.default_rng(0).normal(100, 15, 400)
+    low, high = stats.bootstrap_mean(values)
+    half = 1.96 * values.std(ddof=1) / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
+    assert stats.bootstrap_mean(values) == (low, high)
+    assert stats.bootstrap_mean(np.array([7.0])) == (7.0, 7.0)
+    assert stats.bootstrap_mean(np.full(5, 3.0)) == (3.0, 3.0)
+
+
+def test_mean_and_deviation_of_what_is_finite():
+    found = stats.mean_std(np.array([[1.0, np.nan], [3.0, np.nan]]))
+    assert found == {"mean": [2.0, None], "std": [pytest.approx(2**0.5), None]}
+
+
+def test_presets_differ_where_the_reference_does():
+    ours, theirs = protocol.HONEST.switches(), protocol.PAPER.switches()
+    assert {k for k in ours if ours[k] != theirs[k]} == {
+        "normalize",
+        "report",
+        "counting",
+        "predicted_top",
+    }
+    assert protocol.resolve("paper") == protocol.PAPER
+    assert protocol.resolve("paper", counting="query").name == "paper, but counting=query"
+    for bad in ({"name": "x"}, {"name": "paper", "labels": "x"}, {"name": "paper", "x": "y"}):
+        with pytest.raises(ValueError, match=r"known|choose"):
+            protocol.resolve(**bad)

@@ -1,0 +1,43 @@
+"""Predictor-based neural architecture search in JAX.
+
+The data's path: `tables` -> `spaces` -> `predictors` -> `ranking` -> `sampling` -> `search` ->
+`batch` -> `metrics`, `stats` -> `report`, `plots`. Start reading at `weaknas_jax.search`.
+"""
+
+from weaknas_jax._version import __version__
+from weaknas_jax.baselines.random import random_search
+from weaknas_jax.batch import Program, Settings, Trace, run, run_many
+from weaknas_jax.predictors import PREDICTORS, mlp
+from weaknas_jax.protocol import HONEST, PAPER, Protocol
+from weaknas_jax.ranking import refit
+from weaknas_jax.search import weaknas
+from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table, save_table
+from weaknas_jax.types import Info, Method, Prediction, Predictor, Scorer, Space
+
+__all__ = [
+    "HONEST",
+    "PAPER",
+    "PREDICTORS",
+    "Info",
+    "Method",
+    "Prediction",
+    "Predictor",
+    "Program",
+    "Protocol",
+    "Scorer",
+    "Settings",
+    "Space",
+    "Table",
+    "TableError",
+    "Trace",
+    "__version__",
+    "load_nasbench201",
+    "load_table",
+    "mlp",
+    "random_search",
+    "refit",
+    "run",
+    "run_many",
+    "save_table",
+    "weaknas",
+]

@@ -1,0 +1,99 @@
+"""From a trace and its table to numbers, by the protocol: NumPy on the host, nothing random."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from weaknas_jax.batch import Trace
+from weaknas_jax.protocol import Protocol
+from weaknas_jax.tables.store import Table
+
+
+class Curves(NamedTuple):
+    """float64 [S, Q], percent, after each query; a run that ended keeps its last value.
+
+    Attributes:
+      oracle_test: best test accuracy among all evaluated.
+      best_valid: best score that the search saw.
+      best_valid_test: test accuracy of the architecture with that score (the first in a tie).
+      predicted_best_test: test accuracy of the predictor's best after the latest fit; NaN before
+        the first.
+    Test curves are NaN throughout where the table has no test accuracy.
+    """
+
+    oracle_test: np.ndarray
+    best_valid: np.ndarray
+    best_valid_test: np.ndarray
+    predicted_best_test: np.ndarray
+
+
+def test_accuracy(table: Table) -> np.ndarray:
+    """Mean test accuracy float64 [N]; all NaN where the table has none."""
+    return table.test_mean if table.test is not None else np.full(len(table), np.nan)
+
+
+def tells(trace: Trace) -> np.ndarray:
+    """Queries told by the end of each round of each run, int64 [S, T+1]."""
+    asked = trace.queried >= 0
+    rounds = np.arange(trace.predicted_top.shape[1])
+    return (asked[:, None, :] & (trace.round <= rounds[:, None])).sum(axis=2)
+
+
+def queries_to_target(trace: Trace, target: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Queries until a target architecture was met, float64 [S]; NaN = not met (censored).
+
+    Args:
+      trace: what the runs did.
+      target: bool [N], `task.target_mask`.
+      protocol: ``counting`` and ``predicted_top`` decide.
+    """
+    hit = target[np.maximum(trace.queried, 0)] & (trace.queried >= 0)
+    position = np.where(hit.any(axis=1), hit.argmax(axis=1), -1)
+    told = tells(trace)
+    result = np.where(position >= 0, position + 1.0, np.nan)
+    if protocol.counting == "round":
+        at_end = np.take_along_axis(told, trace.round[position][:, None], axis=1)[:, 0]
+        result = np.where(position >= 0, at_end, np.nan)
+    if protocol.predicted_top == "free":
+        seen = trace.predicted_top >= 0
+        looked = target[np.maximum(trace.predicted_top, 0)] & seen
+        first = np.take_along_axis(told, looked.argmax(axis=1)[:, None], axis=1)[:, 0]
+        result = np.fmin(result, np.where(looked.any(axis=1), first, np.nan))
+    return result
+
+
+def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
+    """Best-so-far curves. A free look at the predictor's best adds to ``oracle_test``."""
+    test, runs = test_accuracy(table), len(trace.run)
+    asked = trace.queried >= 0
+    indices = np.maximum(trace.queried, 0)
+    queried_test = np.where(asked, test[indices], np.nan)
+    scores = np.where(asked, trace.scores, np.nan).astype(np.float64)
+
+    predicted = np.full((runs, trace.queried.shape[1]), np.nan)
+    free = np.full_like(predicted, np.nan)
+    for run, ends in enumerate(tells(trace)):
+        for end, top in zip(ends, trace.predicted_top[run], strict=True):
+            if top >= 0:
+                predicted[run, end - 1 :] = test[top]
+                free[run, end - 1] = np.fmax(free[run, end - 1], test[top])
+    if protocol.predicted_top == "free":
+        queried_test = np.fmax(queried_test, free)
+
+    best = np.fmax.accumulate(scores, axis=1)
+    new = asked & (scores == best) & ~np.isnan(scores)
+    new[:, 1:] &= ~(best[:, 1:] == best[:, :-1])  # the first in a tie stays
+    holder = np.maximum.accumulate(np.where(new, np.arange(scores.shape[1]), -1), axis=1)
+    holder_test = np.take_along_axis(test[indices], np.maximum(holder, 0), axis=1)
+    return Curves(
+        oracle_test=np.fmax.accumulate(queried_test, axis=1),
+        best_valid=best,
+        best_valid_test=np.where(holder >= 0, holder_test, np.nan),
+        predicted_best_test=predicted,
+    )
+
+
+def rank_of(accuracy: np.ndarray, value: np.ndarray | float) -> np.ndarray:
+    """Place of an accuracy in the table, 1 = best: how many architectures are better, plus one."""
+    ordered = np.sort(accuracy[np.isfinite(accuracy)])
+    return len(ordered) - np.searchsorted(ordered, value, side="right") + 1.0

@@ -1,0 +1,67 @@
+"""Pictures of one or several experiments."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from weaknas_jax import report, stats
+
+
+class Result(NamedTuple):
+    """What a curve is drawn from: a name for the legend and a ``summary.json``."""
+
+    name: str
+    summary: dict
+
+
+def draw(results: Sequence[Result], path: str | Path) -> None:
+    """Accuracy against queries with its spread, and the distribution of queries to the optimum.
+
+    Args:
+      results: drawn over one another, in this order.
+      path: file to write; its ending chooses the format.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    lowest = [_accuracy(left, result, f"C{i}") for i, result in enumerate(results)]
+    for i, result in enumerate(results):
+        _optimum(right, result, f"C{i}")
+    if np.isfinite(lowest).any():
+        left.set_ylim(bottom=np.nanmin(lowest))
+    left.set(xlabel="queries", ylabel="accuracy (%), mean and deviation over runs")
+    right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(0, 1.02))
+    for axes, place in ((left, "lower right"), (right, "upper left")):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small", loc=place)
+    figure.suptitle(", ".join(sorted({f"{s['space']} / {s['dataset']}" for _, s in results})))
+    figure.savefig(path, dpi=150)
+
+
+def _accuracy(axes: Axes, result: Result, color: str) -> float:
+    """Draws the reported curve (best valid, where there is no test); returns where it begins."""
+    final, curves = result.summary["final"], result.summary["curve"]
+    name, label = final["report"], report.LABELS[final["report"]]
+    if final["test_mean"] is None:
+        name, label = "best_valid", "best valid"
+    else:
+        axes.axhline(final["test_mean"] + final["regret"], color="0.4", ls=":", lw=1)
+    mean, std = (np.array(curves[name][key], dtype=np.float64) for key in ("mean", "std"))
+    axes.plot(curves["queries"], mean, color=color, label=f"{result.name}: {label}")
+    axes.fill_between(curves["queries"], mean - std, mean + std, color=color, alpha=0.2, lw=0)
+    return mean[len(mean) // 20]
+
+
+def _optimum(axes: Axes, result: Result, color: str) -> None:
+    """Draws the share of runs that met the optimum."""
+    optimum = result.summary["queries_to_optimum"]
+    met = np.array(optimum["per_seed"], dtype=np.float64)
+    share = stats.empirical_distribution(met, optimum["budget"])
+    bound = ">= " * optimum["mean_is_lower_bound"]
+    label = f"{result.name}: mean {bound}{optimum['mean']:.1f}, {optimum['censored']} censored"
+    axes.step(result.summary["curve"]["queries"], share, where="post", color=color, label=label)

@@ -1,0 +1,81 @@
+"""The protocol switches: what a query returns, what counts, what is reported.
+
+Published results differ in these and seldom say so. Here every switch is named, printed and
+stored with each result, and none is a hidden default. `HONEST` is ours; `PAPER` is what the
+reference code of WeakNAS does.
+"""
+
+import dataclasses
+
+CHOICES = {
+    "labels": ("mean", "single_run", "run0", "run1", "run2"),
+    "normalize": ("observed", "table"),
+    "target": ("test", "valid"),
+    "report": ("best_valid_test", "oracle_test", "predicted_best_test"),
+    "counting": ("query", "round"),
+    "predicted_top": ("off", "counted", "free"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """One value for each switch.
+
+    Attributes:
+      name: the preset, ``honest`` or ``paper``, with a note where a switch differs from it.
+      labels: the score of a query: ``mean`` validation accuracy over the runs of the table;
+        ``single_run``, one run drawn for each architecture, anew in each search; or one given
+        run, ``run0 | run1 | run2``.
+      normalize: labels are scaled by the mean and deviation of what was ``observed``, or of the
+        whole ``table`` (a mild leak).
+      target: the optimum to be met is the best architecture by mean ``test`` or mean ``valid``
+        accuracy; ties count.
+      report: the accuracy that stands for a run: test accuracy of the best by validation
+        (``best_valid_test``), the best test accuracy among all evaluated (``oracle_test``, which
+        no one could pick), or test accuracy of the predictor's last choice
+        (``predicted_best_test``, the paper's answer). All are always stored.
+      counting: the optimum is met at its own ``query``, or at the end of its ``round``.
+      predicted_top: the predictor's best architecture is looked at only if it is asked (``off``),
+        comes first in each round (``counted``), or is looked at after each fit without being
+        counted as a query (``free``).
+    """
+
+    name: str
+    labels: str
+    normalize: str
+    target: str
+    report: str
+    counting: str
+    predicted_top: str
+
+    def switches(self) -> dict[str, str]:
+        """All but the name."""
+        return {field: getattr(self, field) for field in CHOICES}
+
+
+HONEST = Protocol("honest", "mean", "observed", "test", "best_valid_test", "query", "off")
+PAPER = Protocol("paper", "mean", "table", "test", "oracle_test", "round", "free")
+PRESETS = {"honest": HONEST, "paper": PAPER}
+
+
+def resolve(name: str, **switches: str | None) -> Protocol:
+    """A preset with the switches that are not None put in its place.
+
+    >>> resolve("paper", counting="query").name
+    'paper, but counting=query'
+
+    Raises:
+      ValueError: unknown preset, switch or value; the message lists the known ones.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown protocol {name!r}; known: {', '.join(PRESETS)}")
+    preset, given = PRESETS[name], {k: v for k, v in switches.items() if v is not None}
+    for switch, value in given.items():
+        if switch not in CHOICES:
+            raise ValueError(f"unknown protocol switch {switch!r}; known: {', '.join(CHOICES)}")
+        if value not in CHOICES[switch]:
+            raise ValueError(f"{switch}={value!r}: choose one of {', '.join(CHOICES[switch])}")
+    changed = {k: v for k, v in given.items() if v != getattr(preset, k)}
+    if changed:
+        name += ", but " + ", ".join(f"{k}={v}" for k, v in changed.items())
+    return dataclasses.replace(preset, name=name, **changed)

@@ -1,0 +1,142 @@
+"""The summary of an experiment, as JSON and as the table that is printed."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from weaknas_jax import metrics, stats, task
+from weaknas_jax.batch import Trace
+from weaknas_jax.protocol import Protocol
+from weaknas_jax.tables.store import Table
+
+
+def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> dict:
+    """Everything that ``summary.json`` holds of the results; ``more`` is put beside it.
+
+    Accuracies are percent. ``final`` is of the state at the end of each run; its ``test_mean``,
+    ``regret`` and ranks are of the accuracy that ``protocol.report`` names.
+    """
+    target = task.target_mask(table, protocol.target)
+    budget = trace.queried.shape[1]
+    queries = metrics.queries_to_target(trace, target, protocol)
+    curves = metrics.curves(trace, table, protocol)
+    test = metrics.test_accuracy(table)
+    reported = getattr(curves, protocol.report)[:, -1]
+    what = protocol.report
+    if not np.isfinite(reported).any() and what == "predicted_best_test":
+        what, reported = "best_valid_test", curves.best_valid_test[:, -1]
+    return {
+        "space": table.space,
+        "dataset": table.dataset,
+        "architectures": len(table),
+        "table_version": table.version or None,
+        "seeds": len(trace.run),
+        "budget": budget,
+        "protocol": {
+            "name": protocol.name,
+            **protocol.switches(),
+            "counts_predicted_top": protocol.predicted_top == "counted",
+        },
+        "queries_to_optimum": {
+            "target": protocol.target,
+            "target_rows": np.flatnonzero(target).tolist(),
+            **stats.queries_to_optimum(queries, budget),
+        },
+        "curve": {
+            "queries": list(range(1, budget + 1)),
+            **{name: stats.mean_std(c) for name, c in curves._asdict().items()},
+        },
+        "final": {
+            "report": what,
+            **_final(reported, test),
+            "best_valid_mean": _number(np.nanmean(curves.best_valid[:, -1])),
+            "each": {
+                name: _final(getattr(curves, name)[:, -1], test)
+                for name in ("best_valid_test", "oracle_test", "predicted_best_test")
+            },
+        },
+        "rounds": {
+            "queries": np.cumsum(np.bincount(trace.round)).tolist(),
+            **{
+                name: stats.mean_std(getattr(trace, name))
+                for name in ("kendall", "kendall_top50", "top50_probability")
+            },
+        },
+        "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),
+        **more,
+    }
+
+
+def _final(accuracy: np.ndarray, test: np.ndarray) -> dict:
+    """Mean, deviation, regret to the best of the table, and both readings of rank."""
+    accuracy = accuracy[np.isfinite(accuracy)]
+    keys = ("test_mean", "test_std", "regret", "mean_rank", "rank_of_mean")
+    if not len(accuracy):
+        return dict.fromkeys(keys)
+    mean = float(accuracy.mean())
+    return {
+        "test_mean": mean,
+        "test_std": stats.spread(accuracy),
+        "regret": float(np.nanmax(test)) - mean,
+        "mean_rank": float(metrics.rank_of(test, accuracy).mean()),
+        "rank_of_mean": float(metrics.rank_of(test, mean)),
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+LABELS = {
+    "best_valid_test": "test of best by valid",
+    "oracle_test": "best test (oracle)",
+    "predicted_best_test": "test of predicted best",
+}
+
+
+def text(summary: dict, files: list[str]) -> str:
+    """The printed table."""
+    rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["seeds"])]
+    final = summary["final"]
+    for key, label in LABELS.items():
+        each = final["each"][key]
+        if each["test_mean"] is not None:
+            value = f"{each['test_mean']:.3f} +- {each['test_std']:.3f} %, "
+            value += f"regret {each['regret']:.3f}, mean rank {each['mean_rank']:.1f}"
+            rows.append((label, value + "  <- reported" * (key == final["report"])))
+    if final["best_valid_mean"] is not None:
+        rows.append(("best valid", f"{final['best_valid_mean']:.3f} %"))
+    if summary["failed_queries"]:
+        rows.append(("failed queries", str(summary["failed_queries"])))
+    run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
+    rows.append(("time", f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"))
+    rows += [("files" * (i == 0), name) for i, name in enumerate(files)]
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
+
+
+def _what(summary: dict) -> list[tuple[str, str]]:
+    """Rows of the printed table: what was searched, how, under which protocol."""
+    protocol, seeds = summary["protocol"], summary["seeds"]
+    searched = f"{summary['space']} / {summary['dataset']}"
+    searched += f" {summary['table_version']}" * bool(summary["table_version"])
+    method = summary["method"] + f" with {summary['predictor']}" * bool(summary["predictor"])
+    switches = ("labels", "normalize", "counting", "predicted_top")
+    return [
+        ("searched", f"{searched}, {summary['architectures']:,} architectures"),
+        ("method", f"{method}, {seeds} run{'s' * (seeds != 1)} of {summary['budget']} queries"),
+        ("protocol", protocol["name"]),
+        ("", ", ".join(f"{switch}={protocol[switch]}" for switch in switches)),
+    ]
+
+
+def _queries(optimum: dict, seeds: int) -> list[tuple[str, str]]:
+    """Rows of the printed table: queries to the optimum."""
+    budget, censored, (low, high) = optimum["budget"], optimum["censored"], optimum["ci95"]
+    median = f"> {budget}" if optimum["median"] is None else f"{optimum['median']:g}"
+    bound = ">= " * (censored > 0)
+    value = f"{bound}{optimum['mean']:.1f} mean (95% CI {low:.1f} .. {high:.1f}), median {median}"
+    met = f"target = best by {optimum['target']}; met in {seeds - censored} of {seeds} runs"
+    met += f", {censored} censored at {budget} and counted as {budget}" * (censored > 0)
+    return [("queries to optimum", value), ("", met)]

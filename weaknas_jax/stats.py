@@ -1,0 +1,81 @@
+"""Statistics over runs, with their uncertainty; no NaN comes out where a number can."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+
+def bootstrap_mean(values: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of ``values`` [S] (10,000 resamples, fixed seed).
+
+    One value, or equal ones, give an interval of no width: one run says nothing of the spread.
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 2 or np.ptp(values) == 0:
+        return float(values.mean()), float(values.mean())
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=9_999,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+        vectorized=True,
+        batch=1_000,
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def spread(values: np.ndarray) -> float:
+    """Sample standard deviation of the finite ``values``; 0 for a single one."""
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def queries_to_optimum(queries: np.ndarray, budget: int) -> dict:
+    """Summary of queries to the optimum [S], NaN = censored: not met within ``budget``.
+
+    Censored runs are never averaged in silently. If there are any, the mean counts them as the
+    budget, which bounds the true mean from below: ``mean_is_lower_bound`` says so, and the
+    interval is of that bound. The median is exact while fewer than half are censored, else None.
+    """
+    queries = np.asarray(queries, np.float64)
+    met = np.isfinite(queries)
+    bounded = np.where(met, queries, budget)
+    low, high = bootstrap_mean(bounded)
+    median = float(np.median(np.where(met, queries, np.inf)))
+    return {
+        "mean": float(bounded.mean()),
+        "mean_is_lower_bound": bool((~met).any()),
+        "std": spread(bounded),
+        "standard_error": spread(bounded) / math.sqrt(len(queries)),
+        "median": median if math.isfinite(median) else None,
+        "ci95": [low, high],
+        "censored": int((~met).sum()),
+        "budget": int(budget),
+        "per_seed": [int(q) if m else None for q, m in zip(queries, met, strict=True)],
+    }
+
+
+def empirical_distribution(queries: np.ndarray, budget: int) -> np.ndarray:
+    """Share of runs that met the optimum within q = 1 .. budget queries, float64 [budget].
+
+    >>> empirical_distribution(np.array([2.0, np.nan]), 3).tolist()
+    [0.0, 0.5, 0.5]
+    """
+    return (np.asarray(queries)[:, None] <= np.arange(1, budget + 1)).mean(axis=0)
+
+
+def mean_std(values: np.ndarray) -> dict[str, list]:
+    """Mean and deviation over axis 0, None where nothing is finite."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
+    mean = np.where(finite, values, 0).sum(axis=0) / np.maximum(count, 1)
+    square = np.where(finite, (values - mean) ** 2, 0).sum(axis=0)
+    std = np.sqrt(square / np.maximum(count - 1, 1))
+    return {
+        "mean": [float(m) if c else None for m, c in zip(mean, count, strict=True)],
+        "std": [float(s) if c else None for s, c in zip(std, count, strict=True)],
+    }

@@ -1,0 +1,92 @@
+"""A table under a protocol: the arrays that a search runs against, on device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from weaknas_jax import labels, search
+from weaknas_jax.protocol import Protocol
+from weaknas_jax.tables.store import Table, TableError
+from weaknas_jax.types import Space
+
+
+@struct.dataclass
+class Task:
+    """What the rounds of a search on a table need.
+
+    Attributes:
+      space: what the method may see.
+      scores: float32 [N, R], what a query may return, percent; NaN = no such run.
+      truth: float32 [N], mean validation accuracy, against which predictions are judged.
+      target: bool [N], the optimum (more than one in a tie).
+    """
+
+    space: Space
+    scores: jax.Array
+    truth: jax.Array
+    target: jax.Array
+
+
+def make(table: Table, protocol: Protocol) -> Task:
+    """The `Task` of a table under a protocol.
+
+    Raises:
+      TableError: the table cannot serve a switch; the message names the flag.
+    """
+    return Task(
+        space=Space(jnp.asarray(table.encoding, jnp.float32)),
+        scores=jnp.asarray(_scores(table, protocol.labels), jnp.float32),
+        truth=jnp.asarray(table.valid_mean, jnp.float32),
+        target=jnp.asarray(target_mask(table, protocol.target)),
+    )
+
+
+def _scores(table: Table, which: str) -> np.ndarray:
+    runs = table.valid.shape[1]
+    if which == "mean":
+        return table.valid_mean[:, None]
+    if runs == 1:
+        hint = (
+            "--table_version=nats has them"
+            if table.version == "v1.1"
+            else ("give field 'valid' one column a run")
+        )
+        raise TableError(
+            f"--labels={which} needs the runs behind each mean, and this table "
+            f"({table.dataset}{', ' + table.version if table.version else ''}) "
+            f"has only one column; {hint}"
+        )
+    if which == "single_run":
+        return table.valid
+    run = int(which.removeprefix("run"))
+    if run >= runs:
+        raise TableError(f"--labels={which}: the table has runs run0..run{runs - 1}")
+    missing = int(np.isnan(table.valid[:, run]).sum() - np.isnan(table.valid_mean).sum())
+    if missing > 0:
+        raise TableError(
+            f"--labels={which}: {missing:,} of {len(table):,} architectures have no "
+            "such run; choose a run that all have, or --labels=single_run"
+        )
+    return table.valid[:, run : run + 1]
+
+
+def target_mask(table: Table, target: str) -> np.ndarray:
+    """The best architectures by mean ``test`` or ``valid`` accuracy, bool [N]; ties all count."""
+    accuracy = table.test_mean if target == "test" else table.valid_mean
+    return accuracy == np.nanmax(accuracy)
+
+
+def draw_labels(key: jax.Array, scores: jax.Array) -> jax.Array:
+    """One run's score for each architecture, drawn evenly among those that exist, float32 [N]."""
+    chance = jax.random.uniform(search.key_for(key, search.LABELS), scores.shape)
+    run = jnp.argmax(jnp.where(jnp.isfinite(scores), chance, -1.0), axis=1)
+    return jnp.take_along_axis(scores, run[:, None], axis=1)[:, 0]
+
+
+def transform_for(table: Table, protocol: Protocol):
+    """The label transform that ``protocol.normalize`` names."""
+    if protocol.normalize == "observed":
+        return labels.standardize_observed
+    mean = table.valid_mean
+    return labels.standardize_by(float(np.nanmean(mean)), float(np.nanstd(mean)))
