@@ -1,0 +1,160 @@
+"""One round of WeakNAS with the paper's MLP, ours against scikit-learn's, side by side.
+
+    python -m benchmarks.mlp_round > benchmarks/results/mlp_round-cpu.txt
+
+A round is a fit on n architectures of NAS-Bench-201 and a ranking of all 15,625. Both start from
+the same weights on the same batch, so that both run the same epochs (for n > 200 shuffles differ).
+The two are timed in turn, so that a change of the machine's speed meets both; ratios are pair by
+pair. Needs the extra ``test``.
+"""
+
+import itertools
+import platform
+import time
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sklearn
+import threadpoolctl
+from absl import app, flags, logging
+from sklearn.neural_network import MLPRegressor
+
+from weaknas_jax import load_nasbench201, mlp, ranking
+from weaknas_jax.predictors.mlp import CPU_WIDTHS, init_params, train
+
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Pairs for each n and type.", lower_bound=1)
+_SIZES = flags.DEFINE_list("sizes", ["10", "50", "100", "200"], "Values of n.")
+SHAPE = (30, 1000, 1000, 1000, 1000, 1)
+FLOP = 2 * sum(a * b for a, b in itertools.pairwise(SHAPE))  # of one row, forward
+
+
+class Twin(MLPRegressor):
+    """scikit-learn's regressor with the paper's settings, from given weights."""
+
+    def __init__(self, params):
+        super().__init__(hidden_layer_sizes=SHAPE[1:-1], max_iter=100)
+        self.start = params
+
+    def _initialize(self, y, layer_units, dtype):
+        super()._initialize(y, layer_units, dtype)
+        self.coefs_ = [np.array(w, dtype) for w, _ in self.start]
+        self.intercepts_ = [np.array(b, dtype) for _, b in self.start]
+
+
+def timed(function, *arguments):
+    began = time.perf_counter()
+    result = jax.block_until_ready(function(*arguments))
+    return time.perf_counter() - began, result
+
+
+def matmul_limit(rows: int, repeats: int = 9) -> tuple[float, float]:
+    """GFLOP/s of [rows, 1000] @ [1000, 1000] in float32, the fastest of a few: NumPy's, JAX's."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random((rows, 1000), np.float32), rng.random((1000, 1000), np.float32)
+    compiled, ja, jb = jax.jit(jnp.matmul), jnp.asarray(a), jnp.asarray(b)
+    compiled(ja, jb).block_until_ready()
+    times = [(timed(np.matmul, a, b)[0], timed(compiled, ja, jb)[0]) for _ in range(repeats)]
+    return tuple(2e6 * rows / np.min(times, axis=0) / 1e9)
+
+
+def spread(values) -> str:
+    values = np.asarray(values)
+    return f"{np.median(values):6.2f} ({values.min():.2f}..{values.max():.2f})"
+
+
+def main(_):
+    logging.set_verbosity(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    table = load_nasbench201("cifar10")
+    x, y = table.encoding, table.valid_mean
+    y = ((y - y.mean()) / y.std()).astype(np.float32)
+    blas = threadpoolctl.threadpool_info()
+    blas = [
+        f"{b['internal_api']} {b['version']} ({b['num_threads']} threads)"
+        for b in blas
+        if b["user_api"] == "blas"
+    ]
+    print(
+        f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind}, "
+        f"JAX {jax.__version__}, scikit-learn {sklearn.__version__}, NumPy {np.__version__}, "
+        f"{blas[0]}"
+    )
+    limit = {rows: max(matmul_limit(rows)) for rows in (200, 1024)}
+    print(
+        "matmul limit, float32: "
+        + ", ".join(f"{g:.0f} GFLOP/s at {r} rows" for r, g in limit.items())
+    )
+
+    capacity = max(200, *map(int, _SIZES.value))
+    chunk = ranking.plan_chunk(len(x))
+    device_x = jnp.asarray(x)
+
+    def rank(params):
+        predict = mlp().predict
+        return ranking.score_in_chunks(predict, params, device_x, chunk).mean
+
+    began = time.perf_counter()
+    struct = jax.ShapeDtypeStruct
+    start = init_params(jax.random.key(0), SHAPE)
+    fit = (
+        jax.jit(train)
+        .lower(
+            jax.random.key(0),
+            start,
+            struct((capacity, 30), jnp.float32),
+            struct((capacity,), jnp.float32),
+            struct((capacity,), bool),
+        )
+        .compile()
+    )
+    rank = jax.jit(rank).lower(start).compile()
+    print(f"compile, once: {time.perf_counter() - began:.1f} s ({len(CPU_WIDTHS)} batch widths)")
+    print("seconds: median (min..max); ratio = scikit-learn / ours, pair by pair\n")
+    print(
+        f"{'n':>4} {'dtype':>8} {'epochs':>7} {'fit ours':>20} {'fit sklearn':>20} "
+        f"{'rank ours':>20} {'rank sklearn':>20} {'ratio of the round':>22} {'share of limit':>15}"
+    )
+    for n in map(int, _SIZES.value):
+        for dtype in (np.float32, np.float64):
+            rows = []
+            for seed in range(_REPEATS.value):
+                chosen = np.random.default_rng(seed).choice(len(x), n, replace=False)
+                start = init_params(jax.random.key(seed), SHAPE)
+                mask = np.arange(capacity) < n
+                xs, ys = np.zeros((capacity, 30), np.float32), np.zeros(capacity, np.float32)
+                xs[:n], ys[:n] = x[chosen], y[chosen]
+                fit_s, (params, info) = timed(fit, jax.random.key(seed), start, xs, ys, mask)
+                rank_s, ours = timed(rank, params)
+                twin, wide = Twin(start), x.astype(dtype)
+                sk_fit_s, _ = timed(
+                    lambda t=twin, c=chosen, w=wide, d=dtype: t.fit(w[c], y[c].astype(d)) and None
+                )
+                sk_rank_s, theirs = timed(twin.predict, wide)
+                assert n > 200 or abs(int(info.epochs) - twin.n_iter_) <= 3
+                assert n > 200 or np.corrcoef(ours, theirs)[0, 1] > 0.99
+                flop = FLOP * (3 * n * int(info.epochs) + len(x))
+                share = flop / (fit_s + rank_s) / 1e9 / limit[1024]
+                rows.append(
+                    (
+                        int(info.epochs),
+                        fit_s,
+                        sk_fit_s,
+                        rank_s,
+                        sk_rank_s,
+                        (sk_fit_s + sk_rank_s) / (fit_s + rank_s),
+                        share,
+                    )
+                )
+            c = np.array(rows).T
+            print(
+                f"{n:>4} {np.dtype(dtype).name:>8} {c[0].mean():7.1f} "
+                + " ".join(f"{spread(v):>20}" for v in c[1:5])
+                + f" {spread(c[5]):>22} {np.median(c[6]):>14.0%}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Thin mains: parse flags, call the library, write a run folder."""

@@ -1,0 +1,39 @@
+"""What the mains say on stderr."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from weaknas_jax.batch import Progress
+
+
+def fail(message: str, code: int = 2) -> int:
+    """Prints an error and returns the exit status."""
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def progress_line(every: float = 20.0) -> Callable[[Progress], None]:
+    """Shows progress with the time left: one live line on a terminal, else a line now and then."""
+    live, last = sys.stderr.isatty(), [time.monotonic()]
+
+    def show(now: Progress) -> None:
+        ended = now.finished == now.runs
+        if not live and not ended and time.monotonic() - last[0] < every:
+            return
+        last[0] = time.monotonic()
+        left = now.seconds * (1 / now.share - 1) if now.share else 0.0
+        line = f"{now.finished}/{now.runs} runs, {100 * now.share:.0f} %, {_clock(now.seconds)}"
+        line += "" if ended else f", about {_clock(left)} left"
+        print(
+            f"\r{line:<60}" if live else line,
+            end="" if live and not ended else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return show
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

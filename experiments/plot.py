@@ -1,0 +1,32 @@
+"""Draw several experiments over one another.
+
+    python -m experiments.plot RUN [RUN ...] [--out=curves.png]
+
+RUN is the folder of a finished experiment.
+"""
+
+import os
+
+from absl import app, flags
+
+from experiments import console
+from weaknas_jax import plots, runfolder
+
+_FILE = flags.DEFINE_string("out", "curves.png", "Picture to write; .png, .pdf or .svg.")
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) < 2:
+        return console.fail("name the folder of at least one experiment")
+    try:
+        summaries = [runfolder.load_summary(folder) for folder in argv[1:]]
+        names = [os.path.basename(os.path.normpath(folder)) for folder in argv[1:]]
+        plots.draw([plots.Result(n, s) for n, s in zip(names, summaries, strict=True)], _FILE.value)
+    except (ValueError, OSError) as error:
+        return console.fail(str(error))
+    print(_FILE.value)
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
