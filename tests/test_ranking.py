@@ -38,6 +38,16 @@ def test_positions_rank_ties_by_index_and_nan_last():
     assert ranking.positions(scores).tolist() == [4, 1, 3, 2, 0]
 
 
+def test_a_key_breaks_ties_evenly_and_nothing_else():
+    scores = jnp.array([1.0, 2.0, 1.0, 0.0, 1.0])
+    keys = jax.random.split(jax.random.key(0), 2000)
+    places = np.asarray(jax.vmap(lambda k: ranking.positions(scores, k))(keys))
+    assert (places[:, [1, 3]] == [0, 4]).all()
+    for tied in (0, 2, 4):
+        share = np.bincount(places[:, tied], minlength=5)[1:4] / 2000
+        assert (np.abs(share - 1 / 3) < 4 * (2 / 9 / 2000) ** 0.5).all()
+
+
 def test_refit_scores_the_space_from_what_was_queried():
     table = planted_table()
     space = Space(jnp.asarray(table.encoding))
