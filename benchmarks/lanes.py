@@ -2,7 +2,7 @@
 
     python -m benchmarks.lanes > benchmarks/results/lanes-cpu.txt
 
-What `batch.plan_lanes` chooses by backend is to be the faster one here. The programs are timed in
+What `ranking.plan_lanes` chooses by backend is to be the faster one here. The programs are timed in
 turn; the ratio is of seconds a run.
 """
 
@@ -16,9 +16,9 @@ from weaknas_jax import (
     HONEST,
     Program,
     Settings,
-    batch,
     load_nasbench201,
     mlp,
+    ranking,
     refit,
     task,
     weaknas,
@@ -52,7 +52,7 @@ def main(_):
         )
     ratio = np.array(seconds[lanes]) / np.array(seconds[1])
     print(f"vmap / one at a time: {np.median(ratio):.2f} ({ratio.min():.2f}..{ratio.max():.2f})")
-    print(f"the plan on this backend: {batch.plan_lanes(len(table))} lane(s)")
+    print(f"the plan on this backend: {ranking.plan_lanes(len(table))} lane(s)")
 
 
 if __name__ == "__main__":

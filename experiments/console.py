@@ -13,6 +13,11 @@ def fail(message: str, code: int = 2) -> int:
     return code
 
 
+def note(message: str) -> None:
+    """Prints something worth knowing."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def progress_line(every: float = 20.0) -> Callable[[Progress], None]:
     """Shows progress with the time left: one live line on a terminal, else a line now and then."""
     live, last = sys.stderr.isatty(), [time.monotonic()]

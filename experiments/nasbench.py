@@ -6,8 +6,11 @@ runs WeakNAS with the paper's MLP on NAS-Bench-201 / CIFAR-10, 6 runs of 200 que
 ``summary.json``, ``trace.npz``, ``config.json`` and ``curve.png`` in a new folder below ``runs/``.
 """
 
+import hashlib
+import shlex
 import sys
 import time
+from pathlib import Path
 
 import jax
 from absl import app, flags, logging
@@ -32,17 +35,18 @@ PROTOCOL = _enum("protocol", "honest", list(protocol.PRESETS), "Preset of the sw
 SWITCHES = {
     "labels": "What a query returns.",
     "normalize": "Whose mean and deviation scale the labels.",
-    "target": "Which optimum is to be met; default: test, or valid where there is no test.",
-    "report": "Which accuracy stands for a run; all are stored.",
+    "target": "Which optimum is to be met. For a table without test: valid.",
+    "report": "Which accuracy stands for a run. For a table without test: best_valid.",
     "counting": "When a met optimum counts: at its query, or at the end of its round.",
-    "predicted_top": "The predictor's best: looked at if asked, first of the M, or for free.",
+    "predicted_top": "The predictor's best: seen if queried, first of the M, or a free look.",
 }
 for _name, _help in SWITCHES.items():
     _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
 STOP = _enum("stop", "budget", ["budget", "optimum"], "A run ends with its budget, or its target.")
 SEEDS = _int("seeds", 6, "How many runs.", lower_bound=1)
 FIRST_RUN = _int("first_run", 0, "Number of the first run.", lower_bound=0)
-SEED = _int("seed", 0, "Root of all random numbers; run i has fold_in(seed, i).", lower_bound=0)
+_help = "Root of all random numbers; run i has fold_in(seed, i)."
+SEED = _int("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
 INIT = _int("init", 10, "M0, random architectures at the start.", lower_bound=1)
 PER_ROUND = _int("per_round", 10, "M, queries of each later round.", lower_bound=1)
 TOP = _int("top", 100, "N, the predicted best among which they are drawn.", lower_bound=1)
@@ -64,6 +68,9 @@ def load() -> Table:
       TableError: it cannot be had.
     """
     if TABLE.value is not None:
+        for ignored in ("dataset", "table_version"):
+            if flags.FLAGS[ignored].present:
+                console.note(f"note: --{ignored} has no effect, --table={TABLE.value} is searched")
         return load_table(TABLE.value)
     if SPACE.value == "table":
         raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
@@ -74,17 +81,25 @@ def rules(table: Table) -> protocol.Protocol:
     """The protocol that the flags name, for this table."""
     switches = {name: flags.FLAGS[name].value for name in SWITCHES}
     if table.test is None:
-        if switches["target"] == "test":
-            raise TableError(
-                f"--target=test: {TABLE.value} has no field 'test'; use --target=valid"
-            )
-        switches["target"] = "valid"
+        for name, blind in (("target", "valid"), ("report", "best_valid")):
+            if switches[name] not in (None, blind):
+                raise TableError(
+                    f"--{name}={switches[name]}: {TABLE.value} has no field 'test'; "
+                    f"use --{name}={blind}"
+                )
+            switches[name] = blind
+    if switches["report"] == "predicted_best_test" and METHOD.value not in methods.USES_PREDICTOR:
+        raise ValueError(
+            f"--report=predicted_best_test needs a predictor, and --method={METHOD.value} has none"
+        )
     return protocol.resolve(PROTOCOL.value, **switches)
 
 
-def check_sizes(table: Table) -> None:
+def check_numbers(table: Table) -> None:
     """Raises ValueError, naming the flag, where the numbers do not fit together."""
     init, per_round, top, budget = INIT.value, PER_ROUND.value, TOP.value, BUDGET.value
+    if FIRST_RUN.value + SEEDS.value > 2**31:
+        raise ValueError(f"--first_run={FIRST_RUN.value}: run numbers end at {2**31 - 1}")
     if budget < init:
         raise ValueError(
             f"--budget={budget} is less than --init={init}: raise --budget or lower --init"
@@ -107,7 +122,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     try:
         table = load()
-        check_sizes(table)
+        check_numbers(table)
         rule = rules(table)
         problem = task.make(table, rule)
         name = f"{table.space}-{table.dataset}-{METHOD.value}"
@@ -116,46 +131,56 @@ def main(argv: list[str]) -> int:
         return console.fail(str(error))
 
     jax.config.update("jax_default_matmul_precision", PRECISION.value)
-    lanes = batch.plan_lanes(len(table))
-    chunk = ranking.plan_chunk(len(table), lanes)
+    sizes = {
+        "init": INIT.value,
+        "per_round": PER_ROUND.value,
+        "top": min(TOP.value, len(table)),
+        "budget": BUDGET.value,
+    }
     settings = batch.Settings(
         stop_at_target=STOP.value == "optimum",
         free_look=rule.predicted_top == "free",
-        top=TOP.value,
+        top=sizes["top"],
         measure=DYNAMICS.value,
-        lanes=lanes,
+        lanes=ranking.plan_lanes(len(table)),
     )
     method = methods.METHODS[METHOD.value](
         predictor=PREDICTORS[PREDICTOR.value](),
-        chunk=chunk,
-        init=INIT.value,
-        per_round=PER_ROUND.value,
-        top=TOP.value,
-        budget=BUDGET.value,
         transform=task.transform_for(table, rule),
         predicted_best_first=rule.predicted_top == "counted",
+        **sizes,
     )
-    runs = range(FIRST_RUN.value, FIRST_RUN.value + SEEDS.value)
-    predictor = PREDICTOR.value if METHOD.value in methods.USES_PREDICTOR else None
-    config = {
-        "command": " ".join(["python -m experiments.nasbench", *sys.argv[1:]]),
-        "flags": {name: flags.FLAGS[name].value for name in NAMES},
-        "protocol": {"name": rule.name, **rule.switches()},
-        "settings": {**settings._asdict(), "chunk": chunk, "round_sizes": list(method.sizes)},
+    said = {
+        "command": "python -m experiments.nasbench " + shlex.join(sys.argv[1:]),
         "device": runfolder.device(),
         "versions": runfolder.versions(),
         "matmul_precision": PRECISION.value,
     }
+    file = TABLE.value and Path(TABLE.value).read_bytes()
+    config = {
+        **said,
+        "flags": {name: flags.FLAGS[name].value for name in NAMES},
+        "protocol": {"name": rule.name, **rule.switches()},
+        "settings": {
+            **settings._asdict(),
+            "chunk": ranking.plan_chunk(len(table), settings.lanes),
+            "round_sizes": list(method.sizes),
+        },
+        "table_sha256": hashlib.sha256(file).hexdigest() if file else None,
+    }
 
-    print(f"compiling for {config['device']} ...", file=sys.stderr, flush=True)
-    program = batch.Program(method, problem, settings)
-    ended, interrupted, began = [], False, time.perf_counter()
+    console.note(f"compiling for {said['device']} ...")
+    ended, interrupted = [], False
+    runs = range(FIRST_RUN.value, FIRST_RUN.value + SEEDS.value)
     try:
+        program = batch.Program(method, problem, settings)
+        began = time.perf_counter()
         for run in program.finished_runs(SEED.value, runs, console.progress_line()):
             ended.append(run)
     except KeyboardInterrupt:
         interrupted = True
     if not ended:
+        runfolder.discard(folder)
         return console.fail("interrupted before the first run had finished; nothing to save", 130)
     trace = batch.collect(method, ended)
     summary = report.summarize(
@@ -163,20 +188,19 @@ def main(argv: list[str]) -> int:
         table,
         rule,
         method=METHOD.value,
-        predictor=predictor,
+        predictor=PREDICTOR.value if METHOD.value in methods.USES_PREDICTOR else None,
         stop=STOP.value,
+        seed=SEED.value,
         complete=not interrupted,
         timing={"compile_s": program.compile_s, "run_s": time.perf_counter() - began},
-        device=config["device"],
-        matmul_precision=PRECISION.value,
-        versions=config["versions"],
-        command=config["command"],
+        **said,
+        **sizes,
     )
     try:
         paths = runfolder.save(folder, config, trace, summary)
     except OSError as error:
         print(report.text(summary, []))
-        return console.fail(f"--out={folder}: could not be written ({error.strerror})")
+        return console.fail(f"--out={folder}: could not be written ({error})")
     print(report.text(summary, paths))
     if interrupted:
         return console.fail(f"interrupted: the {len(ended)} finished runs were saved", 130)

@@ -22,8 +22,10 @@ def main(argv: list[str]) -> int:
         summaries = [runfolder.load_summary(folder) for folder in argv[1:]]
         names = [os.path.basename(os.path.normpath(folder)) for folder in argv[1:]]
         plots.draw([plots.Result(n, s) for n, s in zip(names, summaries, strict=True)], _FILE.value)
-    except (ValueError, OSError) as error:
+    except runfolder.FolderError as error:
         return console.fail(str(error))
+    except (OSError, ValueError) as error:
+        return console.fail(f"--out={_FILE.value}: cannot be written ({error})")
     print(_FILE.value)
     return 0
 

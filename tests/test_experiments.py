@@ -122,7 +122,8 @@ def test_other_root_other_runs(tmp_path, table_file):
         ["--protocol=paper"],
         ["--labels=single_run", "--counting=round"],
         ["--labels=run1", "--target=valid", "--predicted_top=counted"],
-        ["--method=random", "--stop=optimum", "--report=predicted_best_test"],
+        ["--method=random", "--stop=optimum", "--report=oracle_test"],
+        ["--report=predicted_best_test", "--budget=5"],
         ["--stop=optimum", "--predicted_top=free", "--nodynamics"],
     ],
 )
@@ -147,7 +148,9 @@ def test_a_table_without_test_is_searched_for_valid(tmp_path):
     summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
     assert summary["queries_to_optimum"]["target"] == "valid"
     assert summary["curve"]["oracle_test"]["mean"] == [None] * 14
-    assert call(f"--table={tmp_path / 't.npz'}", f"--out={out}", "--target=test", *QUICK) == 2
+    assert summary["final"]["report"] == summary["protocol"]["report"] == "best_valid"
+    for asked in ("--target=test", "--report=oracle_test"):
+        assert call(f"--table={tmp_path / 't.npz'}", f"--out={tmp_path / 'x'}", asked, *QUICK) == 2
 
 
 BAD = {
@@ -161,6 +164,11 @@ BAD = {
     "file as folder": (["--out={file}"], "is a file"),
     "below a file": (["--out={file}/x"], "is a file"),
     "finished folder": (["--out={done}"], "--overwrite"),
+    "report without predictor": (
+        ["--method=random", "--report=predicted_best_test"],
+        "--report=predicted_best_test needs a predictor",
+    ),
+    "too late a run": (["--first_run=2147483647"], "--first_run=2147483647"),
     "unwritable folder": (["--out=/proc/nothing"], "cannot be written"),
 }
 
@@ -195,6 +203,7 @@ def test_bad_input_names_the_flag(case, tmp_path, capsys):
         ("--seeds=0", "positive"),
         ("--budget=many", "many"),
         ("--sed=3", "sed"),
+        ("--seed=4294967296", "4294967295"),
     ],
 )
 def test_bad_flags_list_the_known(argument, known):
@@ -250,3 +259,19 @@ def test_processes(tmp_path, table_file):
         assert done.returncode != 0
         assert "Traceback" not in done.stderr
         assert "none" in done.stderr or "svhn" in done.stderr
+
+
+def test_default_folders_are_safe_and_never_shared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = [runfolder.prepare(None, "../../a/b c") for _ in range(3)]
+    assert len(set(made)) == 3
+    assert {folder.parent for folder in made} == {Path("runs")}
+
+
+def test_readme_points_at_what_exists():
+    text = (ROOT / "README.md").read_text()
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    for name in re.findall(r" `?--([a-z_]+)", re.sub(r"<!--.*?-->", "", text)):
+        assert name in FLAGS or name == "help"

@@ -75,9 +75,29 @@ def test_curves():
     assert free.best_valid_test[0].tolist() == curves.best_valid_test[0].tolist()
 
 
+def test_unknown_test_accuracy_is_said_and_not_averaged_in_silently():
+    partly = dataclasses.replace(TABLE, test=np.array([[11.0], [19], [31], [np.nan], [49]]))
+    found = report.summarize(RUNS, partly, HONEST)
+    assert found["final"]["each"]["best_valid_test"]["runs"] == 2
+    assert found["curve"]["best_valid_test"]["runs"][-1] == 2
+
+
+def test_rank_of_a_mean_of_the_best_is_one():
+    test = np.array([91.523, 91.1, 90.0])
+    for runs in range(1, 120):
+        assert metrics.rank_of(test, np.full(runs, test[0]).mean()) == 1
+
+
+def test_the_target_is_among_what_can_be_evaluated():
+    hidden = dataclasses.replace(TABLE, valid=np.array([[10.0], [20], [30], [50], [np.nan]]))
+    assert np.flatnonzero(task.target_mask(hidden, "test")).tolist() == [3]
+
+
 def test_failed_queries_are_passed_over():
     failed = trace([[3, 0, 1, 2]], [[3, 3]])
     failed.scores[0, 0] = np.nan
+    third = np.arange(5) == 3
+    assert np.isnan(metrics.queries_to_target(failed, third, HONEST)).all()
     curves = metrics.curves(failed, TABLE, HONEST)
     assert np.isnan(curves.best_valid[0, 0])
     assert curves.best_valid_test[0, 1:].tolist() == [11, 19, 31]
@@ -117,13 +137,13 @@ def test_bootstrap_interval_is_near_the_normal_one():
     assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
     assert stats.bootstrap_mean(values) == (low, high)
-    assert stats.bootstrap_mean(np.array([7.0])) == (7.0, 7.0)
+    assert stats.bootstrap_mean(np.array([7.0])) == (None, None)
     assert stats.bootstrap_mean(np.full(5, 3.0)) == (3.0, 3.0)
 
 
 def test_mean_and_deviation_of_what_is_finite():
     found = stats.mean_std(np.array([[1.0, np.nan], [3.0, np.nan]]))
-    assert found == {"mean": [2.0, None], "std": [pytest.approx(2**0.5), None]}
+    assert found == {"mean": [2.0, None], "std": [pytest.approx(2**0.5), None], "runs": [2, 0]}
 
 
 def test_presets_differ_where_the_reference_does():

@@ -77,7 +77,7 @@ class Settings(NamedTuple):
       top: N, for `dynamics.Dynamics.top50_probability`.
       measure: whether to measure the dynamics (`predicted_top` is always kept).
       rounds_per_call: rounds between two looks of the host.
-      lanes: runs side by side, see `plan_lanes`.
+      lanes: runs side by side; None = `ranking.plan_lanes`.
     """
 
     stop_at_target: bool = False
@@ -85,7 +85,7 @@ class Settings(NamedTuple):
     top: int = 100
     measure: bool = True
     rounds_per_call: int = 1
-    lanes: int = 1
+    lanes: int | None = None
 
 
 class Progress(NamedTuple):
@@ -102,23 +102,6 @@ class Timing(NamedTuple):
 
     compile_s: float
     run_s: float
-
-
-def plan_lanes(size: int, memory: int | None = None) -> int:
-    """Runs side by side: 1 on a CPU, else as many, up to 32, as memory plainly holds.
-
-    Args:
-      size: N.
-      memory: bytes of the device, by default its own.
-
-    A lane of the paper's MLP holds four copies of 3.0 M parameters, and of each architecture a
-    score, a label and a mark.
-    """
-    if jax.default_backend() == "cpu":
-        return 1
-    lane = 4 * 4 * 3_100_000 + 16 * size
-    share = (ranking.device_memory() if memory is None else memory) // 4
-    return max(1, min(32, share // lane))
 
 
 def run_keys(seed: int, runs: Sequence[int]) -> jax.Array:
@@ -145,7 +128,7 @@ def _round(method: Method, settings: Settings, problem: task.Task, lane: Lane) -
     scores = jnp.where(real, lane.labels[jnp.maximum(indices, 0)], jnp.nan)
     state, info = method.tell(state, indices, scores)
     history, measured = state.history, lane.dynamics
-    met = jnp.any(problem.target[jnp.maximum(indices, 0)] & real)
+    met = jnp.any(problem.target[jnp.maximum(indices, 0)] & jnp.isfinite(scores))
     if info.prediction is not None:
         mean = info.prediction.mean
         if settings.measure:
@@ -192,6 +175,8 @@ class Program:
     """The compiled start and advance of one method, task and settings; reused by every batch."""
 
     def __init__(self, method: Method, problem: task.Task, settings: Settings):
+        if settings.lanes is None:
+            settings = settings._replace(lanes=ranking.plan_lanes(problem.space.size))
         self.method, self.problem, self.settings = method, problem, settings
         began = time.perf_counter()
         start = jax.jit(jax.vmap(functools.partial(_start, method), in_axes=(0, None)))
@@ -220,7 +205,8 @@ class Program:
             ended = [i for i, slot in enumerate(slots) if slot is not None and done[i]]
             for i in ended:
                 finished += 1
-                yield slots[i], jax.device_get(_keyless(jax.tree.map(lambda a, i=i: a[i], lanes)))
+                lane = jax.tree.map(lambda a, i=i: a[i], _outcome(lanes))
+                yield slots[i], jax.device_get(lane)
                 slots[i] = waiting.pop() if waiting else None
             if progress is not None:
                 partly = sum(
@@ -241,7 +227,7 @@ def _replace(new: jax.Array, fresh: jax.Array, old: jax.Array) -> jax.Array:
     return jnp.where(new.reshape(-1, *[1] * (old.ndim - 1)), fresh, old)
 
 
-def _keyless(lane: Lane) -> Lane:
+def _outcome(lane: Lane) -> Lane:
     """What outlives a run: not its key, nor its fitted predictor."""
     return lane.replace(state=lane.state.history, labels=None)
 
@@ -282,7 +268,7 @@ def run_many(
     """
     if not len(runs):
         raise ValueError("no run asked for: give at least one run number")
-    program = Program(method, problem, settings or Settings(lanes=plan_lanes(problem.space.size)))
+    program = Program(method, problem, settings or Settings())
     began = time.perf_counter()
     ended = list(program.finished_runs(seed, runs, progress))
     return collect(method, ended), Timing(program.compile_s, time.perf_counter() - began)

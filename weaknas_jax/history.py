@@ -39,6 +39,13 @@ def round_sizes(init: int, per_round: int, budget: int) -> tuple[int, ...]:
     >>> round_sizes(10, 4, 21)
     (10, 4, 4, 3)
     """
+    for name, number, least in (
+        ("init", init, 1),
+        ("per_round", per_round, 1),
+        ("budget", budget, 1),
+    ):
+        if number < least:
+            raise ValueError(f"{name}={number}: must be at least {least}")
     rounds, rest = divmod(max(0, budget - init), per_round)
     return (min(init, budget), *[per_round] * rounds, *[rest] * (rest > 0))
 

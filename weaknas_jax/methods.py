@@ -13,8 +13,8 @@ from weaknas_jax.search import weaknas
 from weaknas_jax.types import Method, Predictor
 
 
-def _weaknas(*, predictor: Predictor, chunk: int | None = None, **settings: Any) -> Method:
-    return weaknas(refit(predictor, chunk), **settings)
+def _weaknas(*, predictor: Predictor, **settings: Any) -> Method:
+    return weaknas(refit(predictor), **settings)
 
 
 def _random(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:

@@ -42,12 +42,14 @@ def tells(trace: Trace) -> np.ndarray:
 def queries_to_target(trace: Trace, target: np.ndarray, protocol: Protocol) -> np.ndarray:
     """Queries until a target architecture was met, float64 [S]; NaN = not met (censored).
 
+    A query that failed meets nothing.
+
     Args:
       trace: what the runs did.
       target: bool [N], `task.target_mask`.
       protocol: ``counting`` and ``predicted_top`` decide.
     """
-    hit = target[np.maximum(trace.queried, 0)] & (trace.queried >= 0)
+    hit = target[np.maximum(trace.queried, 0)] & np.isfinite(trace.scores)
     position = np.where(hit.any(axis=1), hit.argmax(axis=1), -1)
     told = tells(trace)
     result = np.where(position >= 0, position + 1.0, np.nan)
@@ -65,10 +67,10 @@ def queries_to_target(trace: Trace, target: np.ndarray, protocol: Protocol) -> n
 def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     """Best-so-far curves. A free look at the predictor's best adds to ``oracle_test``."""
     test, runs = test_accuracy(table), len(trace.run)
-    asked = trace.queried >= 0
+    evaluated = np.isfinite(trace.scores)
     indices = np.maximum(trace.queried, 0)
-    queried_test = np.where(asked, test[indices], np.nan)
-    scores = np.where(asked, trace.scores, np.nan).astype(np.float64)
+    queried_test = np.where(evaluated, test[indices], np.nan)
+    scores = np.round(trace.scores.astype(np.float64), 5)  # float32 resolves no more of a percent
 
     predicted = np.full((runs, trace.queried.shape[1]), np.nan)
     free = np.full_like(predicted, np.nan)
@@ -81,7 +83,7 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
         queried_test = np.fmax(queried_test, free)
 
     best = np.fmax.accumulate(scores, axis=1)
-    new = asked & (scores == best) & ~np.isnan(scores)
+    new = evaluated & (scores == best)
     new[:, 1:] &= ~(best[:, 1:] == best[:, :-1])  # the first in a tie stays
     holder = np.maximum.accumulate(np.where(new, np.arange(scores.shape[1]), -1), axis=1)
     holder_test = np.take_along_axis(test[indices], np.maximum(holder, 0), axis=1)
@@ -96,4 +98,5 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
 def rank_of(accuracy: np.ndarray, value: np.ndarray | float) -> np.ndarray:
     """Place of an accuracy in the table, 1 = best: how many architectures are better, plus one."""
     ordered = np.sort(accuracy[np.isfinite(accuracy)])
-    return len(ordered) - np.searchsorted(ordered, value, side="right") + 1.0
+    tolerance = 1e-9  # a mean of equal values may fall a rounding below them
+    return len(ordered) - np.searchsorted(ordered, np.add(value, tolerance), side="right") + 1.0

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax import report, stats
+from weaknas_jax import files, report, stats
 
 
 class Result(NamedTuple):
@@ -40,19 +40,18 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc=place)
     figure.suptitle(", ".join(sorted({f"{s['space']} / {s['dataset']}" for _, s in results})))
-    figure.savefig(path, dpi=150)
+    with files.replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 
 
 def _accuracy(axes: Axes, result: Result, color: str) -> float:
     """Draws the reported curve (best valid, where there is no test); returns where it begins."""
     final, curves = result.summary["final"], result.summary["curve"]
-    name, label = final["report"], report.LABELS[final["report"]]
-    if final["test_mean"] is None:
-        name, label = "best_valid", "best valid"
-    else:
+    name = "best_valid" if final["test_mean"] is None else final["report"]
+    if final["test_mean"] is not None:
         axes.axhline(final["test_mean"] + final["regret"], color="0.4", ls=":", lw=1)
     mean, std = (np.array(curves[name][key], dtype=np.float64) for key in ("mean", "std"))
-    axes.plot(curves["queries"], mean, color=color, label=f"{result.name}: {label}")
+    axes.plot(curves["queries"], mean, color=color, label=f"{result.name}: {report.LABELS[name]}")
     axes.fill_between(curves["queries"], mean - std, mean + std, color=color, alpha=0.2, lw=0)
     return mean[len(mean) // 20]
 

@@ -11,7 +11,7 @@ CHOICES = {
     "labels": ("mean", "single_run", "run0", "run1", "run2"),
     "normalize": ("observed", "table"),
     "target": ("test", "valid"),
-    "report": ("best_valid_test", "oracle_test", "predicted_best_test"),
+    "report": ("best_valid_test", "oracle_test", "predicted_best_test", "best_valid"),
     "counting": ("query", "round"),
     "predicted_top": ("off", "counted", "free"),
 }
@@ -32,12 +32,14 @@ class Protocol:
         accuracy; ties count.
       report: the accuracy that stands for a run: test accuracy of the best by validation
         (``best_valid_test``), the best test accuracy among all evaluated (``oracle_test``, which
-        no one could pick), or test accuracy of the predictor's last choice
-        (``predicted_best_test``, the paper's answer). All are always stored.
+        no one could pick), test accuracy of the predictor's last choice
+        (``predicted_best_test``, the paper's answer), or the best score that the search saw
+        (``best_valid``, for tables without test). All are always stored.
       counting: the optimum is met at its own ``query``, or at the end of its ``round``.
-      predicted_top: the predictor's best architecture is looked at only if it is asked (``off``),
-        comes first in each round (``counted``), or is looked at after each fit without being
-        counted as a query (``free``).
+      predicted_top: the predictor's best architecture is looked at only if it is asked (``off``);
+        its best unseen one is the first query of each later round (``counted``); or it is looked
+        at after each fit (``free``): if it is the target the target is met, and its test accuracy
+        enters the oracle curve, but it is no query and the predictor never learns of it.
     """
 
     name: str

@@ -29,6 +29,23 @@ def device_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def plan_lanes(size: int, memory: int | None = None) -> int:
+    """Runs side by side: 1 on a CPU, else as many, up to 32, as memory plainly holds.
+
+    Args:
+      size: N.
+      memory: bytes of the device, by default its own.
+
+    A lane of the paper's MLP holds four copies of 3.0 M parameters, and of each architecture a
+    score, a label and a mark.
+    """
+    if jax.default_backend() == "cpu":
+        return 1
+    lane = 4 * 4 * 3_100_000 + 16 * size
+    share = (device_memory() if memory is None else memory) // 4
+    return max(1, min(32, share // lane))
+
+
 def plan_chunk(size: int, lanes: int = 1, memory: int | None = None) -> int:
     """Rows to score at once: as many as memory allows, in equal chunks, a multiple of 8.
 
@@ -75,7 +92,7 @@ def refit(predictor: Predictor, chunk: int | None = None) -> Scorer:
         return predictor.fit(key, x, y, mask)
 
     def score(state, space):
-        rows = chunk or plan_chunk(space.size)
+        rows = chunk or plan_chunk(space.size, plan_lanes(space.size))
         return score_in_chunks(predictor.predict, state, space.encoding, rows)
 
     return Scorer(init, update, score)

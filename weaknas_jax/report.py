@@ -1,6 +1,5 @@
 """The summary of an experiment, as JSON and as the table that is printed."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -22,16 +21,17 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
     queries = metrics.queries_to_target(trace, target, protocol)
     curves = metrics.curves(trace, table, protocol)
     test = metrics.test_accuracy(table)
-    reported = getattr(curves, protocol.report)[:, -1]
-    what = protocol.report
-    if not np.isfinite(reported).any() and what == "predicted_best_test":
-        what, reported = "best_valid_test", curves.best_valid_test[:, -1]
+    each = {
+        name: _final(getattr(curves, name)[:, -1], test)
+        for name in ("best_valid_test", "oracle_test", "predicted_best_test")
+    }
     return {
         "space": table.space,
         "dataset": table.dataset,
         "architectures": len(table),
         "table_version": table.version or None,
         "seeds": len(trace.run),
+        "runs": trace.run.tolist(),
         "budget": budget,
         "protocol": {
             "name": protocol.name,
@@ -48,13 +48,10 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
             **{name: stats.mean_std(c) for name, c in curves._asdict().items()},
         },
         "final": {
-            "report": what,
-            **_final(reported, test),
-            "best_valid_mean": _number(np.nanmean(curves.best_valid[:, -1])),
-            "each": {
-                name: _final(getattr(curves, name)[:, -1], test)
-                for name in ("best_valid_test", "oracle_test", "predicted_best_test")
-            },
+            "report": protocol.report,
+            **each.get(protocol.report, _final(np.array([]), test)),
+            "best_valid_mean": stats.mean_std(curves.best_valid)["mean"][-1],
+            "each": each,
         },
         "rounds": {
             "queries": np.cumsum(np.bincount(trace.round)).tolist(),
@@ -69,44 +66,48 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
 
 
 def _final(accuracy: np.ndarray, test: np.ndarray) -> dict:
-    """Mean, deviation, regret to the best of the table, and both readings of rank."""
+    """Mean, deviation, regret to the best of the table, and both readings of rank.
+
+    Over the ``runs`` in which the accuracy is known; all None where it is in none.
+    """
     accuracy = accuracy[np.isfinite(accuracy)]
     keys = ("test_mean", "test_std", "regret", "mean_rank", "rank_of_mean")
     if not len(accuracy):
-        return dict.fromkeys(keys)
+        return {"runs": 0} | dict.fromkeys(keys)
     mean = float(accuracy.mean())
     return {
+        "runs": len(accuracy),
         "test_mean": mean,
         "test_std": stats.spread(accuracy),
-        "regret": float(np.nanmax(test)) - mean,
+        "regret": max(0.0, float(np.nanmax(test)) - mean),
         "mean_rank": float(metrics.rank_of(test, accuracy).mean()),
         "rank_of_mean": float(metrics.rank_of(test, mean)),
     }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 LABELS = {
     "best_valid_test": "test of best by valid",
     "oracle_test": "best test (oracle)",
     "predicted_best_test": "test of predicted best",
+    "best_valid": "best valid",
 }
 
 
 def text(summary: dict, files: list[str]) -> str:
     """The printed table."""
     rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["seeds"])]
-    final = summary["final"]
-    for key, label in LABELS.items():
-        each = final["each"][key]
+    final, reported = summary["final"], "  <- reported"
+    for key, each in final["each"].items():
         if each["test_mean"] is not None:
-            value = f"{each['test_mean']:.3f} +- {each['test_std']:.3f} %, "
-            value += f"regret {each['regret']:.3f}, mean rank {each['mean_rank']:.1f}"
-            rows.append((label, value + "  <- reported" * (key == final["report"])))
+            value = f"{each['test_mean']:.3f}"
+            value += "" if each["test_std"] is None else f" +- {each['test_std']:.3f}"
+            value += f" %, regret {each['regret']:.3f}, mean rank {each['mean_rank']:.1f}"
+            if each["runs"] < summary["seeds"]:
+                value += f" ({each['runs']} of {summary['seeds']} runs; test unknown in the others)"
+            rows.append((LABELS[key], value + reported * (key == final["report"])))
     if final["best_valid_mean"] is not None:
-        rows.append(("best valid", f"{final['best_valid_mean']:.3f} %"))
+        value = f"{final['best_valid_mean']:.3f} %"
+        rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
     if summary["failed_queries"]:
         rows.append(("failed queries", str(summary["failed_queries"])))
     run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
@@ -136,7 +137,8 @@ def _queries(optimum: dict, seeds: int) -> list[tuple[str, str]]:
     budget, censored, (low, high) = optimum["budget"], optimum["censored"], optimum["ci95"]
     median = f"> {budget}" if optimum["median"] is None else f"{optimum['median']:g}"
     bound = ">= " * (censored > 0)
-    value = f"{bound}{optimum['mean']:.1f} mean (95% CI {low:.1f} .. {high:.1f}), median {median}"
+    interval = f" (95% CI {low:.1f} .. {high:.1f})" if low is not None else ""
+    value = f"{bound}{optimum['mean']:.1f} mean{interval}, median {median}"
     met = f"target = best by {optimum['target']}; met in {seeds - censored} of {seeds} runs"
     met += f", {censored} censored at {budget} and counted as {budget}" * (censored > 0)
     return [("queries to optimum", value), ("", met)]

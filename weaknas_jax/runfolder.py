@@ -1,8 +1,10 @@
 """What an experiment leaves: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``."""
 
+import contextlib
 import json
 import os
 import platform
+import re
 import time
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +36,8 @@ def prepare(out: str | None, default_name: str, overwrite: bool = False) -> Path
       FolderError: not a folder, not writable, or it holds an experiment already.
     """
     if out is None:
-        out = os.path.join("runs", f"{default_name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        name = re.sub(r"[^\w-]+", "_", default_name)  # a table may call itself anything
+        out = _new_folder(Path("runs"), f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,8 +57,30 @@ def prepare(out: str | None, default_name: str, overwrite: bool = False) -> Path
     return folder
 
 
+def _new_folder(parent: Path, name: str) -> Path:
+    """Makes a folder that nobody else has, though several may start in the same second."""
+    folder, attempt = parent / name, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            attempt += 1
+            folder = parent / f"{name}-{attempt}"
+        except OSError as error:
+            why = f"cannot be made ({error.strerror}); name a folder that can by --out"
+            raise FolderError(f"{folder}: {why}") from None
+
+
+def discard(folder: Path) -> None:
+    """Removes a folder that nothing was written to."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def save(folder: Path, config: dict, trace: Trace, summary: dict) -> list[str]:
     """Writes all of an experiment; returns the paths. ``summary.json`` comes last: it says done."""
+    (folder / "summary.json").unlink(missing_ok=True)
     _write_json(folder / "config.json", config)
     with files.replacing(folder / "trace.npz") as file:
         np.savez_compressed(file, allow_pickle=False, **trace._asdict())
@@ -79,7 +104,10 @@ def load_summary(folder: str | os.PathLike) -> dict:
     path = Path(folder) / "summary.json"
     try:
         summary = json.loads(path.read_text())
-        summary["curve"], summary["queries_to_optimum"]
+        for part, field in (("curve", "queries"), ("queries_to_optimum", "budget")):
+            summary[part][field]
+        for field in ("final", "space", "dataset"):
+            summary[field]
         return summary
     except FileNotFoundError:
         raise FolderError(

@@ -6,14 +6,18 @@ import numpy as np
 from scipy import stats
 
 
-def bootstrap_mean(values: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+def bootstrap_mean(
+    values: np.ndarray, level: float = 0.95, seed: int = 0
+) -> tuple[float | None, float | None]:
     """Percentile bootstrap interval of the mean of ``values`` [S] (10,000 resamples, fixed seed).
 
-    One value, or equal ones, give an interval of no width: one run says nothing of the spread.
+    Equal values give an interval of no width; a single one gives (None, None).
     """
     values = np.asarray(values, np.float64)
-    if len(values) < 2 or np.ptp(values) == 0:
-        return float(values.mean()), float(values.mean())
+    if len(values) < 2:
+        return None, None
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
     found = stats.bootstrap(
         (values,),
         np.mean,
@@ -27,11 +31,11 @@ def bootstrap_mean(values: np.ndarray, level: float = 0.95, seed: int = 0) -> tu
     return float(found.low), float(found.high)
 
 
-def spread(values: np.ndarray) -> float:
-    """Sample standard deviation of the finite ``values``; 0 for a single one."""
+def spread(values: np.ndarray) -> float | None:
+    """Sample standard deviation of the finite ``values``; None for a single one."""
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def queries_to_optimum(queries: np.ndarray, budget: int) -> dict:
@@ -44,13 +48,14 @@ def queries_to_optimum(queries: np.ndarray, budget: int) -> dict:
     queries = np.asarray(queries, np.float64)
     met = np.isfinite(queries)
     bounded = np.where(met, queries, budget)
-    low, high = bootstrap_mean(bounded)
+    low, high = bootstrap_mean(bounded) if met.any() else (None, None)
+    std = spread(bounded)
     median = float(np.median(np.where(met, queries, np.inf)))
     return {
         "mean": float(bounded.mean()),
         "mean_is_lower_bound": bool((~met).any()),
-        "std": spread(bounded),
-        "standard_error": spread(bounded) / math.sqrt(len(queries)),
+        "std": std,
+        "standard_error": None if std is None else std / math.sqrt(len(queries)),
         "median": median if math.isfinite(median) else None,
         "ci95": [low, high],
         "censored": int((~met).sum()),
@@ -69,7 +74,7 @@ def empirical_distribution(queries: np.ndarray, budget: int) -> np.ndarray:
 
 
 def mean_std(values: np.ndarray) -> dict[str, list]:
-    """Mean and deviation over axis 0, None where nothing is finite."""
+    """Mean and deviation over axis 0 of what is finite, None where nothing is, and of how many."""
     finite = np.isfinite(values)
     count = finite.sum(axis=0)
     mean = np.where(finite, values, 0).sum(axis=0) / np.maximum(count, 1)
@@ -78,4 +83,5 @@ def mean_std(values: np.ndarray) -> dict[str, list]:
     return {
         "mean": [float(m) if c else None for m, c in zip(mean, count, strict=True)],
         "std": [float(s) if c else None for s, c in zip(std, count, strict=True)],
+        "runs": count.tolist(),
     }

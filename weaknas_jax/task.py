@@ -72,8 +72,14 @@ def _scores(table: Table, which: str) -> np.ndarray:
 
 
 def target_mask(table: Table, target: str) -> np.ndarray:
-    """The best architectures by mean ``test`` or ``valid`` accuracy, bool [N]; ties all count."""
+    """The best architectures by mean ``test`` or ``valid`` accuracy, bool [N]; ties all count.
+
+    Only those with a validation label can be met, so the others are left out.
+    """
     accuracy = table.test_mean if target == "test" else table.valid_mean
+    accuracy = np.where(np.isfinite(table.valid_mean), accuracy, np.nan)
+    if not np.isfinite(accuracy).any():
+        raise TableError(f"--target={target}: no architecture has both that and a 'valid' label")
     return accuracy == np.nanmax(accuracy)
 
 

@@ -109,6 +109,10 @@ def read_npz(path: str | os.PathLike, *, require_checksum: bool = False) -> dict
     """
     path = Path(path)
     try:
+        with open(path, "rb") as file:
+            magic = file.read(4)
+        if not (magic.startswith(b"PK") or magic == b"\x93NUM" or len(magic) < 4):
+            raise TableError(f"{path}: not an .npz file (pickles and text are not read)")
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise TableError(f"{path}: a single array (.npy); expected an .npz with named fields")
@@ -161,6 +165,17 @@ def read_npz(path: str | os.PathLike, *, require_checksum: bool = False) -> dict
 
 def save_table(path: str | os.PathLike, table: Table) -> None:
     """Writes a canonical table, checked first; the file appears whole or not at all."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise TableError(f"{path}: the folder {path.parent} does not exist")
+    table = dataclasses.replace(
+        table,
+        encoding=np.asarray(table.encoding, np.float32),
+        valid=_columns(np.asarray(table.valid)),
+        test=None if table.test is None else _columns(np.asarray(table.test)),
+        names=None if table.names is None else _as_text(np.asarray(table.names)),
+        extra={name: np.asarray(column) for name, column in table.extra.items()},
+    )
     check(table, str(path))
     arrays = {"format": FORMAT, "encoding": table.encoding, "valid": table.valid}
     arrays |= {name: getattr(table, name) for name in _TEXT}
