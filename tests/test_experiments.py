@@ -251,6 +251,9 @@ def test_processes(tmp_path, table_file):
     done = python("experiments.plot", tmp_path / "a", tmp_path / "b", f"--out={picture}")
     assert done.returncode == 0, done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
+    done = python("experiments.reread", tmp_path / "a", "--counting=round", "--target=valid")
+    assert done.returncode == 0, done.stderr
+    assert "honest, but target=valid, counting=round" in done.stdout
     for bad in (
         ["experiments.plot", tmp_path / "none"],
         ["experiments.nasbench", "--dataset=svhn"],

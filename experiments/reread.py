@@ -1,0 +1,54 @@
+"""Read a finished experiment under other protocol switches, without searching again.
+
+    python -m experiments.reread RUN [--counting=round] [--predicted_top=free] [--target=valid] ...
+
+Only switches that the search did not depend on can be changed. A run that was stopped at its
+target ended where the old reading said so; a reading that meets the target later may then find it
+censored: read ``--stop=budget`` runs, or from the later reading to the earlier.
+"""
+
+import json
+from pathlib import Path
+
+from absl import app, flags
+
+from experiments import console
+from weaknas_jax import protocol, report, runfolder
+from weaknas_jax.tables import load_nasbench201, load_table
+
+_SWITCHES = {
+    "counting": protocol.CHOICES["counting"],
+    "predicted_top": ("off", "free"),
+    "report": protocol.CHOICES["report"],
+    "target": protocol.CHOICES["target"],
+}
+_FLAGS = {
+    name: flags.DEFINE_enum(name, None, list(choices), "Default: as the experiment said.")
+    for name, choices in _SWITCHES.items()
+}
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 2:
+        return console.fail("name the folder of one experiment")
+    try:
+        old, trace = runfolder.load_summary(argv[1]), runfolder.load_trace(argv[1])
+        asked = json.loads((Path(argv[1]) / "config.json").read_text())["flags"]
+        if asked["table"]:
+            table = load_table(asked["table"])
+        else:
+            table = load_nasbench201(asked["dataset"], asked["table_version"])
+        switches = {name: old["protocol"][name] for name in protocol.CHOICES}
+        changed = {name: flag.value for name, flag in _FLAGS.items() if flag.value is not None}
+        if switches["predicted_top"] == "counted" and "predicted_top" in changed:
+            return console.fail("--predicted_top: the search itself depended on it (counted)")
+        rule = protocol.resolve(asked["protocol"], **(switches | changed))
+        new = report.summarize(trace, table, rule)
+    except (ValueError, OSError, KeyError) as error:
+        return console.fail(f"{argv[1]}: {error}")
+    print(report.text({**old, **new}, []))
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
