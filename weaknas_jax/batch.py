@@ -195,9 +195,12 @@ class Program:
         slots = [waiting.pop() if waiting else None for _ in range(width)]
         if slots[0] is None:
             return
-        lanes = self._start(
-            run_keys(seed, [slots[0] if s is None else s for s in slots]), self.problem
-        )
+
+        def start():  # a lane without a run repeats another, to be thrown away
+            keys = run_keys(seed, [runs[0] if slot is None else slot for slot in slots])
+            return self._start(keys, self.problem)
+
+        lanes = start()
         began, finished = time.perf_counter(), 0
         while any(slot is not None for slot in slots):
             lanes = self._advance(self.problem, lanes)
@@ -216,11 +219,8 @@ class Program:
                 progress(Progress(finished, len(runs), share, time.perf_counter() - began))
             refill = [i for i in ended if slots[i] is not None]
             if refill:
-                fresh = self._start(
-                    run_keys(seed, [slots[i] or 0 for i in range(width)]), self.problem
-                )
                 new = jnp.zeros(width, bool).at[jnp.array(refill)].set(True)
-                lanes = jax.tree.map(functools.partial(_replace, new), fresh, lanes)
+                lanes = jax.tree.map(functools.partial(_replace, new), start(), lanes)
 
 
 def _replace(new: jax.Array, fresh: jax.Array, old: jax.Array) -> jax.Array:
