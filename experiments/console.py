@@ -1,8 +1,10 @@
 """What the mains say on stderr."""
 
+import contextlib
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from weaknas_jax.batch import Progress
 
@@ -42,3 +44,37 @@ def progress_line(every: float = 20.0) -> Callable[[Progress], None]:
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class Stop:
+    """Whether Ctrl-C or a termination signal came; the second one interrupts at once."""
+
+    def __init__(self):
+        self.signal = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def code(self) -> int:
+        """The exit status that says so."""
+        return 128 + (self.signal or signal.SIGINT)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Signals ask for an end at the next good moment, instead of breaking in."""
+    stop = Stop()
+
+    def ask(number, frame):
+        if stop():
+            raise KeyboardInterrupt
+        stop.signal = number
+        note("\nstopping after this round (once more to stop at once) ...")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

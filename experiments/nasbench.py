@@ -4,35 +4,55 @@
 
 runs WeakNAS with the paper's MLP on NAS-Bench-201 / CIFAR-10, 6 runs of 200 queries, and leaves
 ``summary.json``, ``trace.npz``, ``config.json`` and ``curve.png`` in a new folder below ``runs/``.
+Whatever stops it, ``--out=FOLDER --resume`` goes on with the same runs.
 """
 
-import hashlib
 import shlex
 import sys
-import time
 from pathlib import Path
 
 import jax
 from absl import app, flags, logging
 
 from experiments import console
-from weaknas_jax import batch, methods, protocol, ranking, report, runfolder, task
-from weaknas_jax.predictors import PREDICTORS
-from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table
-from weaknas_jax.tables import nasbench201 as nb201
+from experiments.configure import Configured, configure
+from weaknas_jax import (
+    Job,
+    Plan,
+    PlanError,
+    Program,
+    methods,
+    protocol,
+    report,
+    runfolder,
+    session,
+)
+from weaknas_jax.checkpoint import CheckpointError
+from weaknas_jax.predictors import PREDICTORS, numbers
+from weaknas_jax.tables import nasbench201
+from weaknas_jax.trace import join
 
-_enum, _int = flags.DEFINE_enum, flags.DEFINE_integer
+_enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an experiment that --out holds.")
+_help = "Go on with the experiment in --out, finished or not; its flags need not be repeated."
+RESUME = flags.DEFINE_bool("resume", False, _help)
+_help = "Seconds between checkpoints; 0 = after every round."
+EVERY = _float("checkpoint_every", 10.0, _help, lower_bound=0.0)
 SPACE = _enum("space", "nasbench201", ["nasbench201", "table"], "What is searched.")
-DATASET = _enum("dataset", "cifar10", list(nb201.DATASETS), "Data set of NAS-Bench-201.")
+DATASET = _enum("dataset", "cifar10", list(nasbench201.DATASETS), "Data set of NAS-Bench-201.")
 TABLE = flags.DEFINE_string("table", None, "Canonical table (.npz) to search instead.")
-VERSION = _enum("table_version", "v1.1", list(nb201.VERSIONS), "Edition of NAS-Bench-201.")
+_help = "Edition of NAS-Bench-201."
+VERSION = _enum("table_version", "v1.1", list(nasbench201.VERSIONS), _help)
 METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
 PREDICTOR = _enum("predictor", "mlp", list(PREDICTORS), "Weak predictor.")
+for _name in sorted({name for builder in PREDICTORS.values() for name in numbers(builder)}):
+    _of = {p: numbers(b)[_name] for p, b in PREDICTORS.items() if _name in numbers(b)}
+    _help = ", ".join(f"{predictor} ({default:g})" for predictor, default in _of.items())
+    _float(_name, None, f"Setting of the predictors (default): {_help}.")
 PROTOCOL = _enum("protocol", "honest", list(protocol.PRESETS), "Preset of the switches below.")
-SWITCHES = {
+_helps = {
     "labels": "What a query returns.",
     "normalize": "Whose mean and deviation scale the labels.",
     "target": "Which optimum is to be met. For a table without test: valid.",
@@ -40,7 +60,7 @@ SWITCHES = {
     "counting": "When a met optimum counts: at its query, or at the end of its round.",
     "predicted_top": "The predictor's best: seen if queried, first of the M, or a free look.",
 }
-for _name, _help in SWITCHES.items():
+for _name, _help in _helps.items():
     _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
 STOP = _enum("stop", "budget", ["budget", "optimum"], "A run ends with its budget, or its target.")
 SEEDS = _int("seeds", 6, "How many runs.", lower_bound=1)
@@ -52,159 +72,206 @@ PER_ROUND = _int("per_round", 10, "M, queries of each later round.", lower_bound
 TOP = _int("top", 100, "N, the predicted best among which they are drawn.", lower_bound=1)
 BUDGET = _int("budget", 200, "Q, queries of a run.", lower_bound=1)
 DYNAMICS = flags.DEFINE_bool("dynamics", True, "Measure the predictor in each round (Figure 3).")
+DEVICES = _int("devices", None, "How many devices; default: all.", lower_bound=1)
+LANES = _int("lanes", None, "Runs side by side on a device; default: planned.", lower_bound=1)
+CHUNK = _int("chunk", None, "Architectures scored at once; default: planned.", lower_bound=8)
+_help = "MiB of each device that may be used; default: half of a CPU's, 9/10 of another's."
+MEMORY = _int("memory", None, _help, lower_bound=1)
 PRECISION = _enum(
     "matmul_precision",
     "default",
     ["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"],
     "Precision of float32 matrix products on accelerators (a CPU always has float32).",
 )
-NAMES = [f.name for f in list(globals().values()) if isinstance(f, flags.FlagHolder)] + [*SWITCHES]
-
-
-def load() -> Table:
-    """The table that the flags name.
-
-    Raises:
-      TableError: it cannot be had.
-    """
-    if TABLE.value is not None:
-        for ignored in ("dataset", "table_version"):
-            if flags.FLAGS[ignored].present:
-                console.note(f"note: --{ignored} has no effect, --table={TABLE.value} is searched")
-        return load_table(TABLE.value)
-    if SPACE.value == "table":
-        raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
-    return load_nasbench201(DATASET.value, VERSION.value)
-
-
-def rules(table: Table) -> protocol.Protocol:
-    """The protocol that the flags name, for this table."""
-    switches = {name: flags.FLAGS[name].value for name in SWITCHES}
-    if table.test is None:
-        for name, blind in (("target", "valid"), ("report", "best_valid")):
-            if switches[name] not in (None, blind):
-                raise TableError(
-                    f"--{name}={switches[name]}: {TABLE.value} has no field 'test'; "
-                    f"use --{name}={blind}"
-                )
-            switches[name] = blind
-    if switches["report"] == "predicted_best_test" and METHOD.value not in methods.USES_PREDICTOR:
-        raise ValueError(
-            f"--report=predicted_best_test needs a predictor, and --method={METHOD.value} has none"
-        )
-    return protocol.resolve(PROTOCOL.value, **switches)
-
-
-def check_numbers(table: Table) -> None:
-    """Raises ValueError, naming the flag, where the numbers do not fit together."""
-    init, per_round, top, budget = INIT.value, PER_ROUND.value, TOP.value, BUDGET.value
-    if FIRST_RUN.value + SEEDS.value > 2**31:
-        raise ValueError(f"--first_run={FIRST_RUN.value}: run numbers end at {2**31 - 1}")
-    if budget < init:
-        raise ValueError(
-            f"--budget={budget} is less than --init={init}: raise --budget or lower --init"
-        )
-    if budget > len(table):
-        raise ValueError(
-            f"--budget={budget} is more than the {len(table):,} architectures of the table; "
-            "lower --budget"
-        )
-    if per_round > top and METHOD.value in methods.USES_PREDICTOR:
-        raise ValueError(
-            f"--per_round={per_round} (M) is more than --top={top} (N): M architectures are drawn "
-            "from the predicted top N; lower --per_round or raise --top"
-        )
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+FREE = {"out", "overwrite", "resume", "checkpoint_every", "seeds", "first_run", "devices"}
+FREE |= {"memory", "table"}  # may differ when an experiment is resumed
 
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
     logging.set_verbosity(logging.WARNING)
+    again = f"python -m experiments.nasbench --out={OUT.value} --resume"
     try:
-        table = load()
-        check_numbers(table)
-        rule = rules(table)
-        problem = task.make(table, rule)
-        name = f"{table.space}-{table.dataset}-{METHOD.value}"
-        folder = runfolder.prepare(OUT.value, name, OVERWRITE.value)
+        stored = _adopt() if RESUME.value else None
+        search = configure({name: flags.FLAGS[name].value for name in NAMES})
+        if stored is not None and stored["table_sha256"] != search.table_sha256:
+            raise ValueError(f"--table={TABLE.value}: not the file that {OUT.value} began with")
+        if DEVICES.value and DEVICES.value > len(jax.devices()):
+            raise ValueError(f"--devices={DEVICES.value}: there are {len(jax.devices())} here")
+        name = f"{search.table.space}-{search.table.dataset}-{METHOD.value}"
+        folder = runfolder.prepare(OUT.value, name, RESUME.value or OVERWRITE.value)
+        again = f"python -m experiments.nasbench --out={shlex.quote(str(folder))} --resume"
+        with runfolder.locked(folder), console.stoppable() as stop:
+            try:
+                return _search(folder, stored, search, stop, again)
+            finally:
+                runfolder.discard(folder)
+    except CheckpointError as error:
+        return console.fail(f"{error}; earlier ones are intact: make room, then go on by {again}")
     except ValueError as error:
         return console.fail(str(error))
+    except OSError as error:
+        return console.fail(
+            f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
+        )
+    except KeyboardInterrupt:
+        return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
 
-    jax.config.update("jax_default_matmul_precision", PRECISION.value)
-    sizes = {
-        "init": INIT.value,
-        "per_round": PER_ROUND.value,
-        "top": min(TOP.value, len(table)),
-        "budget": BUDGET.value,
-    }
-    settings = batch.Settings(
-        stop_at_target=STOP.value == "optimum",
-        free_look=rule.predicted_top == "free",
-        top=sizes["top"],
-        measure=DYNAMICS.value,
-        lanes=ranking.plan_lanes(len(table)),
-    )
-    method = methods.METHODS[METHOD.value](
-        predictor=PREDICTORS[PREDICTOR.value](),
-        transform=task.transform_for(table, rule),
-        predicted_best_first=rule.predicted_top == "counted",
-        **sizes,
-    )
+
+def _adopt() -> dict | None:
+    """The stored configuration of the experiment to resume, and its flags made those of this call.
+
+    None = nothing is there yet, so that one command line serves the first start and all others.
+
+    Raises:
+      ValueError: a flag says otherwise, or the backend is another; names them.
+    """
+    if OUT.value is None:
+        raise ValueError("--resume needs --out=FOLDER, the experiment to go on with")
+    if OVERWRITE.value:
+        raise ValueError("--resume and --overwrite exclude one another; drop one")
+    stored = runfolder.stored_config(Path(OUT.value))
+    if stored is None:
+        console.note(f"{OUT.value}: nothing to resume there, starting")
+        return None
+    there = stored["flags"] | {k: stored["settings"][k] for k in ("lanes", "chunk")}
+    other = []
+    for name in NAMES:
+        flag = flags.FLAGS[name]
+        if flag.present and name not in FREE and flag.value != there.get(name):
+            other.append(f"--{name}={flag.value} (there: {there.get(name)})")
+        elif name in there and not flag.present and name not in FREE - {"table"}:
+            flag.value = there[name]
+    if other:
+        raise ValueError(
+            f"--resume: {OUT.value} was begun otherwise: {', '.join(other)}; leave these flags "
+            "out, or name another folder"
+        )
+    if stored["platform"] != jax.default_backend():
+        raise ValueError(
+            f"--resume: {OUT.value} was begun on {stored['platform']}, this is "
+            f"{jax.default_backend()}, which rounds otherwise; go on there, or name another folder"
+        )
+    now = {"device": runfolder.device(), "versions": runfolder.versions()}
+    for part, value in now.items():
+        if stored[part] != value:
+            console.note(
+                f"note: begun with other {part} ({stored[part]}): runs may round otherwise"
+            )
+    return stored
+
+
+def _search(
+    folder: Path, stored: dict | None, search: Configured, stop: console.Stop, again: str
+) -> int:
+    """Does what is missing of the experiment in ``folder``, saves and prints it."""
+    runs = set(stored["runs"]) if stored else set()
+    if stored is None or SEEDS.present or FIRST_RUN.present:
+        runs |= set(range(FIRST_RUN.value, FIRST_RUN.value + SEEDS.value))
+    old, summary = runfolder.earlier(folder) if stored else (None, None)
+    missing = sorted(runs - set(old.run.tolist() if old else ()))
+    if not missing and summary is not None:
+        print(report.text(summary, runfolder.paths(folder)))
+        console.note(f"{folder}: finished already, all {len(runs)} runs; nothing was done")
+        return 0
+
     said = {
         "command": "python -m experiments.nasbench " + shlex.join(sys.argv[1:]),
         "device": runfolder.device(),
         "versions": runfolder.versions(),
         "matmul_precision": PRECISION.value,
     }
-    file = TABLE.value and Path(TABLE.value).read_bytes()
-    config = {
-        **said,
-        "flags": {name: flags.FLAGS[name].value for name in NAMES},
-        "protocol": {"name": rule.name, **rule.switches()},
-        "settings": {
-            **settings._asdict(),
-            "chunk": ranking.plan_chunk(len(table), settings.lanes),
-            "round_sizes": list(method.sizes),
-        },
-        "table_sha256": hashlib.sha256(file).hexdigest() if file else None,
-    }
+    spent = summary["timing"] if summary else {"compile_s": 0.0, "run_s": 0.0}
+    checkpoints, complete, traces = runfolder.checkpoints(folder), True, [old] if old else []
+    if missing:
+        program = _compile(search, said["device"])
+        config = {
+            **(stored or _config(search, program, said)),
+            "runs": sorted(runs),
+            "sessions": [*(stored["sessions"] if stored else []), said],
+        }
+        runfolder.begin(folder, config, anew=stored is None)
+        result = session.execute(
+            program,
+            SEED.value,
+            [Job(0, run) for run in missing],
+            checkpoints,
+            every=EVERY.value,
+            seconds=spent["run_s"],
+            progress=console.progress_line(),
+            stop=stop,
+        )
+        spent = {"compile_s": program.compile_s, "run_s": result.seconds}
+        complete, traces = result.complete, traces + [trace for _, trace in result.ended]
+        if not traces:
+            return console.fail(f"interrupted; go on by {again}", stop.code)
 
-    console.note(f"compiling for {said['device']} ...")
-    ended, interrupted = [], False
-    runs = range(FIRST_RUN.value, FIRST_RUN.value + SEEDS.value)
-    try:
-        program = batch.Program(method, problem, settings)
-        began = time.perf_counter()
-        for run in program.finished_runs(SEED.value, runs, console.progress_line()):
-            ended.append(run)
-    except KeyboardInterrupt:
-        interrupted = True
-    if not ended:
-        runfolder.discard(folder)
-        return console.fail("interrupted before the first run had finished; nothing to save", 130)
-    trace = batch.collect(method, ended)
+    trace = join(traces)
     summary = report.summarize(
         trace,
-        table,
-        rule,
-        method=METHOD.value,
-        predictor=PREDICTOR.value if METHOD.value in methods.USES_PREDICTOR else None,
-        stop=STOP.value,
-        seed=SEED.value,
-        complete=not interrupted,
-        timing={"compile_s": program.compile_s, "run_s": time.perf_counter() - began},
+        search.table,
+        search.protocol,
+        complete=complete,
+        timing=spent,
         **said,
-        **sizes,
+        **search.said,
     )
-    try:
-        paths = runfolder.save(folder, config, trace, summary)
-    except OSError as error:
-        print(report.text(summary, []))
-        return console.fail(f"--out={folder}: could not be written ({error})")
+    paths = runfolder.save(folder, trace, summary)
     print(report.text(summary, paths))
-    if interrupted:
-        return console.fail(f"interrupted: the {len(ended)} finished runs were saved", 130)
+    if not complete:
+        done = f"{len(trace.run)} of {len(runs)} runs are finished and saved"
+        return console.fail(f"interrupted: {done}; go on by {again}", stop.code)
+    checkpoints.remove()
     return 0
+
+
+def _compile(search: Configured, device: str) -> Program:
+    """The program, and its plan printed.
+
+    Raises:
+      PlanError: it does not fit; names the flags.
+    """
+    jax.config.update("jax_default_matmul_precision", PRECISION.value)
+    console.note(f"compiling for {device} ...")
+    try:
+        program = Program(
+            search.build,
+            search.problem,
+            search.settings,
+            points=[search.point],
+            given=Plan(LANES.value, CHUNK.value),
+            bound=MEMORY.value and MEMORY.value * 2**20,
+            devices=jax.devices()[: DEVICES.value],
+        )
+    except PlanError as error:
+        raise PlanError(f"{error}; raise --memory, or lower --lanes or --chunk") from None
+    console.note(
+        f"plan: {program.plan.lanes} lane(s) on each of {program.devices} device(s), "
+        f"{program.plan.chunk:,} architectures scored at once; at most "
+        f"{program.peak / 2**20:,.0f} MiB of a device, {program.bound / 2**20:,.0f} allowed"
+    )
+    return program
+
+
+def _config(search: Configured, program: Program, said: dict) -> dict:
+    """What ``config.json`` holds of an experiment that begins."""
+    rule = search.protocol
+    return {
+        **said,
+        "platform": jax.default_backend(),
+        "flags": {name: flags.FLAGS[name].value for name in NAMES},
+        "protocol": {"name": rule.name, **rule.switches()},
+        "numbers": search.point,
+        "settings": {
+            **search.settings._asdict(),
+            **program.plan._asdict(),
+            "round_sizes": list(program.sizes),
+        },
+        "memory": {"planned_peak_bytes": program.peak, "bound_bytes": program.bound},
+        "table_sha256": search.table_sha256,
+    }
 
 
 if __name__ == "__main__":

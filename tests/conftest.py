@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weaknas_jax import Prediction, Predictor, Table
+from weaknas_jax import Method, Prediction, Predictor, Table
+from weaknas_jax.methods import METHODS
 
 
 def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:
@@ -38,6 +39,12 @@ def ridge(strength: float = 1e-2) -> Predictor:
         return jnp.linalg.solve(gram, x.T @ jnp.where(mask, y, 0.0))
 
     return Predictor(fit, lambda w, x: Prediction(x @ w[:-1] + w[-1]))
+
+
+def build(name: str, predictor: Predictor | None = None, **settings) -> Method:
+    """A registered method of a size that suits `planted_table`."""
+    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | settings
+    return METHODS[name](predictor=predictor or ridge(), **settings)
 
 
 @pytest.fixture

@@ -3,32 +3,35 @@
 import jax
 import numpy as np
 import pytest
-from conftest import planted_table, ridge
+from conftest import build, planted_table, ridge
 
 from weaknas_jax import (
     HONEST,
-    PREDICTORS,
+    Job,
+    Plan,
     Program,
     Settings,
     batch,
     protocol,
     refit,
     run,
+    run_grid,
     run_many,
     task,
     weaknas,
 )
 from weaknas_jax.methods import METHODS
-
-
-def build(name, predictor=None, **settings):
-    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | settings
-    return METHODS[name](predictor=predictor or ridge(), **settings)
+from weaknas_jax.trace import join
 
 
 def assert_same(one, many, at):
     for field in ("queried", "scores", "predicted_top", "kendall"):
         np.testing.assert_array_equal(getattr(one, field)[0], getattr(many, field)[at])
+
+
+def trace_of(program, seed, runs, point=0):
+    steps = program.work(seed, [Job(point, run) for run in runs])
+    return join([trace for step in steps for _, trace in step.ended])
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -37,27 +40,47 @@ def test_a_run_is_the_same_alone_and_in_any_batch(name, lanes):
     problem = task.make(
         planted_table(noise=0.5, runs=3), protocol.resolve("honest", labels="single_run")
     )
-    program = Program(build(name), problem, Settings(lanes=lanes, rounds_per_call=2))
-
-    def trace(runs):
-        return batch.collect(program.method, list(program.finished_runs(11, runs)))
-
-    everything = trace(range(7))
+    program = Program(build(name), problem, Settings(rounds_per_call=2), given=Plan(lanes))
+    everything = trace_of(program, 11, range(7))
     assert everything.run.tolist() == list(range(7))
     for i in (0, 4, 6):
-        assert_same(trace([i]), everything, i)
-    assert_same(trace([5, 2, 9]), everything, 2)  # sorted by number: 2 comes first
+        assert_same(trace_of(program, 11, [i]), everything, i)
+    assert_same(trace_of(program, 11, [5, 2, 9]), everything, 2)  # sorted by number: 2 comes first
     assert not (everything.queried[0] == everything.queried[1]).all()
 
 
-@pytest.mark.parametrize("name", PREDICTORS)
-def test_registered_predictors_keep_the_promise(name):
+def test_points_of_a_grid_are_the_same_as_alone():
+    """Settings that vary inside one program change nothing for one another, nor by being traced."""
     problem = task.make(planted_table(noise=0.5), HONEST)
-    method = build("weaknas", PREDICTORS[name](), budget=11)
-    program = Program(method, problem, Settings())
-    together = batch.collect(method, list(program.finished_runs(3, range(3))))
-    alone = batch.collect(method, list(program.finished_runs(3, [2])))
-    assert_same(alone, together, 2)
+
+    def method(chunk, top, strength):
+        return build("weaknas", ridge(strength), chunk=chunk, top=top)
+
+    points = [{"top": t, "strength": s} for t in (3, 30) for s in (0.01, 10.0)]
+    together, _ = run_grid(method, problem, 5, range(4), points)
+    for point, trace in zip(points, together, strict=True):
+        (alone,), _ = run_grid(method, problem, 5, [2], [point])
+        assert_same(alone, trace, 2)
+    closed_over = run(build("weaknas", ridge(10.0), top=30), problem, 5, 2)
+    assert_same(closed_over, together[3], 2)
+    assert len({trace.queried.tobytes() for trace in together}) == 4
+    with pytest.raises(ValueError, match="same names"):
+        run_grid(method, problem, 5, [0], [{"top": 3}, {"strength": 1.0}])
+
+
+def test_a_grid_is_one_compiled_program():
+    problem, traces = task.make(planted_table(), HONEST), []
+
+    def method(chunk, top):
+        traces.append(top)
+        return build("weaknas", top=top, chunk=chunk)
+
+    counts = []
+    for points in ([{"top": 4}], [{"top": t} for t in range(3, 9)]):
+        traces.clear()
+        run_grid(method, problem, 0, range(2), points)
+        counts.append(len(traces))
+    assert counts[0] == counts[1]
 
 
 def test_stopping_at_the_target_ends_a_run_with_its_round():
@@ -65,7 +88,7 @@ def test_stopping_at_the_target_ends_a_run_with_its_round():
     problem = task.make(table, HONEST)
     method = build("weaknas", budget=60, top=8)
     whole = run_many(method, problem, 0, range(6), Settings())[0]
-    short = run_many(method, problem, 0, range(6), Settings(stop_at_target=True, lanes=4))[0]
+    short = run_many(method, problem, 0, range(6), Settings(stop_at_target=True), given=Plan(4))[0]
     best = table.test_mean.argmax()
     for full, cut in zip(whole.queried, short.queried, strict=True):
         at = int(np.flatnonzero(full == best)[0])
@@ -96,7 +119,7 @@ def test_golden_keys():
 
 def test_progress_reaches_one_and_counts_runs():
     problem, seen = task.make(planted_table(), HONEST), []
-    run_many(build("weaknas"), problem, 0, range(3), Settings(lanes=2), seen.append)
+    run_many(build("weaknas"), problem, 0, range(3), Settings(), seen.append, given=Plan(2))
     assert seen[-1].finished == seen[-1].runs == 3
     assert seen[-1].share == 1.0
     assert [p.share for p in seen] == sorted(p.share for p in seen)
@@ -131,7 +154,7 @@ def test_weaknas_beats_random_search_on_average():
         weaknas(refit(ridge()), init=5, per_round=3, top=8, budget=20),
         build("random", budget=20),
     ):
-        trace = run_many(method, problem, 0, range(20), Settings(lanes=4))[0]
+        trace = run_many(method, problem, 0, range(20), given=Plan(4))[0]
         best.append(table.test_mean[trace.queried].max(axis=1))
     gain = best[0] - best[1]
     assert gain.mean() > 4 * gain.std(ddof=1) / len(gain) ** 0.5

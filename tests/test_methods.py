@@ -4,15 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import planted_table, ridge
+from conftest import build, planted_table
 
 from weaknas_jax import Space
 from weaknas_jax.methods import METHODS, USES_PREDICTOR
-
-
-def build(name, **settings):
-    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | settings
-    return METHODS[name](predictor=ridge(), **settings)
 
 
 def drive(method, scores, seed=0):

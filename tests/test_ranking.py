@@ -1,4 +1,4 @@
-"""Chunks, the memory plan, and the scorer that refits."""
+"""Chunks, places, and the scorer that refits."""
 
 import jax
 import jax.numpy as jnp
@@ -15,22 +15,6 @@ def test_chunks_cover_every_row_once(chunk):
     got = ranking.score_in_chunks(lambda w, x: Prediction(x @ w, -x @ w), jnp.ones(5), x, chunk)
     np.testing.assert_allclose(got.mean, x.sum(axis=1), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(got.std, -x.sum(axis=1), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [1, 7, 15_625, 423_624])
-@pytest.mark.parametrize("lanes", [1, 25, 100])
-@pytest.mark.parametrize("gigabytes", [4, 16, 80])
-def test_planned_chunks_stay_below_their_share_of_memory(size, lanes, gigabytes):
-    memory = gigabytes * 2**30
-    chunk = ranking.plan_chunk(size, lanes, memory)
-    assert chunk % 8 == 0
-    assert chunk * lanes * 16_000 <= 0.25 * memory + 8 * lanes * 16_000
-    padding = -size % chunk
-    assert padding < 8 * -(-size // chunk)  # equal chunks: at most 7 rows of padding each
-
-
-def test_default_plan_on_this_machine_covers_the_space():
-    assert 8 <= ranking.plan_chunk(15_625) <= 15_632
 
 
 def test_positions_rank_ties_by_index_and_nan_last():
@@ -56,7 +40,6 @@ def test_refit_scores_the_space_from_what_was_queried():
     queried = jnp.pad(jnp.arange(24) * 2, (0, 6), constant_values=-1)
     mask = jnp.arange(30) < 24
     y = jnp.where(mask, table.valid_mean[np.maximum(queried, 0)], 0.0)
-    state = scorer.update(jax.random.key(0), state, space, queried, y, mask, queried[-1:])
-    prediction = scorer.score(state, space)
+    _, prediction = scorer.update(jax.random.key(0), state, space, queried, y, mask, queried[-1:])
     known = np.isin(np.arange(len(table)), queried)
     np.testing.assert_allclose(prediction.mean[known], table.valid_mean[known], atol=1e-2)

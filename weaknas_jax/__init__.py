@@ -6,20 +6,27 @@ The data's path: `tables` -> `spaces` -> `predictors` -> `ranking` -> `sampling`
 
 from weaknas_jax._version import __version__
 from weaknas_jax.baselines.random import random_search
-from weaknas_jax.batch import Program, Settings, Trace, run, run_many
+from weaknas_jax.batch import Job, Program, run, run_grid, run_many
+from weaknas_jax.lanes import Settings
+from weaknas_jax.plan import Plan, PlanError
 from weaknas_jax.predictors import PREDICTORS, mlp
 from weaknas_jax.protocol import HONEST, PAPER, Protocol
 from weaknas_jax.ranking import refit
 from weaknas_jax.search import weaknas
 from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table, save_table
-from weaknas_jax.types import Info, Method, Prediction, Predictor, Scorer, Space
+from weaknas_jax.trace import Trace
+from weaknas_jax.types import Info, Method, Number, Prediction, Predictor, Scorer, Space
 
 __all__ = [
     "HONEST",
     "PAPER",
     "PREDICTORS",
     "Info",
+    "Job",
     "Method",
+    "Number",
+    "Plan",
+    "PlanError",
     "Prediction",
     "Predictor",
     "Program",
@@ -37,6 +44,7 @@ __all__ = [
     "random_search",
     "refit",
     "run",
+    "run_grid",
     "run_many",
     "save_table",
     "weaknas",

@@ -1,91 +1,38 @@
-"""Many independent runs of a method on a task.
+"""Many independent runs of a method on a task, over seeds, settings and devices.
 
-A run advances in one compiled program, of a fixed number of lanes (runs side by side) that
-depends on backend and configuration but not on how many runs are asked for. On a CPU a lane at a
-time is fastest (measured: a lone fit already fills the cores, and ``vmap`` would run every branch
-of a switch); elsewhere lanes are the point. Runs are fed into the lanes and come out as they
-end; lanes without a run repeat another and are thrown away. Run i thus sees the same program and
-the same key, ``fold_in(key(seed), i)``, alone and in any company.
+One program of a fixed number of lanes moves a fixed number of runs on each device. Runs are fed
+into the lanes and come out as they end; lanes without a run repeat another and are thrown away.
+Run i thus sees the same program and the same key, ``fold_in(key(seed), i)``, alone and in any
+company, on one device and on many. Numeric settings are arguments of the program, whether they
+vary or not, so that a sweep gives the queries of its single points.
 
-The program does at most ``rounds_per_call`` rounds, so that progress shows between calls.
+The program returns to the host after ``rounds_per_call`` rounds: there progress shows, lanes are
+refilled, and all that is known can be kept (`session`).
 """
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
-from weaknas_jax import dynamics, ranking, task
+from weaknas_jax import dynamics, lanes, plan, task
+from weaknas_jax.lanes import Lane, Point, Settings
+from weaknas_jax.plan import Plan, PlanError
+from weaknas_jax.trace import Trace, join
 from weaknas_jax.types import Method
 
 
-class Trace(NamedTuple):
-    """What S runs did; NumPy, all that metrics, reports and plots read.
+class Job(NamedTuple):
+    """One run at one point: the point's place in the list, and the run's number."""
 
-    Attributes:
-      run: int32 [S], run numbers.
-      queried: int32 [S, Q], row numbers of the table in query order, -1 after a run has ended.
-      scores: float32 [S, Q], what the queries returned; NaN = failed, or no query.
-      round: int32 [Q], the round of each query; 0 = the initial one.
-      predicted_top: int32 [S, T+1], the predictor's best after each tell, the last one included;
-        -1 = no such tell, or no predictor.
-      kendall, kendall_top50, top50_probability: float32 [S, T+1], see `dynamics.Dynamics`; NaN
-        where not measured.
-    """
-
-    run: np.ndarray
-    queried: np.ndarray
-    scores: np.ndarray
-    round: np.ndarray
-    predicted_top: np.ndarray
-    kendall: np.ndarray
-    kendall_top50: np.ndarray
-    top50_probability: np.ndarray
-
-
-@struct.dataclass
-class Lane:
-    """One run under way.
-
-    Attributes:
-      state: the method's, without the space.
-      labels: float32 [N], what a query returns in this run.
-      tells: int32, rounds told.
-      done: bool, nothing more will be asked.
-      dynamics: `dynamics.Dynamics` with fields [T+1].
-    """
-
-    state: Any
-    labels: jax.Array
-    tells: jax.Array
-    done: jax.Array
-    dynamics: dynamics.Dynamics
-
-
-class Settings(NamedTuple):
-    """What the compiled program depends on besides method and task.
-
-    Attributes:
-      stop_at_target: a run ends with the round in which its target was queried (and, with
-        ``free_look``, in which it was the predictor's best).
-      free_look: see `protocol.Protocol.predicted_top`.
-      top: N, for `dynamics.Dynamics.top50_probability`.
-      measure: whether to measure the dynamics (`predicted_top` is always kept).
-      rounds_per_call: rounds between two looks of the host.
-      lanes: runs side by side; None = `ranking.plan_lanes`.
-    """
-
-    stop_at_target: bool = False
-    free_look: bool = False
-    top: int = 100
-    measure: bool = True
-    rounds_per_call: int = 1
-    lanes: int | None = None
+    point: int
+    run: int
 
 
 class Progress(NamedTuple):
@@ -95,6 +42,20 @@ class Progress(NamedTuple):
     runs: int
     share: float  # of all queries that may be asked, runs that ended early counted whole
     seconds: float
+
+
+class Step(NamedTuple):
+    """What a call of the program brought.
+
+    Attributes:
+      ended: the jobs that ended, each with its trace of one run.
+      running: gives the jobs under way, each with its lane (NumPy, no batch axis).
+      progress: how far all of it is.
+    """
+
+    ended: list[tuple[Job, Trace]]
+    running: Callable[[], list[tuple[Job, Lane]]]
+    progress: Progress
 
 
 class Timing(NamedTuple):
@@ -110,168 +71,246 @@ def run_keys(seed: int, runs: Sequence[int]) -> jax.Array:
     return jnp.stack([jax.random.fold_in(root, int(run)) for run in runs])
 
 
-def _start(method: Method, key: jax.Array, problem: task.Task) -> Lane:
-    tells = len(method.sizes)
-    nothing = jnp.full(tells, jnp.nan)
-    return Lane(
-        state=method.init(key, problem.space).replace(space=None),
-        labels=task.draw_labels(key, problem.scores),
-        tells=jnp.int32(0),
-        done=jnp.bool_(False),
-        dynamics=dynamics.Dynamics(jnp.full(tells, -1, jnp.int32), nothing, nothing, nothing),
-    )
-
-
-def _round(method: Method, settings: Settings, problem: task.Task, lane: Lane) -> Lane:
-    state, indices = method.ask(lane.state.replace(space=problem.space))
-    real = indices >= 0
-    scores = jnp.where(real, lane.labels[jnp.maximum(indices, 0)], jnp.nan)
-    state, info = method.tell(state, indices, scores)
-    history, measured = state.history, lane.dynamics
-    met = jnp.any(problem.target[jnp.maximum(indices, 0)] & jnp.isfinite(scores))
-    if info.prediction is not None:
-        mean = info.prediction.mean
-        if settings.measure:
-            now = dynamics.measure(mean, problem.truth, history.seen, settings.top)
-        else:
-            top = jnp.argmin(ranking.positions(mean)).astype(jnp.int32)
-            now = dynamics.Dynamics(top, *[jnp.float32(jnp.nan)] * 3)
-        measured = jax.tree.map(lambda all_, new: all_.at[lane.tells].set(new), measured, now)
-        if settings.free_look:
-            met |= problem.target[now.predicted_top]
-    done = (history.asked >= method.budget) | ~jnp.any(real)
-    if settings.stop_at_target:
-        done |= met
-    return lane.replace(
-        state=state.replace(space=None), tells=lane.tells + 1, done=done, dynamics=measured
-    )
-
-
-def _advance(method: Method, settings: Settings, problem: task.Task, lanes: Lane) -> Lane:
-    """Up to ``rounds_per_call`` rounds of each lane that is not done; lanes stand in axis 0."""
-    step = functools.partial(_round, method, settings, problem)
-    alone = len(lanes.done) == 1
-    if alone:  # no batch axis: a switch stays a switch
-        lanes = jax.tree.map(lambda a: a[0], lanes)
-    else:
-
-        def keep_done(lane):
-            new = step(lane)
-            return jax.tree.map(lambda a, b: jnp.where(lane.done, a, b), lane, new)
-
-    def body(carry):
-        count, lanes = carry
-        return count + 1, step(lanes) if alone else jax.vmap(keep_done)(lanes)
-
-    def unfinished(carry):
-        count, lanes = carry
-        return (count < settings.rounds_per_call) & ~jnp.all(lanes.done)
-
-    _, lanes = jax.lax.while_loop(unfinished, body, (jnp.int32(0), lanes))
-    return jax.tree.map(lambda a: a[None], lanes) if alone else lanes
-
-
 class Program:
-    """The compiled start and advance of one method, task and settings; reused by every batch."""
+    """The compiled start and advance of one configuration; reused by every batch.
 
-    def __init__(self, method: Method, problem: task.Task, settings: Settings):
-        if settings.lanes is None:
-            settings = settings._replace(lanes=ranking.plan_lanes(problem.space.size))
-        self.method, self.problem, self.settings = method, problem, settings
+    Args:
+      method: a `Method`, or a builder ``method(chunk=..., **point) -> Method``, whose sizes do not
+        depend on the point.
+      problem: the task.
+      settings: see `Settings`.
+      points: numeric settings to run at, all with the same names; values are traced.
+      given: the plan, or the part of it that is decided.
+      bound: bytes of each device that may be used, by default `plan.default_bound`.
+      devices: where to run, by default on all.
+
+    Attributes:
+      plan: the complete plan.
+      peak: bytes of each device at the worst moment, as the compiler counts them.
+
+    Raises:
+      PlanError: no plan fits the bound.
+    """
+
+    def __init__(
+        self,
+        method: Method | Callable[..., Method],
+        problem: task.Task,
+        settings: Settings | None = None,
+        *,
+        points: Sequence[Mapping[str, float]] = ({},),
+        given: Plan | None = None,
+        bound: int | None = None,
+        devices: Sequence[jax.Device] | None = None,
+    ):
         began = time.perf_counter()
-        start = jax.jit(jax.vmap(functools.partial(_start, method), in_axes=(0, None)))
-        keys = run_keys(0, [0] * settings.lanes)
-        self._start = start.lower(keys, problem).compile()
-        lanes = jax.eval_shape(start, keys, problem)
-        advance = functools.partial(_advance, method, settings)
-        self._advance = jax.jit(advance, donate_argnums=1).lower(problem, lanes).compile()
+        fixed, given = isinstance(method, Method), given or Plan()
+        self.settings, self.points = settings or Settings(), [_typed(point) for point in points]
+        if len({tuple(point) for point in self.points}) != 1:
+            raise ValueError("points: give at least one, and all with the same names")
+        self.bound = plan.default_bound() if bound is None else bound
+        mesh = Mesh(np.array(jax.devices() if devices is None else devices), ("device",))
+        self._spread, everywhere = (NamedSharding(mesh, spec) for spec in (P("device"), P()))
+        self.problem = jax.device_put(problem, everywhere)
+
+        size, self.plan = problem.space.size, plan.first(problem.space.size, given, self.bound)
+        while True:
+            chunk = {} if fixed else {"chunk": self.plan.chunk}
+            build = (lambda _: method) if fixed else lambda p, c=chunk: method(**c, **p)
+            self._compile(build, mesh)
+            if self.peak <= self.bound:
+                break
+            smaller = plan.smaller(self.plan, size, given._replace(chunk=0) if fixed else given)
+            if smaller is None:
+                raise PlanError(
+                    f"{self.plan.lanes} lane(s) a device that score {self.plan.chunk} architectures"
+                    f" at once need {self.peak / 2**20:,.0f} MiB, and "
+                    f"{self.bound / 2**20:,.0f} MiB may be used"
+                )
+            self.plan = smaller
+        method = build(self.points[0])
+        self.sizes, self.budget, self.devices = method.sizes, method.budget, mesh.size
         self.compile_s = time.perf_counter() - began
 
-    def finished_runs(
-        self, seed: int, runs: Sequence[int], progress: Callable[[Progress], None] | None = None
-    ) -> Iterator[tuple[int, Lane]]:
-        """Each run's number and final lane (NumPy, no batch axis), as they end."""
-        waiting, width = list(runs)[::-1], self.settings.lanes
-        slots = [waiting.pop() if waiting else None for _ in range(width)]
-        if slots[0] is None:
-            return
+    def _compile(self, build: Callable[[Point], Method], mesh: Mesh) -> None:
+        """Each device runs the same program on its own lanes; nothing is exchanged."""
+        self.width = self.plan.lanes * mesh.size
+        each = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+        start = each(
+            functools.partial(lanes.start, build),
+            in_specs=(P("device"), P("device"), P()),
+            out_specs=P("device"),
+        )
+        advance = each(
+            functools.partial(lanes.advance, build, self.settings),
+            in_specs=(P(), P("device")),
+            out_specs=P("device"),
+        )
+        first = self._inputs(0, [Job(0, 0)] * self.width)
+        start = jax.jit(start)
+        self.empty = jax.eval_shape(start, *first, self.problem)
+        arguments = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self._spread), self.empty
+        )
+        self._start = start.lower(*first, self.problem).compile()
+        self._advance = jax.jit(advance, donate_argnums=1).lower(self.problem, arguments).compile()
+        self.peak = plan.peak(self._start, self._advance)
 
-        def start():  # a lane without a run repeats another, to be thrown away
-            keys = run_keys(seed, [runs[0] if slot is None else slot for slot in slots])
-            return self._start(keys, self.problem)
+    def _inputs(self, seed: int, jobs: Sequence[Job]) -> tuple[jax.Array, Point]:
+        points = [self.points[job.point] for job in jobs]
+        stacked = jax.tree.map(lambda *values: np.stack(values), *points)
+        keys = run_keys(seed, [job.run for job in jobs])
+        return jax.device_put((keys, stacked), self._spread)
 
-        lanes = start()
-        began, finished = time.perf_counter(), 0
-        while any(slot is not None for slot in slots):
-            lanes = self._advance(self.problem, lanes)
-            asked, done = jax.device_get((lanes.state.history.asked, lanes.done))
-            ended = [i for i, slot in enumerate(slots) if slot is not None and done[i]]
+    def work(
+        self, seed: int, jobs: Sequence[Job], parked: Sequence[tuple[Job, Lane]] = ()
+    ) -> Iterator[Step]:
+        """Does all ``jobs``, a call of the program at a time; those ``parked`` go on from there."""
+        parked, began = list(parked), time.perf_counter()
+        held = {job for job, _ in parked}
+        waiting = [job for job in reversed(jobs) if job not in held]
+        total, finished = len(waiting) + len(parked), 0
+        slots: list[Job | None] = [None] * self.width
+        state = None
+        while True:
+            state = self._fill(seed, state, slots, waiting, parked)
+            if not any(slots):
+                return
+            state = self._advance(self.problem, state)
+            asked, done = jax.device_get((state.state.history.asked, state.done))
+            ended = [i for i, job in enumerate(slots) if job is not None and done[i]]
+            lane = {i: jax.device_get(_at(_outcome(state), i)) for i in ended}
+            brought = [(slots[i], self._trace(slots[i], lane[i])) for i in ended]
+            finished += len(ended)
             for i in ended:
-                finished += 1
-                lane = jax.tree.map(lambda a, i=i: a[i], _outcome(lanes))
-                yield slots[i], jax.device_get(lane)
-                slots[i] = waiting.pop() if waiting else None
-            if progress is not None:
-                partly = sum(
-                    int(asked[i]) for i, s in enumerate(slots) if s is not None and i not in ended
-                )
-                share = (finished + partly / self.method.budget) / len(runs)
-                progress(Progress(finished, len(runs), share, time.perf_counter() - began))
-            refill = [i for i in ended if slots[i] is not None]
-            if refill:
-                new = jnp.zeros(width, bool).at[jnp.array(refill)].set(True)
-                lanes = jax.tree.map(functools.partial(_replace, new), start(), lanes)
+                slots[i] = None
+            partly = sum(int(asked[i]) for i, job in enumerate(slots) if job is not None)
+            share = (finished + partly / self.budget) / total
+            now = Progress(finished, total, share, time.perf_counter() - began)
+            yield Step(brought, functools.partial(self._park, state, tuple(slots), parked), now)
+
+    def _fill(self, seed, state, slots, waiting, parked):
+        """Puts a job into every free slot while there are any; parked ones first."""
+        free = [i for i, job in enumerate(slots) if job is None]
+        back, free = free[: len(parked)], free[len(parked) :]
+        fresh = [i for i in free if waiting]
+        fresh = fresh[: len(waiting)]
+        for i in fresh:
+            slots[i] = waiting.pop()
+        if fresh or state is None:  # a lane without a job repeats another, to be thrown away
+            anything = next((job for job in slots if job is not None), Job(0, 0))
+            new = self._start(*self._inputs(seed, [job or anything for job in slots]), self.problem)
+            mask = np.isin(np.arange(self.width), fresh)
+            state = new if state is None else jax.tree.map(_replace(mask), new, state)
+        if back:
+            state = jax.tree.map(raw, state)
+            for i in back:
+                slots[i], lane = parked.pop(0)
+                state = jax.tree.map(lambda all_, one, i=i: all_.at[i].set(one), state, lane)
+            state = jax.device_put(jax.tree.map(_as, state, self.empty), self._spread)
+        return state
+
+    def _park(self, state, slots, parked):
+        state = jax.device_get(jax.tree.map(raw, state))
+        return [(job, _at(state, i)) for i, job in enumerate(slots) if job is not None] + parked
+
+    def _trace(self, job: Job, lane: Lane) -> Trace:
+        return Trace(
+            run=np.array([job.run], np.int32),
+            queried=lane.state.queried[None],
+            scores=lane.state.scores[None],
+            round=np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes),
+            **{name: getattr(lane.dynamics, name)[None] for name in dynamics.Dynamics._fields},
+        )
 
 
-def _replace(new: jax.Array, fresh: jax.Array, old: jax.Array) -> jax.Array:
-    return jnp.where(new.reshape(-1, *[1] * (old.ndim - 1)), fresh, old)
+def _typed(point: Mapping[str, float]) -> Point:
+    """Whole numbers as int32, others as float32, in the order of their names."""
+    return {
+        name: (np.int32 if isinstance(point[name], int) else np.float32)(point[name])
+        for name in sorted(point)
+    }
+
+
+def _at(tree: Any, i: int) -> Any:
+    return jax.tree.map(lambda a: a[i], tree)
+
+
+def _replace(mask: np.ndarray) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return lambda new, old: jnp.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+
+def raw(a: jax.Array) -> jax.Array:
+    """A key as the numbers that it is, so that NumPy can hold it; other arrays as they are."""
+    return jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
+
+
+def _as(a: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+    """Keys from their raw form again."""
+    is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
+    return jax.random.wrap_key_data(a, impl="threefry2x32") if is_key else a
 
 
 def _outcome(lane: Lane) -> Lane:
-    """What outlives a run: not its key, nor its fitted predictor."""
+    """What outlives a run: not its key, nor its predictor."""
     return lane.replace(state=lane.state.history, labels=None)
 
 
-def collect(method: Method, ended: Sequence[tuple[int, Lane]]) -> Trace:
-    """The `Trace` of finished runs, in the order of their numbers."""
-    ended = sorted(ended, key=lambda pair: pair[0])
+def run_grid(
+    method: Callable[..., Method],
+    problem: task.Task,
+    seed: int,
+    runs: Sequence[int],
+    points: Sequence[Mapping[str, float]],
+    settings: Settings | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **layout: Any,
+) -> tuple[list[Trace], Timing]:
+    """Runs ``runs`` of root ``seed`` at each of H points, in one compiled program.
 
-    def stack(pick):
-        return np.stack([np.asarray(pick(lane)) for _, lane in ended])
+    Args:
+      method: builder, ``method(chunk=..., **point) -> Method``.
+      problem: the task.
+      seed: root of the random numbers.
+      runs: run numbers.
+      points: H points, numeric settings by name, e.g. ``[{"top": 10}, {"top": 100}]``.
+      settings: see `Settings`.
+      progress: called after each call of the program.
+      **layout: ``given``, ``bound``, ``devices`` of `Program`.
 
-    return Trace(
-        run=np.array([run for run, _ in ended], np.int32),
-        queried=stack(lambda lane: lane.state.queried),
-        scores=stack(lambda lane: lane.state.scores),
-        round=np.repeat(np.arange(len(method.sizes), dtype=np.int32), method.sizes),
-        **{
-            field: stack(lambda lane, field=field: getattr(lane.dynamics, field))
-            for field in dynamics.Dynamics._fields
-        },
-    )
+    Returns:
+      A trace for each point, each the same as alone, and the time taken.
+
+    Raises:
+      ValueError: no run asked for.
+      PlanError: it does not fit into memory.
+    """
+    if not len(runs):
+        raise ValueError("no run asked for: give at least one run number")
+    program = Program(method, problem, settings, points=points, **layout)
+    began = time.perf_counter()
+    jobs = [Job(point, int(run)) for point in range(len(points)) for run in runs]
+    ended = []
+    for step in program.work(seed, jobs):
+        ended += step.ended
+        if progress is not None:
+            progress(step.progress)
+    traces = [join([t for job, t in ended if job.point == h]) for h in range(len(points))]
+    return traces, Timing(program.compile_s, time.perf_counter() - began)
 
 
 def run_many(
-    method: Method,
+    method: Method | Callable[..., Method],
     problem: task.Task,
     seed: int,
     runs: Sequence[int],
     settings: Settings | None = None,
     progress: Callable[[Progress], None] | None = None,
+    **layout: Any,
 ) -> tuple[Trace, Timing]:
-    """Runs ``runs`` of root ``seed``, each the same alone and in any company.
-
-    To compile once for several calls, build a `Program` and `collect` its runs.
-
-    Raises:
-      ValueError: no run asked for.
-    """
-    if not len(runs):
-        raise ValueError("no run asked for: give at least one run number")
-    program = Program(method, problem, settings or Settings())
-    began = time.perf_counter()
-    ended = list(program.finished_runs(seed, runs, progress))
-    return collect(method, ended), Timing(program.compile_s, time.perf_counter() - began)
+    """`run_grid` at one point, which takes a plain `Method` too."""
+    (trace,), timing = run_grid(method, problem, seed, runs, [{}], settings, progress, **layout)
+    return trace, timing
 
 
 def run(method: Method, problem: task.Task, seed: int, number: int = 0, **settings: Any) -> Trace:

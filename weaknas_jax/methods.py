@@ -1,7 +1,7 @@
 """Methods by name. Registering one here is what offers it as a flag and gets it tested.
 
 Every builder takes the same keywords and uses what it needs: ``predictor`` (a `Predictor`),
-``init``, ``per_round``, ``top``, ``budget``, ``transform``, ``predicted_best_first``.
+``chunk``, ``init``, ``per_round``, ``top``, ``budget``, ``transform``, ``predicted_best_first``.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from weaknas_jax.search import weaknas
 from weaknas_jax.types import Method, Predictor
 
 
-def _weaknas(*, predictor: Predictor, **settings: Any) -> Method:
-    return weaknas(refit(predictor), **settings)
+def _weaknas(*, predictor: Predictor, chunk: int | None = None, **settings: Any) -> Method:
+    return weaknas(refit(predictor, chunk), **settings)
 
 
 def _random(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from weaknas_jax.batch import Trace
 from weaknas_jax.protocol import Protocol
 from weaknas_jax.tables.store import Table
+from weaknas_jax.trace import Trace
 
 
 class Curves(NamedTuple):

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from weaknas_jax import metrics, stats, task
-from weaknas_jax.batch import Trace
 from weaknas_jax.protocol import Protocol
 from weaknas_jax.tables.store import Table
+from weaknas_jax.trace import Trace
 
 
 def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> dict:

@@ -1,11 +1,17 @@
-"""What an experiment leaves: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``."""
+"""What an experiment leaves: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``.
+
+``config.json`` is there from the first round on, with ``checkpoints/`` beside it while runs are
+under way; the others come at the end. One process at a time works in a folder (`locked`).
+"""
 
 import contextlib
 import json
 import os
 import platform
 import re
+import shutil
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,9 +19,16 @@ from typing import Any
 import jax
 import numpy as np
 
+try:
+    import fcntl
+except ImportError:  # no such locks on this system
+    fcntl = None
+
 from weaknas_jax import files, plots
 from weaknas_jax._version import __version__
-from weaknas_jax.batch import Trace
+from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax.tables.store import TableError, read_npz
+from weaknas_jax.trace import Trace
 
 FILES = ("summary.json", "trace.npz", "config.json", "curve.png")
 
@@ -24,13 +37,13 @@ class FolderError(ValueError):
     """A folder that cannot be used; the message says which, why and what to do."""
 
 
-def prepare(out: str | None, default_name: str, overwrite: bool = False) -> Path:
+def prepare(out: str | None, default_name: str, may_hold_one: bool = False) -> Path:
     """The folder to write to, made and shown to be writable before anything is computed.
 
     Args:
       out: as asked for; None = ``runs/<default_name>-<date>-<time>``.
       default_name: begins the name of a folder that was not asked for.
-      overwrite: whether an experiment in ``out`` may be replaced.
+      may_hold_one: whether an experiment may be there already.
 
     Raises:
       FolderError: not a folder, not writable, or it holds an experiment already.
@@ -50,9 +63,10 @@ def prepare(out: str | None, default_name: str, overwrite: bool = False) -> Path
         raise FolderError(
             f"--out={out}: cannot be written to ({error.strerror}); name another"
         ) from None
-    if (folder / "summary.json").exists() and not overwrite:
+    if not may_hold_one and any((folder / name).exists() for name in FILES):
         raise FolderError(
-            f"--out={out}: holds a finished experiment; name another folder, or say --overwrite"
+            f"--out={out}: holds an experiment; go on with it by --resume, replace it by "
+            "--overwrite, or name another folder"
         )
     return folder
 
@@ -78,21 +92,105 @@ def discard(folder: Path) -> None:
         folder.rmdir()
 
 
-def save(folder: Path, config: dict, trace: Trace, summary: dict) -> list[str]:
-    """Writes all of an experiment; returns the paths. ``summary.json`` comes last: it says done."""
-    (folder / "summary.json").unlink(missing_ok=True)
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of ``folder``; a process that dies lets go of it.
+
+    Raises:
+      FolderError: another process is at work there.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        why = "another process is at work there; wait for it, or name another folder"
+        raise FolderError(f"--out={folder}: {why}") from None
+    finally:
+        os.close(handle)
+
+
+def stored_config(folder: Path) -> dict | None:
+    """The ``config.json`` of an experiment that may be resumed; None = there is none.
+
+    Raises:
+      FolderError: it cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        for part, field in (("flags", "budget"), ("settings", "lanes"), ("settings", "chunk")):
+            config[part][field]
+        if not all(isinstance(run, int) for run in config["runs"]):
+            raise TypeError("field 'runs' is not a list of numbers")
+        return config
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise FolderError(
+            f"{path}: cannot be resumed from ({error!r}); --overwrite starts anew"
+        ) from None
+
+
+def begin(folder: Path, config: dict, anew: bool) -> None:
+    """Writes ``config.json``; ``anew``: whatever experiment was there is removed first."""
+    if anew:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     _write_json(folder / "config.json", config)
+
+
+def earlier(folder: Path) -> tuple[Trace | None, dict | None]:
+    """The runs that earlier calls finished, and their summary if it is of all of those.
+
+    Raises:
+      FolderError: they are there and cannot be read.
+    """
+    trace = load_trace(folder) if (folder / "trace.npz").exists() else None
+    summary = load_summary(folder) if (folder / "summary.json").exists() else None
+    if trace is None or summary is None or summary.get("runs") != trace.run.tolist():
+        summary = None
+    return trace, summary
+
+
+def checkpoints(folder: Path) -> Checkpoints:
+    """The checkpoints of an experiment."""
+    return Checkpoints(folder / "checkpoints")
+
+
+def save(folder: Path, trace: Trace, summary: dict) -> list[str]:
+    """Writes the results; returns the paths. ``summary.json`` comes last: it says done."""
+    (folder / "summary.json").unlink(missing_ok=True)
     with files.replacing(folder / "trace.npz") as file:
         np.savez_compressed(file, allow_pickle=False, **trace._asdict())
     plots.draw([plots.Result(summary["method"], summary)], folder / "curve.png")
     _write_json(folder / "summary.json", summary)
+    return paths(folder)
+
+
+def paths(folder: Path) -> list[str]:
+    """Of an experiment that is finished."""
     return [str(folder / name) for name in FILES]
 
 
 def load_trace(folder: str | os.PathLike) -> Trace:
-    """The trace of an experiment."""
-    with np.load(Path(folder) / "trace.npz", allow_pickle=False) as archive:
-        return Trace(**{name: archive[name] for name in Trace._fields})
+    """The trace of an experiment.
+
+    Raises:
+      FolderError: there is none, or it cannot be read.
+    """
+    path = Path(folder) / "trace.npz"
+    if not path.exists():
+        raise FolderError(f"{folder}: no trace.npz there; name the folder of an experiment")
+    try:
+        arrays = read_npz(path)
+        return Trace(**{name: arrays[name] for name in Trace._fields})
+    except (TableError, KeyError) as error:
+        raise FolderError(f"{path}: not the trace of an experiment ({error})") from None
 
 
 def load_summary(folder: str | os.PathLike) -> dict:

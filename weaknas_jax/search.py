@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from weaknas_jax import history, labels, ranking, sampling
-from weaknas_jax.types import Info, Method, Prediction, Scorer, Space
+from weaknas_jax.types import Info, Method, Number, Prediction, Scorer, Space
 
 DESIGN, SAMPLE, FIT, LABELS = range(4)  # purposes of a run's key
 
@@ -54,7 +54,7 @@ def weaknas(
     *,
     init: int = 10,
     per_round: int = 10,
-    top: jax.Array | int = 100,
+    top: Number = 100,
     budget: int = 200,
     transform: Callable[[jax.Array, jax.Array], jax.Array] = labels.standardize_observed,
     predicted_best_first: bool = False,
@@ -74,10 +74,12 @@ def weaknas(
     batch = max(sizes)
 
     def start(key: jax.Array, space: Space) -> State:
-        state = scorer.init(space, budget)
-        prediction = jax.eval_shape(scorer.score, state, space)
+        state, known = scorer.init(space, budget), history.begin(space, budget)
+        nothing = jnp.full(batch, -1, jnp.int32)
+        arguments = key, state, space, known.queried, known.scores, known.mask, nothing
+        _, prediction = jax.eval_shape(scorer.update, *arguments)
         prediction = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), prediction)
-        return State(key, space, history.begin(space, budget), state, prediction)
+        return State(key, space, known, state, prediction)
 
     def ask(state: State) -> tuple[State, jax.Array]:
         now, seen = state.history.round, state.history.seen
@@ -94,10 +96,9 @@ def weaknas(
         known = history.tell(state.history, indices, scores)
         key = key_for(state.key, FIT, known.round)
         y = transform(known.scores, known.mask)
-        learnt = scorer.update(
+        learnt, prediction = scorer.update(
             key, state.scorer, state.space, known.queried, y, known.mask, indices
         )
-        prediction = scorer.score(learnt, state.space)
         state = state.replace(history=known, scorer=learnt, prediction=prediction)
         return state, Info(prediction)
 

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 import jax
 from flax import struct
 
+Number = jax.Array | float
+"""A numeric setting that may be traced: its values can differ between lanes of one program."""
+
 
 @struct.dataclass
 class Space:
@@ -56,18 +59,18 @@ class Predictor(NamedTuple):
 
 
 class Scorer(NamedTuple):
-    """What the search loop asks: learn from new labels, then score all N architectures.
+    """What the search loop asks: learn from new labels and score all N architectures.
 
     ``init(space, budget) -> state``;
-    ``update(key, state, space, queried int32 [Q], y [Q], mask [Q], indices int32 [B]) -> state``,
-    where ``queried, y, mask`` are everything known so far and ``indices`` (-1 = none) what is new;
-    ``score(state, space) -> Prediction [N]``.
-    The space is an argument, never part of the state: a lane's state stays small under ``vmap``.
+    ``update(key, state, space, queried int32 [Q], y [Q], mask [Q], indices int32 [B])
+    -> (state, Prediction [N])``, where ``queried, y, mask`` are everything known so far and
+    ``indices`` (-1 = none) what is new.
+    The state is what one update hands to the next, nothing else: it is kept for every lane and in
+    every checkpoint. The space is an argument for the same reason.
     """
 
     init: Callable[..., Any]
-    update: Callable[..., Any]
-    score: Callable[..., Prediction]
+    update: Callable[..., tuple[Any, Prediction]]
 
 
 class Info(NamedTuple):

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from weaknas_jax.types import Prediction, Predictor
+from weaknas_jax.types import Number, Prediction, Predictor
 
 Params = list[
     tuple[jax.Array, jax.Array]
@@ -46,7 +46,7 @@ class Fit(NamedTuple):
 
 
 def scale_by_adam_late_eps(
-    learning_rate: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+    learning_rate: Number, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> optax.GradientTransformation:
     """Adam as scikit-learn writes it: ``-lr_t m / (sqrt(v) + eps)``, the bias corrections in lr_t.
 
@@ -101,8 +101,8 @@ def train(
     y: jax.Array,
     mask: jax.Array,
     *,
-    learning_rate: float = 1e-3,
-    l2: float = 1e-4,
+    learning_rate: Number = 1e-3,
+    l2: Number = 1e-4,
     max_epochs: int = 100,
     tolerance: float = 1e-4,
     patience: int = 10,
@@ -182,8 +182,8 @@ def train(
 def mlp(
     hidden: Sequence[int] = (1000, 1000, 1000, 1000),
     *,
-    learning_rate: float = 1e-3,
-    l2: float = 1e-4,
+    learning_rate: Number = 1e-3,
+    l2: Number = 1e-4,
     max_epochs: int = 100,
     widths: Sequence[int] | None = None,
 ) -> Predictor:

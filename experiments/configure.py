@@ -1,0 +1,152 @@
+"""From the values of flags to a search that can be compiled."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from weaknas_jax import Settings, methods, protocol, task
+from weaknas_jax.predictors import PREDICTORS, numbers
+from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table
+from weaknas_jax.types import Method
+
+
+class Configured(NamedTuple):
+    """A search, and what is to be said of it.
+
+    Attributes:
+      table, protocol, problem: what is searched, under which rules.
+      build: ``build(chunk=..., **point) -> Method``.
+      point: numeric settings by name.
+      settings: of the program.
+      said: what the summary says of the method.
+      table_sha256: of the file that --table names.
+    """
+
+    table: Table
+    protocol: protocol.Protocol
+    problem: task.Task
+    build: Callable[..., Method]
+    point: dict[str, float]
+    settings: Settings
+    said: dict[str, Any]
+    table_sha256: str | None
+
+
+def configure(values: Mapping[str, Any]) -> Configured:
+    """The search that the flags name.
+
+    Args:
+      values: of all flags, by name.
+
+    Raises:
+      ValueError: they do not fit together, or the table cannot be had; names the flag or file.
+    """
+    flag = SimpleNamespace(**values)
+    table = _load(flag)
+    _check_numbers(flag, table)
+    rule, point = _rules(flag, table), _point(flag, table)
+    searches = flag.method in methods.USES_PREDICTOR
+    sizes = {name: values[name] for name in ("init", "per_round", "budget")}
+
+    def build(chunk: int | None = None, *, top: int, **number: float) -> Method:
+        return methods.METHODS[flag.method](
+            predictor=PREDICTORS[flag.predictor](**number),
+            chunk=chunk,
+            top=top,
+            transform=task.transform_for(table, rule),
+            predicted_best_first=rule.predicted_top == "counted",
+            **sizes,
+        )
+
+    return Configured(
+        table=table,
+        protocol=rule,
+        problem=task.make(table, rule),
+        build=build,
+        point=point,
+        settings=Settings(
+            stop_at_target=flag.stop == "optimum",
+            free_look=rule.predicted_top == "free",
+            measure=flag.dynamics,
+        ),
+        said={
+            "method": flag.method,
+            "predictor": flag.predictor if searches else None,
+            "numbers": point,
+            "stop": flag.stop,
+            "seed": flag.seed,
+            **sizes,
+            "top": point["top"],
+        },
+        table_sha256=hashlib.sha256(Path(flag.table).read_bytes()).hexdigest()
+        if flag.table
+        else None,
+    )
+
+
+def _load(flag: SimpleNamespace) -> Table:
+    if flag.table is not None:
+        return load_table(flag.table)
+    if flag.space == "table":
+        raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
+    return load_nasbench201(flag.dataset, flag.table_version)
+
+
+def _point(flag: SimpleNamespace, table: Table) -> dict[str, float]:
+    """The numeric settings: defaults of the predictor, and the flags in their place."""
+    every = {name for builder in PREDICTORS.values() for name in numbers(builder)}
+    known = numbers(PREDICTORS[flag.predictor]) if flag.method in methods.USES_PREDICTOR else {}
+    given = {name: getattr(flag, name, None) for name in sorted(every)}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name not in known:
+            user = f"--method={flag.method}"
+            user += f" --predictor={flag.predictor}" * (flag.method in methods.USES_PREDICTOR)
+            raise ValueError(f"--{name}={value}: {user} has no such setting; leave it out")
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"--{name}={value}: give a finite number, not below 0")
+        known[name] = value
+    return {"top": min(flag.top, len(table)), **known}
+
+
+def _rules(flag: SimpleNamespace, table: Table) -> protocol.Protocol:
+    """The protocol that the flags name, for this table."""
+    switches = {name: getattr(flag, name) for name in protocol.CHOICES}
+    if table.test is None:
+        for name, blind in (("target", "valid"), ("report", "best_valid")):
+            if switches[name] not in (None, blind):
+                raise TableError(
+                    f"--{name}={switches[name]}: {flag.table} has no field 'test'; "
+                    f"use --{name}={blind}"
+                )
+            switches[name] = blind
+    if switches["report"] == "predicted_best_test" and flag.method not in methods.USES_PREDICTOR:
+        raise ValueError(
+            f"--report=predicted_best_test needs a predictor, and --method={flag.method} has none"
+        )
+    return protocol.resolve(flag.protocol, **switches)
+
+
+def _check_numbers(flag: SimpleNamespace, table: Table) -> None:
+    """Raises ValueError, naming the flag, where the numbers do not fit together."""
+    if flag.first_run + flag.seeds > 2**31:
+        raise ValueError(f"--first_run={flag.first_run}: run numbers end at {2**31 - 1}")
+    if flag.budget < flag.init:
+        raise ValueError(
+            f"--budget={flag.budget} is less than --init={flag.init}: "
+            "raise --budget or lower --init"
+        )
+    if flag.budget > len(table):
+        raise ValueError(
+            f"--budget={flag.budget} is more than the {len(table):,} architectures of the table; "
+            "lower --budget"
+        )
+    if flag.per_round > flag.top and flag.method in methods.USES_PREDICTOR:
+        raise ValueError(
+            f"--per_round={flag.per_round} (M) is more than --top={flag.top} (N): M architectures "
+            "are drawn from the predicted top N; lower --per_round or raise --top"
+        )

@@ -1,0 +1,48 @@
+"""Traces of every registered method and predictor, for `test_exact`; run by it on other devices.
+
+python tests/exact.py FILE.npz        writes them, on as many devices as there are
+"""
+
+import sys
+
+import numpy as np
+from conftest import build, planted_table
+
+from weaknas_jax import PREDICTORS, Job, Program, Settings, protocol, task
+from weaknas_jax.methods import METHODS, USES_PREDICTOR
+
+RUNS = range(5)
+CASES = [
+    (method, predictor)
+    for method in METHODS
+    for predictor in (PREDICTORS if method in USES_PREDICTOR else [None])
+]
+
+
+def program(method, predictor, **layout):
+    """A short search with labels of single runs; every random number of a run is in use."""
+    table = planted_table(noise=0.5, runs=3)
+    problem = task.make(table, protocol.resolve("honest", labels="single_run"))
+
+    def search(chunk):
+        fitted = PREDICTORS[predictor]() if predictor else None
+        return build(method, fitted, budget=11, chunk=chunk)
+
+    return Program(search, problem, Settings(), **layout)
+
+
+def jobs(runs=RUNS):
+    return [Job(0, run) for run in runs]
+
+
+def main(path):
+    found = {}
+    for case in CASES:
+        for step in program(*case).work(7, jobs()):
+            for job, trace in step.ended:
+                found |= {f"{case} {job.run} {k}": v for k, v in trace._asdict().items()}
+    np.savez(path, **found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

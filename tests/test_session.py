@@ -1,0 +1,100 @@
+"""A batch that is stopped anywhere goes on as if nothing had been."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import build, planted_table, ridge
+
+from weaknas_jax import HONEST, Job, Plan, Program, Settings, session, task
+from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax.methods import METHODS
+
+JOBS = [Job(point, run) for point in (0, 1) for run in range(5)]
+
+
+def program(name="weaknas", lanes=2, **settings):
+    def method(chunk, top, strength):
+        return build(name, ridge(strength), chunk=chunk, top=top)
+
+    points = [{"top": 4, "strength": 0.1}, {"top": 20, "strength": 1.0}]
+    problem = task.make(planted_table(noise=0.5), HONEST)
+    return Program(method, problem, Settings(**settings), points=points, given=Plan(lanes))
+
+
+def assert_equal(one, other):
+    one, other = dict(one), dict(other)
+    assert set(one) == set(other)
+    for job in one:
+        for field, array in one[job]._asdict().items():
+            np.testing.assert_array_equal(array, getattr(other[job], field))
+
+
+def calls(every):
+    """A stop that comes at every call with a number of ``every``."""
+    count = iter(range(1, 10_000))
+    return lambda: next(count) % every == 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("every", [1, 3, 7])
+def test_stopped_and_resumed_is_the_same(name, every, tmp_path):
+    once = program(name)
+    whole = session.execute(once, 3, JOBS, Checkpoints(tmp_path / "a"))
+    assert whole.complete
+    assert not (tmp_path / "a").exists()  # it was faster than a checkpoint
+    parts, stop = 0, calls(every)
+    while True:
+        result = session.execute(once, 3, JOBS, Checkpoints(tmp_path / "b"), stop=stop)
+        parts += 1
+        if result.complete:
+            break
+    assert parts > 1
+    assert_equal(result.ended, whole.ended)
+
+
+def test_progress_counts_what_was_done_before(tmp_path):
+    once, seen = program(), []
+    first = session.execute(once, 0, JOBS, Checkpoints(tmp_path), stop=calls(8))
+    assert 0 < len(first.ended) < len(JOBS)
+    second = session.execute(once, 0, JOBS, Checkpoints(tmp_path), progress=seen.append)
+    assert second.seconds > first.seconds
+    assert seen[0].finished >= len(first.ended)
+    assert {now.runs for now in seen} == {len(JOBS)}
+    assert [now.share for now in seen] == sorted(now.share for now in seen)
+    assert seen[-1].share == 1.0
+    assert seen[-1].finished == len(JOBS)
+
+
+def test_a_wider_program_takes_up_what_a_narrower_one_left(tmp_path):
+    """Slots do not matter: more devices or fewer go on with the same lanes, two stood by here."""
+    whole = session.execute(program(lanes=2), 1, JOBS, Checkpoints(tmp_path / "a"))
+    session.execute(program(lanes=4), 1, JOBS, Checkpoints(tmp_path / "b"), stop=calls(2))
+    narrow = session.execute(program(lanes=2), 1, JOBS, Checkpoints(tmp_path / "b"))
+    for (_, one), (_, other) in zip(sorted(whole.ended), sorted(narrow.ended), strict=True):
+        assert (one.queried[0, :5] == other.queried[0, :5]).all()
+        assert len(set(other.queried[0].tolist())) == 17
+
+
+def test_another_configuration_is_refused(tmp_path):
+    session.execute(program(), 0, JOBS, Checkpoints(tmp_path), stop=calls(1))
+    with pytest.raises(ValueError, match="another configuration"):
+        session.execute(program("random"), 0, JOBS, Checkpoints(tmp_path))
+
+
+def test_pack_and_unpack(tmp_path):
+    once = program()
+    steps = once.work(0, JOBS)
+    ended = []
+    for _ in range(7):  # runs of five rounds, two at a time
+        step = next(steps)
+        ended += step.ended
+    kept = session.Kept(ended, step.running(), 2.5)
+    assert len(kept.running) == 2
+    back = session.unpack(once, session.pack(kept))
+    assert back.seconds == 2.5
+    assert_equal(back.ended, kept.ended)
+    for (job, lane), (job_back, lane_back) in zip(kept.running, back.running, strict=True):
+        assert job == job_back
+        jax.tree.map(np.testing.assert_array_equal, lane, lane_back)
+    assert session.unpack(once, None) == session.Kept([], [], 0.0)
+    assert session.unpack(once, session.pack(session.Kept([], []))) == session.Kept([], [], 0.0)

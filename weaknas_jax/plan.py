@@ -1,0 +1,117 @@
+"""How a program is laid out on a device: runs side by side, architectures scored at once.
+
+Equal layout is part of equal results (a sum over another width may round otherwise). A plan
+therefore depends on backend, memory bound and configuration, never on how many runs are asked for
+or on what happens to be free; it is stored with the results and can be given.
+
+The compiler counts the buffers of a program, `peak` adds them up, and `batch.Program` makes a plan
+smaller until it fits the bound, before anything runs.
+"""
+
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+_CPU_CHUNK = 1024  # rows of 1000 activations stay in a CPU's cache
+_MAX_LANES = 32
+_ROW_BYTES = 4 * 1000 * 4  # a few live float32 activations of the paper's width
+_LANE_BYTES = 4 * 4 * 3_100_000  # four copies of the paper's MLP
+_LEAST_CHUNK = 64
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+class PlanError(ValueError):
+    """A configuration that does not fit into memory; the message says what to change."""
+
+
+class Plan(NamedTuple):
+    """A layout; None = not decided.
+
+    Attributes:
+      lanes: runs side by side on each device.
+      chunk: architectures that a lane scores at once.
+    """
+
+    lanes: int | None = None
+    chunk: int | None = None
+
+
+def device_memory() -> int:
+    """Bytes of one device; CPU devices share the machine's, or what its control group allows."""
+    if jax.default_backend() != "cpu":
+        stats = jax.local_devices()[0].memory_stats() or {}
+        if "bytes_limit" in stats:
+            return int(stats["bytes_limit"])
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
+        group = _CONTROL_GROUP / name
+        if group.exists() and (text := group.read_text().strip()).isdigit():
+            limits.append(int(text))
+    return min(limits) // jax.local_device_count()
+
+
+def default_bound() -> int:
+    """Bytes that a program may take of one device: half of a CPU's memory, 9/10 of another's."""
+    return int(device_memory() * (0.5 if jax.default_backend() == "cpu" else 0.9))
+
+
+def first(size: int, given: Plan = Plan(), bound: int | None = None) -> Plan:  # noqa: B008
+    """The plan to try first.
+
+    On a CPU one lane (a lone fit fills the cores, and ``vmap`` would run every branch of a
+    switch), elsewhere up to 32; then as large a chunk as a quarter of the bound holds.
+
+    Args:
+      size: N.
+      given: what is already decided.
+      bound: bytes, by default `default_bound`.
+
+    >>> first(15_625, Plan(lanes=100, chunk=512))
+    Plan(lanes=100, chunk=512)
+    """
+    bound = default_bound() if bound is None else bound
+    cpu, (lanes, chunk) = jax.default_backend() == "cpu", given
+    if lanes is None:
+        fitting = bound // 4 // (_LANE_BYTES + 16 * size)
+        lanes = 1 if cpu else max(1, min(_MAX_LANES, fitting))
+    if chunk is None:
+        rows = bound // 4 // (_ROW_BYTES * lanes)
+        chunk = equal_chunks(size, min(rows, _CPU_CHUNK) if cpu else rows)
+    return Plan(lanes, chunk)
+
+
+def equal_chunks(size: int, rows: int) -> int:
+    """The length, a multiple of 8, of as few equal chunks of at most ``rows`` as cover ``size``.
+
+    >>> equal_chunks(15_625, 8_000)
+    7816
+    """
+    chunks = math.ceil(size / max(8, min(rows, size)))
+    return math.ceil(size / chunks / 8) * 8
+
+
+def smaller(plan: Plan, size: int, given: Plan) -> Plan | None:
+    """The next plan to try where ``plan`` does not fit; None = nothing is left to reduce."""
+    if given.chunk is None and plan.chunk > _LEAST_CHUNK:
+        return plan._replace(chunk=equal_chunks(size, max(_LEAST_CHUNK, plan.chunk // 4)))
+    if given.lanes is None and plan.lanes > 1:
+        return plan._replace(lanes=plan.lanes // 2)
+    return None
+
+
+def peak(start: Any, advance: Any) -> int:
+    """Bytes of one device at the worst moment of a batch, by the compiler's own count.
+
+    Args:
+      start: the compiled program that makes lanes; the lanes before it are still there then.
+      advance: the compiled program that moves them.
+    """
+    first, then = start.memory_analysis(), advance.memory_analysis()
+    lanes = then.alias_size_in_bytes  # donated: in place
+    inputs = then.argument_size_in_bytes - lanes  # the task
+    moving = inputs + then.output_size_in_bytes + then.temp_size_in_bytes
+    refilling = inputs + 2 * lanes + first.output_size_in_bytes + first.temp_size_in_bytes
+    return max(moving, refilling)

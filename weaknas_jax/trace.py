@@ -1,0 +1,37 @@
+"""What runs leave behind: the record that metrics, reports and plots read."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Trace(NamedTuple):
+    """What S runs did; NumPy.
+
+    Attributes:
+      run: int32 [S], run numbers.
+      queried: int32 [S, Q], row numbers of the table in query order, -1 after a run has ended.
+      scores: float32 [S, Q], what the queries returned; NaN = failed, or no query.
+      round: int32 [Q], the round of each query; 0 = the initial one.
+      predicted_top: int32 [S, T+1], the predictor's best after each tell, the last one included;
+        -1 = no such tell, or no predictor.
+      kendall, kendall_top50, top50_probability: float32 [S, T+1], see `dynamics.Dynamics`; NaN
+        where not measured.
+    """
+
+    run: np.ndarray
+    queried: np.ndarray
+    scores: np.ndarray
+    round: np.ndarray
+    predicted_top: np.ndarray
+    kendall: np.ndarray
+    kendall_top50: np.ndarray
+    top50_probability: np.ndarray
+
+
+def join(traces: Sequence[Trace]) -> Trace:
+    """One trace of all the runs of ``traces``, in the order of their numbers."""
+    joined = Trace(*(np.concatenate(field) for field in zip(*traces, strict=True)))
+    order = np.argsort(joined.run, kind="stable")
+    return Trace(*(field[order] for field in joined))._replace(round=traces[0].round)
