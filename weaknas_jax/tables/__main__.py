@@ -38,6 +38,7 @@ READERS = {
 }
 QUERIES = 200  # the default --budget of experiments.nasbench
 START = 10  # and its --init
+LARGE = 200_000_000  # bytes
 
 
 def list_tables(args: argparse.Namespace) -> None:
@@ -91,6 +92,8 @@ def import_table(args: argparse.Namespace) -> None:
             f"--{stray[0]} means nothing for {args.file}, which is an {reader.what}; "
             f"its options are {', '.join('--' + option for option in reader.options)}"
         )
+    if (size := Path(args.file).stat().st_size) > LARGE:
+        print(f"reading {size / 1e9:.1f} GB, which may take minutes ...", file=sys.stderr)
     table = reader.read(args.file, **given)
     try:
         save_table(out, table)
@@ -180,8 +183,8 @@ def _parser() -> argparse.ArgumentParser:
         "import",
         import_table,
         "Make a canonical table of a CSV, an .npz or an official NAS-Bench-201 file.",
-        " The official file (.pth, 4.7 GB) is held in memory as a whole, as Python objects, "
-        "which takes several times its size, and needs PyTorch; docs/tables.md says how to install it.",
+        " The official file (.pth, 4.7 GB) is held in memory as a whole, as objects of "
+        "several times its size, for many minutes, and needs PyTorch: see docs/tables.md.",
     )
     make.add_argument("file", metavar="FILE", help="told by its content: CSV, .npz or .pth")
     add = make.add_argument

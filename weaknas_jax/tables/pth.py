@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,8 @@ def read_plain(path: str | os.PathLike) -> Any:
             with zipfile.ZipFile(path) as archive:
                 if (damaged := archive.testzip()) is not None:
                     raise TableError(f"{path}: {damaged} in it is damaged; download it again")
-        with torch.serialization.safe_globals(_scalars()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_scalars()):
+            warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is an error
             return torch.load(path, map_location="cpu", weights_only=True)
     except TableError:
         raise
