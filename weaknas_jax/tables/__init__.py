@@ -2,5 +2,14 @@
 
 from weaknas_jax.tables.nasbench201 import load_nasbench201
 from weaknas_jax.tables.store import Table, TableError, load_table, save_table
+from weaknas_jax.tables.user import read_arrays, read_csv
 
-__all__ = ["Table", "TableError", "load_nasbench201", "load_table", "save_table"]
+__all__ = [
+    "Table",
+    "TableError",
+    "load_nasbench201",
+    "load_table",
+    "read_arrays",
+    "read_csv",
+    "save_table",
+]

@@ -1,0 +1,225 @@
+"""Look at tables, check them, and make them of other files.
+
+    python -m weaknas_jax.tables {list,info,verify,import}
+
+Another official format is one more reader in `READERS`, told apart by `kinds.kind_of`.
+"""
+
+import argparse
+import math
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from weaknas_jax.tables import describe, kinds, official, shipped, user
+from weaknas_jax.tables.store import (
+    Table,
+    TableError,
+    content_sha256,
+    load_table,
+    read_npz,
+    save_table,
+)
+
+
+class _Reader(NamedTuple):
+    read: Callable[..., Table]
+    options: tuple[str, ...]
+    what: str
+
+
+_COLUMNS = ("valid", "test", "name", "extra", "scale", "dataset")
+READERS = {
+    "csv": _Reader(user.read_csv, (*_COLUMNS, "features", "one_hot"), "CSV"),
+    "npz": _Reader(user.read_arrays, (*_COLUMNS, "encoding"), ".npz of arrays"),
+    "pth": _Reader(official.read_nasbench201, ("dataset",), "official NAS-Bench-201 file"),
+}
+QUERIES = 200  # the default --budget of experiments.nasbench
+START = 10  # and its --init
+LARGE = 200_000_000  # bytes
+
+
+def list_tables(args: argparse.Namespace) -> None:
+    print(f"{'name':<32} {'size':>7} {'best valid':>11} {'best test':>10}  --labels")
+    for name in shipped.names():
+        table = shipped.load(name)
+        best = f"{table.valid_mean.max():>11.3f} {table.test_mean.max():>10.3f}"
+        print(f"{name:<32} {len(table):>7,} {best}  {', '.join(describe.labels(table))}")
+
+
+def show_info(args: argparse.Namespace) -> None:
+    if args.table.partition("/")[0] in shipped.SHIPPED and not Path(args.table).exists():
+        packed = f"{shipped.checksum(args.table)} (of the packed file)"
+        print(describe.info(shipped.load(args.table), packed))
+        return
+    if not Path(args.table).exists():
+        raise TableError(
+            f"{args.table}: no such file; shipped tables are {', '.join(shipped.names())}"
+        )
+    print(describe.info(*_canonical(args.table)))
+
+
+def verify(args: argparse.Namespace) -> int:
+    wrong = 0
+    for name in () if args.files else shipped.SHIPPED:
+        found = shipped.faults(name)
+        wrong += len(found)
+        for fault in found:
+            _say_error(fault)
+        if not found:
+            print(f"{name}: ok, sha256 {shipped.checksum(name)} and the known optima")
+    for path in args.files:
+        try:
+            table, checksum = _canonical(path)
+            describe.info(table, checksum)  # also finds that an optimum exists
+            print(f"{path}: ok, {describe.title(table)}, {len(table):,} architectures, {checksum}")
+        except TableError as error:
+            wrong += 1
+            _say_error(str(error))
+    return 2 if wrong else 0
+
+
+def import_table(args: argparse.Namespace) -> None:
+    out = _free(args.out, args.file, args.overwrite)
+    kind = kinds.kind_of(args.file)
+    reader = READERS[kind]
+    options = {option for other in READERS.values() for option in other.options}
+    given = {name: value for name in options if (value := getattr(args, name)) is not None}
+    if stray := sorted(set(given) - set(reader.options)):
+        raise TableError(
+            f"--{stray[0]} means nothing for {args.file}, which is an {reader.what}; "
+            f"its options are {', '.join('--' + option for option in reader.options)}"
+        )
+    if (size := Path(args.file).stat().st_size) > LARGE:
+        print(f"reading {size / 1e9:.1f} GB, which may take minutes ...", file=sys.stderr)
+    table = reader.read(args.file, **given)
+    try:
+        save_table(out, table)
+    except OSError as error:
+        raise TableError(f"--out={out}: could not be written ({error.strerror})") from None
+    print(describe.info(*_canonical(out)))
+    if kind == "pth":
+        _compare(table)
+    size, limits = len(table), ""
+    if size < QUERIES:
+        limits = f" --budget={size}" + (f" --init={size}" if size < START else "")
+    print(f"{out}: written. To search it:")
+    print(f"  python -m experiments.nasbench --table={shlex.quote(str(out))}{limits}")
+
+
+def _compare(table: Table) -> None:
+    if len(table) < shipped.SHIPPED["nasbench201"].size:
+        print(f"the file has {len(table):,} of the 15,625 architectures; the rows are those")
+    for found in official.agreement(table):
+        print(
+            f"means equal to the shipped {found.version}: valid {found.valid:,} "
+            f"and test {found.test:,} of {found.rows:,} architectures"
+        )
+
+
+def _canonical(path: str | Path) -> tuple[Table, str]:
+    """A canonical table and what to say of its checksum."""
+    kind = kinds.kind_of(path)
+    if kind != "npz":
+        raise TableError(
+            f"{path}: a {READERS[kind].what}, not a canonical table; make one of it by "
+            "python -m weaknas_jax.tables import FILE --out=OUT.npz"
+        )
+    return load_table(path), content_sha256(read_npz(path))
+
+
+def _free(out: str, source: str, overwrite: bool) -> Path:
+    """The path to write, found usable before a long import."""
+    path = Path(out)
+    if path.is_dir() or not path.name:
+        raise TableError(f"--out={out}: a folder; name a file, such as mine.npz")
+    if not path.parent.is_dir():
+        raise TableError(f"--out={out}: the folder {path.parent} does not exist")
+    if path.exists() and Path(source).exists() and path.samefile(source):
+        raise TableError(f"--out={out}: the file to import itself; name another")
+    if path.exists() and not overwrite:
+        raise TableError(f"--out={out}: exists; add --overwrite to replace it")
+    return path
+
+
+def _columns(text: str) -> list[str]:
+    if not all(names := [name.strip() for name in text.split(",")]):
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty name between its commas")
+    return names
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 0 < factor < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, such as 100")
+    return factor
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise TableError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("python -m weaknas_jax.tables", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="{list,info,verify,import}")
+
+    def command(name: str, run: Callable, text: str, more: str = "") -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text + more, allow_abbrev=False)
+        made.set_defaults(run=run)
+        return made
+
+    command("list", list_tables, "The tables in the package.")
+    one = command("info", show_info, "What a table holds.")
+    one.add_argument("table", metavar="NAME|FILE", help="nasbench201/cifar10@v1.1, or a .npz")
+    some = command("verify", verify, "Check the package's tables, or files.")
+    some.add_argument("files", metavar="FILE", nargs="*", help="canonical tables (.npz)")
+    make = command(
+        "import",
+        import_table,
+        "Make a canonical table of a CSV, an .npz or an official NAS-Bench-201 file.",
+        " The official file (.pth, 4.7 GB) is held in memory as a whole, as objects of "
+        "several times its size, for many minutes, and needs PyTorch: see docs/tables.md.",
+    )
+    make.add_argument("file", metavar="FILE", help="told by its content: CSV, .npz or .pth")
+    add = make.add_argument
+    add("--out", required=True, metavar="OUT.npz", help="the canonical table to write")
+    add("--overwrite", action="store_true", help="replace --out if it exists")
+    add(
+        "--dataset",
+        metavar="NAME",
+        help="of a .pth: cifar10 (default), cifar100 or imagenet16; else the name to give",
+    )
+    columns = {"type": _columns, "metavar": "COL[,COL]"}
+    add("--valid", **columns, help="validation accuracy, a column a run; default valid, valid_1 ..")
+    add("--test", **columns, help="test accuracy; default test or test_1 ..")
+    add("--name", metavar="COL", help="names of the architectures; default name")
+    add("--features", **columns, help="CSV: describe the architecture; default all others")
+    add("--one_hot", **columns, help="CSV: features that are choices although they are numbers")
+    add("--encoding", **columns, help=".npz: arrays of features; default encoding")
+    add("--extra", **columns, help="kept beside: costs, other accuracies")
+    add("--scale", type=_factor, help="multiplies accuracies; 100 makes fractions percent")
+    return parser
+
+
+def _say_error(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command; returns the exit status, 0 or 2."""
+    try:
+        args = _parser().parse_args(argv)
+        return args.run(args) or 0
+    except TableError as error:
+        _say_error(str(error))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

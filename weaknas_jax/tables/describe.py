@@ -1,0 +1,80 @@
+"""A table in words."""
+
+import numpy as np
+
+from weaknas_jax.protocol import CHOICES
+from weaknas_jax.tables.store import Table
+from weaknas_jax.task import target_mask
+
+TIES = 3  # of the best architectures, so many are named
+
+
+def labels(table: Table) -> list[str]:
+    """What ``--labels`` may be for this table."""
+    runs = table.valid.shape[1]
+    known = ["mean"] + ["single_run"] * (runs > 1)
+    for run in range(runs if runs > 1 else 0):
+        everywhere = np.isfinite(table.valid[:, run]) | np.isnan(table.valid_mean)
+        if f"run{run}" in CHOICES["labels"] and everywhere.all():
+            known.append(f"run{run}")
+    return known
+
+
+def title(table: Table) -> str:
+    """Space, data set and edition."""
+    return f"{table.space} / {table.dataset} {table.version}".rstrip()
+
+
+def info(table: Table, checksum: str) -> str:
+    """Everything worth knowing about a table, some 15 lines.
+
+    Raises:
+      TableError: no architecture has both a valid and a test label.
+    """
+    parts = ["valid"] if table.test is None else ["valid", "test"]
+    lines = [
+        ("architectures", f"{len(table):,}"),
+        ("features", f"{table.encoding.shape[1]}, {_range(table.encoding)}"),
+        *((part, _labels(getattr(table, part))) for part in parts),
+        *([] if table.test is not None else [("test", "none: only --target=valid can be met")]),
+        ("--labels", ", ".join(labels(table))),
+    ]
+    for part in parts:
+        lines += _best(table, part)
+    for name, column in table.extra.items():
+        number = column.dtype.kind in "fiub"
+        said = _range(column.astype(np.float64)) if number else f"{column[0]!s} ..., not numbers"
+        lines.append((f"extra {name}", said))
+    lines += [
+        ("source", table.source or "not stated"),
+        ("licence", table.licence or "not stated"),
+        ("sha256", checksum),
+    ]
+    width = max(len(key) for key, _ in lines)
+    return "\n".join([title(table), *(f"  {key:<{width}}  {value}" for key, value in lines)])
+
+
+def _labels(x: np.ndarray) -> str:
+    runs, missing = x.shape[1], np.isnan(x)
+    said = f"{runs} run{'s' * (runs > 1)}, {_range(x)} %"
+    if missing.any():
+        said += f"; {missing.sum():,} labels missing"
+        if none := int(missing.all(axis=1).sum()):
+            said += f", {none:,} architectures have none"
+    return said
+
+
+def _range(x: np.ndarray) -> str:
+    x = x[np.isfinite(x)]
+    return f"{x.min():.8g} .. {x.max():.8g}" if x.size else "all missing"
+
+
+def _best(table: Table, part: str) -> list[tuple[str, str]]:
+    mean = table.test_mean if part == "test" else table.valid_mean
+    rows = np.flatnonzero(target_mask(table, part))
+    tie = f" ({len(rows)} tie)" if len(rows) > 1 else ""
+    said = []
+    for row in rows[:TIES]:
+        name = "" if table.names is None else f"  {table.names[row]}"
+        said.append((f"best {part}", f"{mean[row]:.3f} %  row {row}{name}{tie}"))
+    return said

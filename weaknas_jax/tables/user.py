@@ -1,0 +1,233 @@
+"""Tables of your own: CSV files and ``.npz`` of any names -> `Table`. `save_table` keeps it."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from weaknas_jax.tables import sheet, store
+from weaknas_jax.tables.store import Table, TableError, read_npz
+
+MAX_CHOICES = 256  # more different texts than that name things; they are not a choice
+
+
+def read_csv(
+    path: str | os.PathLike,
+    *,
+    valid: Sequence[str] = (),
+    test: Sequence[str] = (),
+    name: str | None = None,
+    features: Sequence[str] = (),
+    one_hot: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    scale: float | None = None,
+    dataset: str = "",
+) -> Table:
+    """A table from comma-separated UTF-8 text with a header line, one architecture a line.
+
+    Numbers are features as they are; a column of texts becomes one feature a text, in sorted
+    order. `Table.source` says which column became what.
+
+    Args:
+      valid, test: accuracy columns, one a training run; default ``valid`` or ``valid_1``,
+        ``valid_2``, ... and likewise for test. An empty cell is a run that does not exist.
+      name: column of names; default ``name`` if there is one.
+      features: columns that describe the architecture; default all that have no other use.
+      one_hot: columns of numbers that are choices, not amounts: treated as texts.
+      extra: columns to keep beside (costs, other accuracies). An empty number is NaN.
+      scale: what accuracies are multiplied by; 100 makes fractions percent.
+      dataset: name of the data set; default the file's name.
+
+    Raises:
+      TableError: the file cannot be read or used; the message names line and column.
+    """
+    text = sheet.read(path)
+    where, columns = text.where, list(text.columns)
+    valid = _labels(where, columns, "valid", valid)
+    test = _labels(where, columns, "test", test, required=False)
+    name = name or ("name" if "name" in columns else None)
+    taken = {"valid": valid, "test": test, "name": [name] if name else [], "extra": extra}
+    used = [column for group in taken.values() for column in group]
+    taken["features"] = list(features) or [c for c in columns if c not in used]
+    _check_columns(where, columns, {**taken, "one_hot": one_hot}, apart=tuple(taken))
+    if not taken["features"]:
+        raise TableError(f"{where}: no column is left to describe the architectures")
+    if stray := [column for column in one_hot if column not in taken["features"]]:
+        raise TableError(f"{where}: --one_hot={stray[0]} is not among the features")
+    blocks, said = [], []
+    for column in taken["features"]:
+        block, choices = _feature(text, column, column in one_hot)
+        blocks.append(block)
+        said.append(f"{column} ({' | '.join(choices)})" if choices else column)
+    return _table(
+        path,
+        encoding=np.hstack(blocks),
+        valid=np.stack([text.numbers(c, gaps=True) for c in valid], axis=1),
+        test=np.stack([text.numbers(c, gaps=True) for c in test], axis=1) if test else None,
+        names=np.array(text.columns[name]) if name else None,
+        extra={column: _extra(text, column) for column in extra},
+        scale=scale,
+        dataset=dataset,
+        source=f"{Path(path).name}; features: {', '.join(said)}",
+    )
+
+
+def read_arrays(
+    path: str | os.PathLike,
+    *,
+    valid: Sequence[str] = (),
+    test: Sequence[str] = (),
+    name: str | None = None,
+    encoding: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    scale: float | None = None,
+    dataset: str = "",
+) -> Table:
+    """A table from the arrays of an ``.npz``; pickled arrays are refused.
+
+    Args: as `read_csv`, with arrays for columns. A label array is [N] or [N, R]; ``encoding``
+      (default ``encoding``) names arrays of numbers [N, ...], flattened and put side by side.
+
+    Raises:
+      TableError: the file cannot be read or used; the message names the array.
+    """
+    arrays, where = read_npz(path), str(path)
+    if arrays.get("format", np.array("")).tolist() == store.FORMAT:
+        raise TableError(
+            f"{where}: a canonical table already; search it with "
+            "python -m experiments.nasbench --table=FILE"
+        )
+    valid = _labels(where, arrays, "valid", valid)
+    test = _labels(where, arrays, "test", test, required=False)
+    encoding = list(encoding) or ["encoding"]
+    name = name or next((n for n in ("names", "name") if n in arrays), None)
+    taken = {"valid": valid, "test": test, "name": [name] if name else [], "extra": extra}
+    taken["encoding"] = encoding
+    _check_columns(where, arrays, taken, apart=tuple(taken))
+    rows = arrays[encoding[0]].shape[:1]
+    for column in (c for group in taken.values() for c in group):
+        if arrays[column].shape[:1] != rows or rows == ():
+            raise TableError(
+                f"{where}: field {column!r} has shape {arrays[column].shape}, "
+                f"{encoding[0]!r} has {arrays[encoding[0]].shape}; "
+                "expected one row an architecture in each"
+            )
+        if column in (*valid, *test, *encoding) and arrays[column].dtype.kind not in "fiub":
+            raise TableError(
+                f"{where}: field {column!r} has dtype {arrays[column].dtype}; expected numbers"
+            )
+
+    def flat(names: Iterable[str]) -> np.ndarray:
+        return np.hstack([arrays[n].reshape(rows[0], -1).astype(np.float64) for n in names])
+
+    names = arrays[name] if name else None
+    if names is not None:
+        decode = np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
+        names = decode.astype(str)
+    return _table(
+        path,
+        encoding=flat(encoding) if rows[0] else np.zeros((0, 0)),
+        valid=flat(valid) if rows[0] else np.zeros((0, 0)),
+        test=flat(test) if test and rows[0] else None,
+        names=names,
+        extra={column: arrays[column] for column in extra},
+        scale=scale,
+        dataset=dataset,
+        source=f"{Path(path).name}; features: {', '.join(encoding)}",
+    )
+
+
+def _table(path: str | os.PathLike, *, scale: float | None, dataset: str, **fields) -> Table:
+    for part in ("valid", "test"):
+        labels = fields[part]
+        if labels is None:
+            continue
+        finite = labels[np.isfinite(labels)]
+        if scale is None and len(finite) and finite.max() <= 1:
+            raise TableError(
+                f"{path}: no {part} accuracy is above 1. If they are fractions, add --scale=100; "
+                "if they are percent, --scale=1"
+            )
+        fields[part] = labels * (1.0 if scale is None else scale)
+    with np.errstate(over="ignore"):  # the check names an overflow
+        fields["encoding"] = fields["encoding"].astype(np.float32)
+    table = Table(space="table", dataset=dataset or Path(path).stem, **fields)
+    store.check(table, str(path))
+    return table
+
+
+def _labels(
+    where: str, columns: Iterable[str], part: str, given: Sequence[str], required: bool = True
+) -> list[str]:
+    """The columns of accuracies: those named, else ``part``, else ``part_1``, ``part_2``, ..."""
+    numbered = [c for c in columns if re.fullmatch(rf"{part}_[0-9]{{1,9}}", c)]
+    numbered.sort(key=lambda column: int(column.rpartition("_")[2]))
+    if given:
+        return list(given)
+    if part in columns and numbered:
+        raise TableError(
+            f"{where}: has both {part!r} and {numbered[0]!r}; say which by --{part}=COL[,COL]"
+        )
+    found = [part] if part in columns else numbered
+    if required and not found:
+        raise TableError(
+            f"{where}: no column {part!r} or '{part}_1', ...; name it by --{part}=COL[,COL] "
+            f"(there are {_some(columns)})"
+        )
+    return found
+
+
+def _check_columns(where, columns: Iterable[str], taken: dict, apart: tuple[str, ...]) -> None:
+    """Each named column exists and has one use."""
+    use: dict[str, str] = {}
+    for option, group in taken.items():
+        for column in group:
+            if column not in columns:
+                raise TableError(
+                    f"{where}: --{option}={column}: no such column (there are {_some(columns)})"
+                )
+            if option in apart and column in use:
+                raise TableError(
+                    f"{where}: column {column!r} is named by --{use[column]} and --{option}"
+                )
+            if option in apart:
+                use[column] = option
+
+
+def _some(columns: Iterable[str]) -> str:
+    names = list(columns)
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _feature(text: sheet.Sheet, column: str, choice: bool) -> tuple[np.ndarray, list[str]]:
+    """A column's features [N, d], and the texts they stand for, none for a number."""
+    cells = text.columns[column]
+    if "" in cells:
+        raise text.bad(cells.index(""), column, "every feature needs a value")
+    words = [row for row, cell in enumerate(cells) if sheet.number(cell) is None]
+    if not words and not choice:
+        numbers = text.numbers(column, gaps=False)
+        if (large := np.abs(numbers) > np.finfo(np.float32).max).any():
+            raise text.bad(int(large.argmax()), column, "it is too large for float32")
+        return numbers[:, None], []
+    if 0 < len(words) < len(cells) and not choice:
+        why = f"others are numbers; correct it, or add --one_hot={column} if all are choices"
+        raise text.bad(words[0], column, why)
+    choices, which = np.unique(cells, return_inverse=True)
+    if len(choices) > MAX_CHOICES:
+        raise TableError(
+            f"{text.where}: column {column!r} has {len(choices):,} different texts: no choice "
+            f"but a name? Use --name={column} or --extra={column}, or list the --features"
+        )
+    return np.eye(len(choices))[which], choices.tolist()
+
+
+def _extra(text: sheet.Sheet, column: str) -> np.ndarray:
+    """Integers or floats if all cells are, else texts."""
+    if any(sheet.number(cell) is None for cell in text.columns[column] if cell):
+        return np.array(text.columns[column])
+    numbers = text.numbers(column, gaps=True)
+    whole = bool((np.abs(numbers) < 2**53).all()) and bool((numbers == np.rint(numbers)).all())
+    return numbers.astype(np.int64) if whole else numbers
