@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,15 @@ BAD = {
     ),
     "too late a run": (["--first_run=2147483647"], "--first_run=2147483647"),
     "unwritable folder": (["--out=/proc/nothing"], "cannot be written"),
+    "setting of another method": (["--method=random", "--l2=1"], "--l2=1.0: --method=random has"),
+    "setting of another predictor": (
+        ["--predictor=linear", "--l2=1"],
+        "--l2=1.0: .* --predictor=linear has no such setting",
+    ),
+    "a number that is none": (["--predictor=mlp", "--l2=nan"], "--l2=nan: give a finite number"),
+    "below zero": (["--predictor=mlp", "--l2=-1"], "--l2=-1.0: give a finite number"),
+    "too little memory": (["--memory=1"], "1 MiB may be used; raise --memory"),
+    "more devices than there are": (["--devices=99"], "--devices=99: there are"),
 }
 
 
@@ -214,20 +224,25 @@ def test_bad_flags_list_the_known(argument, known):
 
 
 def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, capsys):
-    from weaknas_jax import batch
+    from weaknas_jax import Program
 
-    real = batch.Program.finished_runs
+    work = Program.work
 
     def interrupted(self, *arguments):
-        runs = real(self, *arguments)
-        yield next(runs)
-        raise KeyboardInterrupt
+        for step in work(self, *arguments):
+            if step.ended:
+                signal.raise_signal(signal.SIGINT)
+            yield step
 
-    monkeypatch.setattr(batch.Program, "finished_runs", interrupted)
-    assert call(f"--table={table_file}", f"--out={tmp_path / 'out'}", *QUICK) == 130
-    assert "1 finished runs were saved" in capsys.readouterr().err
+    monkeypatch.setattr(Program, "work", interrupted)
+    line = [f"--table={table_file}", f"--out={tmp_path / 'out'}", *QUICK]
+    assert call(*line) == 130
+    assert "1 of 3 runs are finished and saved; go on by" in capsys.readouterr().err
     assert runfolder.load_summary(tmp_path / "out")["complete"] is False
     assert runfolder.load_trace(tmp_path / "out").run.tolist() == [0]
+    monkeypatch.undo()
+    assert call(*line) == 2
+    assert "go on with it by --resume" in capsys.readouterr().err
 
 
 def test_processes(tmp_path, table_file):

@@ -44,7 +44,7 @@ def test_unreadable_folders_are_named(tmp_path):
 
 def test_trace_survives_the_folder(tmp_path, summary):
     summary |= {"method": "weaknas"}
-    runfolder.save(tmp_path, {"a": 1}, RUNS, summary)
+    runfolder.save(tmp_path, RUNS, summary)
     back = runfolder.load_trace(tmp_path)
     for field in RUNS._fields:
         np.testing.assert_array_equal(getattr(back, field), getattr(RUNS, field))

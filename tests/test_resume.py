@@ -151,7 +151,7 @@ def test_the_same_line_starts_and_goes_on(table, whole, tmp_path):
 
 
 def test_a_disk_that_fills_up(table, whole, tmp_path):
-    """No file above 200 bytes may be written once the work is under way: clear error, then resume."""
+    """From some moment on no file above 200 bytes may be written: a clear error, then resume."""
     resource = pytest.importorskip("resource")
     folder = tmp_path / "out"
     process = start(f"--table={table}", f"--out={folder}", "--checkpoint_every=0", *QUICK)

@@ -72,7 +72,7 @@ def run_keys(seed: int, runs: Sequence[int]) -> jax.Array:
 
 
 class Program:
-    """The compiled start and advance of one configuration; reused by every batch.
+    """The compiled refill and advance of one configuration; reused by every batch.
 
     Args:
       method: a `Method`, or a builder ``method(chunk=..., **point) -> Method``, whose sizes do not
@@ -86,7 +86,7 @@ class Program:
 
     Attributes:
       plan: the complete plan.
-      peak: bytes of each device at the worst moment, as the compiler counts them.
+      peak: bytes of each device at the worst moment (`plan.peak`).
 
     Raises:
       PlanError: no plan fits the bound.
@@ -136,31 +136,36 @@ class Program:
         """Each device runs the same program on its own lanes; nothing is exchanged."""
         self.width = self.plan.lanes * mesh.size
         each = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
-        start = each(
-            functools.partial(lanes.start, build),
-            in_specs=(P("device"), P("device"), P()),
-            out_specs=P("device"),
+        device = P("device")
+        refill = each(
+            functools.partial(lanes.refill, build),
+            in_specs=(P(), device, device, device, device),
+            out_specs=device,
         )
         advance = each(
             functools.partial(lanes.advance, build, self.settings),
-            in_specs=(P(), P("device")),
-            out_specs=P("device"),
+            in_specs=(P(), device),
+            out_specs=device,
         )
-        first = self._inputs(0, [Job(0, 0)] * self.width)
-        start = jax.jit(start)
-        self.empty = jax.eval_shape(start, *first, self.problem)
-        arguments = jax.tree.map(
+        inputs = self._inputs(0, [Job(0, 0)] * self.width, [])
+        self.empty = jax.eval_shape(
+            functools.partial(lanes.start, build), *inputs[:2], self.problem
+        )
+        state = jax.tree.map(
             lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self._spread), self.empty
         )
-        self._start = start.lower(*first, self.problem).compile()
-        self._advance = jax.jit(advance, donate_argnums=1).lower(self.problem, arguments).compile()
-        self.peak = plan.peak(self._start, self._advance)
+        refill = jax.jit(refill, donate_argnums=4).lower(self.problem, *inputs, state)
+        advance = jax.jit(advance, donate_argnums=1).lower(self.problem, state)
+        self._refill, self._advance = refill.compile(), advance.compile()
+        self.peak = plan.peak(self.problem.space.size, self._refill, self._advance)
 
-    def _inputs(self, seed: int, jobs: Sequence[Job]) -> tuple[jax.Array, Point]:
+    def _inputs(
+        self, seed: int, jobs: Sequence[Job], new: Sequence[int]
+    ) -> tuple[jax.Array, Point, jax.Array]:
         points = [self.points[job.point] for job in jobs]
         stacked = jax.tree.map(lambda *values: np.stack(values), *points)
         keys = run_keys(seed, [job.run for job in jobs])
-        return jax.device_put((keys, stacked), self._spread)
+        return jax.device_put((keys, stacked, np.isin(range(len(jobs)), new)), self._spread)
 
     def work(
         self, seed: int, jobs: Sequence[Job], parked: Sequence[tuple[Job, Lane]] = ()
@@ -197,18 +202,27 @@ class Program:
         fresh = fresh[: len(waiting)]
         for i in fresh:
             slots[i] = waiting.pop()
-        if fresh or state is None:  # a lane without a job repeats another, to be thrown away
+        if state is None:  # a lane without a job repeats another, to be thrown away
+            state, fresh = self._zeros(), range(self.width)
+        if len(fresh):
             anything = next((job for job in slots if job is not None), Job(0, 0))
-            new = self._start(*self._inputs(seed, [job or anything for job in slots]), self.problem)
-            mask = np.isin(np.arange(self.width), fresh)
-            state = new if state is None else jax.tree.map(_replace(mask), new, state)
+            inputs = self._inputs(seed, [job or anything for job in slots], fresh)
+            state = self._refill(self.problem, *inputs, state)
         if back:
             state = jax.tree.map(raw, state)
             for i in back:
                 slots[i], lane = parked.pop(0)
                 state = jax.tree.map(lambda all_, one, i=i: all_.at[i].set(one), state, lane)
-            state = jax.device_put(jax.tree.map(_as, state, self.empty), self._spread)
+            state = self._put(state)
         return state
+
+    def _zeros(self) -> Lane:
+        raws = jax.eval_shape(lambda state: jax.tree.map(raw, state), self.empty)
+        return self._put(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), raws))
+
+    def _put(self, raws: Lane) -> Lane:
+        """Lanes in their raw form onto the devices."""
+        return jax.device_put(jax.tree.map(_as, raws, self.empty), self._spread)
 
     def _park(self, state, slots, parked):
         state = jax.device_get(jax.tree.map(raw, state))
@@ -234,10 +248,6 @@ def _typed(point: Mapping[str, float]) -> Point:
 
 def _at(tree: Any, i: int) -> Any:
     return jax.tree.map(lambda a: a[i], tree)
-
-
-def _replace(mask: np.ndarray) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    return lambda new, old: jnp.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
 
 def raw(a: jax.Array) -> jax.Array:

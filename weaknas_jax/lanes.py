@@ -79,6 +79,22 @@ def start(
     return jax.vmap(one)(keys, points)
 
 
+def refill(
+    build: Callable[[Point], Method],
+    problem: task.Task,
+    keys: jax.Array,
+    points: Point,
+    new: jax.Array,
+    lanes: Lane,
+) -> Lane:
+    """``lanes`` with those that are ``new``, bool [lanes], put to the start of their runs."""
+
+    def choose(fresh: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(new.reshape(-1, *[1] * (old.ndim - 1)), fresh, old)
+
+    return jax.tree.map(choose, start(build, keys, points, problem), lanes)
+
+
 def advance(
     build: Callable[[Point], Method], settings: Settings, problem: task.Task, lanes: Lane
 ) -> Lane:

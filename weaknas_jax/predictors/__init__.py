@@ -4,11 +4,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.mlp import mlp
 from weaknas_jax.types import Number, Predictor
 
 PREDICTORS: dict[str, Callable[..., Predictor]] = {
     "mlp": mlp,
+    "linear": linear,
 }
 
 
@@ -22,4 +24,4 @@ def numbers(builder: Callable[..., Any]) -> dict[str, float]:
     return {k.name: k.default for k in keywords if k.annotation == Number}
 
 
-__all__ = ["PREDICTORS", "mlp", "numbers"]
+__all__ = ["PREDICTORS", "linear", "mlp", "numbers"]

@@ -1,0 +1,35 @@
+"""Bayesian linear regression (ridge regression with its posterior), in closed form.
+
+``y = w . (x, 1) + e``, w ~ N(0, I), e ~ N(0, noise). The mean is ridge regression with strength
+``noise``; the deviation is of ``y``'s expectation, without e. Bishop, Pattern Recognition and
+Machine Learning, section 3.3.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from weaknas_jax.types import Number, Prediction, Predictor
+
+
+def linear(*, noise: Number = 0.01) -> Predictor:
+    """Linear regression; ``noise`` is the variance of a label, where labels have variance 1."""
+
+    def fit(key, x, y, mask):
+        del key
+        x = jnp.where(mask[:, None], _with_one(x), 0.0)
+        precision = x.T @ x / noise + jnp.eye(x.shape[1])
+        factor = jnp.linalg.cholesky(precision)
+        moment = x.T @ jnp.where(mask, y, 0.0) / noise
+        return factor, jax.scipy.linalg.cho_solve((factor, True), moment)
+
+    def predict(params, x):
+        factor, weights = params
+        x = _with_one(x)
+        whitened = jax.scipy.linalg.solve_triangular(factor, x.T, lower=True)
+        return Prediction(x @ weights, jnp.sqrt(jnp.sum(whitened**2, axis=0)))
+
+    return Predictor(fit, predict)
+
+
+def _with_one(x: jax.Array) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (0, 1)), constant_values=1.0)
