@@ -197,7 +197,7 @@ def test_bad_input_names_the_flag(case, tmp_path, capsys):
         arguments.append(f"--out={tmp_path / 'new'}")
     assert call(*QUICK, *arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error.splitlines()[-1].startswith("error: ")
     assert re.search(message, error)
     assert (done / "summary.json").read_text() == "{}"
 
