@@ -92,7 +92,9 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
     logging.set_verbosity(logging.WARNING)
-    again = f"python -m experiments.nasbench --out={OUT.value} --resume" if OUT.value else "it again"
+    again = (
+        f"python -m experiments.nasbench --out={OUT.value} --resume" if OUT.value else "it again"
+    )
     try:
         stored = _adopt() if RESUME.value else None
         search = configure({name: flags.FLAGS[name].value for name in NAMES})

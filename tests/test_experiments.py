@@ -12,20 +12,17 @@ import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from conftest import planted_table, ridge
+from conftest import planted_table
 
 from experiments import nasbench
-from weaknas_jax import PREDICTORS, Table, runfolder, save_table
+from weaknas_jax import Table, runfolder, save_table
 
 FLAGS, ROOT = flags.FLAGS, Path(__file__).parents[1]
-QUICK = ["--seeds=3", "--init=5", "--per_round=3", "--top=8", "--budget=14", "--predictor=ridge"]
+QUICK = ["--seeds=3", "--init=5", "--per_round=3", "--top=8", "--budget=14", "--predictor=linear"]
 
 
 @pytest.fixture(autouse=True)
-def ridge_as_a_flag(monkeypatch):
-    """The flag knows a predictor that needs milliseconds; nothing else had to change."""
-    monkeypatch.setitem(PREDICTORS, "ridge", ridge)
-    monkeypatch.setattr(FLAGS["predictor"].parser, "enum_values", list(PREDICTORS))
+def in_the_repository(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
@@ -234,13 +231,13 @@ def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, cap
                 signal.raise_signal(signal.SIGINT)
             yield step
 
-    monkeypatch.setattr(Program, "work", interrupted)
     line = [f"--table={table_file}", f"--out={tmp_path / 'out'}", *QUICK]
-    assert call(*line) == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(Program, "work", interrupted)
+        assert call(*line) == 130
     assert "1 of 3 runs are finished and saved; go on by" in capsys.readouterr().err
     assert runfolder.load_summary(tmp_path / "out")["complete"] is False
     assert runfolder.load_trace(tmp_path / "out").run.tolist() == [0]
-    monkeypatch.undo()
     assert call(*line) == 2
     assert "go on with it by --resume" in capsys.readouterr().err
 
@@ -255,10 +252,7 @@ def test_processes(tmp_path, table_file):
             command, cwd=ROOT, env=env, capture_output=True, text=True, check=False
         )
 
-    quick = [a for a in QUICK if "predictor" not in a] + [
-        "--method=random",
-        f"--table={table_file}",
-    ]
+    quick = [*QUICK, "--method=random", f"--table={table_file}"]
     for name in "ab":
         done = python("experiments.nasbench", *quick, f"--out={tmp_path / name}")
         assert done.returncode == 0, done.stderr

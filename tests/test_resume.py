@@ -18,8 +18,7 @@ from conftest import planted_table
 from weaknas_jax import runfolder, save_table
 
 ROOT = Path(__file__).parents[1]
-WORKER = ROOT / "tests" / "worker.py"
-QUICK = ["--seeds=4", "--init=5", "--per_round=3", "--top=8", "--budget=35", "--predictor=ridge"]
+QUICK = ["--seeds=4", "--init=5", "--per_round=3", "--top=8", "--budget=35", "--predictor=linear"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def table(tmp_path_factory):
 def start(*arguments, **options):
     env = {**os.environ, "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
-        [sys.executable, WORKER, *map(str, arguments)],
+        [sys.executable, "-m", "experiments.nasbench", *map(str, arguments)],
         cwd=ROOT,
         env=env,
         stdout=subprocess.PIPE,
