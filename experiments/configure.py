@@ -7,10 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from weaknas_jax import Settings, methods, protocol, task
-from weaknas_jax.predictors import PREDICTORS, numbers
+from weaknas_jax import Settings, labels, methods, protocol, task
+from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION
+from weaknas_jax.predictors import HABITS, HAS_DEVIATION, PREDICTORS, Habits
 from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table
-from weaknas_jax.types import Method
+from weaknas_jax.types import Method, numbers
+
+CHOICES = {
+    "label_transform": ("standardize", "rank"),
+    "acquisition": tuple(ACQUISITIONS),
+    "sampling": ("uniform", "greedy"),
+}
 
 
 class Configured(NamedTuple):
@@ -45,19 +52,30 @@ def configure(values: Mapping[str, Any]) -> Configured:
       ValueError: they do not fit together, or the table cannot be had; names the flag or file.
     """
     flag = SimpleNamespace(**values)
+    habits = _fill_in(flag)
     table = _load(flag)
     _check_numbers(flag, table)
     rule, point = _rules(flag, table), _point(flag, table)
     searches = flag.method in methods.USES_PREDICTOR
     sizes = {name: values[name] for name in ("init", "per_round", "budget")}
 
+    transform = task.transform_for(table, rule)
+    if flag.label_transform == "rank":
+        transform = labels.rank_normal
+
     def build(chunk: int | None = None, *, top: int, **number: float) -> Method:
+        predictor, acquisition = (
+            builder(**{name: number[name] for name in numbers(builder) if name in number})
+            for builder in (PREDICTORS[flag.predictor], ACQUISITIONS[flag.acquisition])
+        )
         return methods.METHODS[flag.method](
-            predictor=PREDICTORS[flag.predictor](**number),
+            predictor=predictor,
             chunk=chunk,
             top=top,
-            transform=task.transform_for(table, rule),
+            transform=transform,
             predicted_best_first=rule.predicted_top == "counted",
+            acquisition=acquisition,
+            greedy=flag.sampling == "greedy",
             **sizes,
         )
 
@@ -71,10 +89,12 @@ def configure(values: Mapping[str, Any]) -> Configured:
             stop_at_target=flag.stop == "optimum",
             free_look=rule.predicted_top == "free",
             measure=flag.dynamics,
+            rounds_per_call=10 if habits.quick else 1,
         ),
         said={
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
+            **{name: getattr(flag, name) if searches else None for name in CHOICES},
             "numbers": point,
             "stop": flag.stop,
             "seed": flag.seed,
@@ -87,6 +107,29 @@ def configure(values: Mapping[str, Any]) -> Configured:
     )
 
 
+def _fill_in(flag: SimpleNamespace) -> Habits:
+    """Puts the habits of the predictor where nothing was asked for, and returns them.
+
+    Raises:
+      ValueError: what was asked for does not go together.
+    """
+    searches = flag.method in methods.USES_PREDICTOR
+    habits = HABITS.get(flag.predictor, Habits()) if searches else Habits()
+    for name in CHOICES:
+        if getattr(flag, name) is None:
+            setattr(flag, name, getattr(habits, name))
+        elif not searches:
+            raise ValueError(f"--{name}: --method={flag.method} has no predictor; leave it out")
+    if flag.dynamics is None:
+        flag.dynamics = not habits.quick
+    if flag.acquisition in NEEDS_DEVIATION and flag.predictor not in HAS_DEVIATION:
+        raise ValueError(
+            f"--acquisition={flag.acquisition} needs a deviation, which --predictor="
+            f"{flag.predictor} does not give; those that do: {', '.join(sorted(HAS_DEVIATION))}"
+        )
+    return habits
+
+
 def _load(flag: SimpleNamespace) -> Table:
     if flag.table is not None:
         return load_table(flag.table)
@@ -97,15 +140,19 @@ def _load(flag: SimpleNamespace) -> Table:
 
 def _point(flag: SimpleNamespace, table: Table) -> dict[str, float]:
     """The numeric settings: defaults of the predictor, and the flags in their place."""
-    every = {name for builder in PREDICTORS.values() for name in numbers(builder)}
-    known = numbers(PREDICTORS[flag.predictor]) if flag.method in methods.USES_PREDICTOR else {}
+    builders = (*PREDICTORS.values(), *ACQUISITIONS.values())
+    every = {name for builder in builders for name in numbers(builder)}
+    known = {}
+    if flag.method in methods.USES_PREDICTOR:
+        known = numbers(PREDICTORS[flag.predictor]) | numbers(ACQUISITIONS[flag.acquisition])
     given = {name: getattr(flag, name, None) for name in sorted(every)}
     for name, value in given.items():
         if value is None:
             continue
         if name not in known:
             user = f"--method={flag.method}"
-            user += f" --predictor={flag.predictor}" * (flag.method in methods.USES_PREDICTOR)
+            if known:
+                user += f" --predictor={flag.predictor} --acquisition={flag.acquisition}"
             raise ValueError(f"--{name}={value}: {user} has no such setting; leave it out")
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"--{name}={value}: give a finite number, not below 0")
@@ -145,7 +192,8 @@ def _check_numbers(flag: SimpleNamespace, table: Table) -> None:
             f"--budget={flag.budget} is more than the {len(table):,} architectures of the table; "
             "lower --budget"
         )
-    if flag.per_round > flag.top and flag.method in methods.USES_PREDICTOR:
+    draws = flag.method in methods.USES_PREDICTOR and flag.sampling == "uniform"
+    if flag.per_round > flag.top and draws:
         raise ValueError(
             f"--per_round={flag.per_round} (M) is more than --top={flag.top} (N): M architectures "
             "are drawn from the predicted top N; lower --per_round or raise --top"

@@ -15,7 +15,7 @@ import jax
 from absl import app, flags, logging
 
 from experiments import console
-from experiments.configure import Configured, configure
+from experiments.configure import CHOICES, Configured, configure
 from weaknas_jax import (
     Job,
     Plan,
@@ -27,10 +27,12 @@ from weaknas_jax import (
     runfolder,
     session,
 )
+from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.checkpoint import CheckpointError
-from weaknas_jax.predictors import PREDICTORS, numbers
+from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.tables import nasbench201
 from weaknas_jax.trace import join
+from weaknas_jax.types import numbers
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
@@ -47,10 +49,18 @@ _help = "Edition of NAS-Bench-201."
 VERSION = _enum("table_version", "v1.1", list(nasbench201.VERSIONS), _help)
 METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
 PREDICTOR = _enum("predictor", "mlp", list(PREDICTORS), "Weak predictor.")
-for _name in sorted({name for builder in PREDICTORS.values() for name in numbers(builder)}):
-    _of = {p: numbers(b)[_name] for p, b in PREDICTORS.items() if _name in numbers(b)}
-    _help = ", ".join(f"{predictor} ({default:g})" for predictor, default in _of.items())
-    _float(_name, None, f"Setting of the predictors (default): {_help}.")
+_helps = {
+    "label_transform": "What the predictor is fitted on: labels scaled, or normal scores of ranks.",
+    "acquisition": "What architectures are ranked by: predicted score, or upper confidence bound.",
+    "sampling": "The M are drawn evenly from the top N (the paper), or are the M best.",
+}
+for _name, _help in _helps.items():
+    _enum(_name, None, list(CHOICES[_name]), f"{_help} Default: by predictor.")
+_builders = PREDICTORS | ACQUISITIONS
+for _name in sorted({name for builder in _builders.values() for name in numbers(builder)}):
+    _of = {b: numbers(f)[_name] for b, f in _builders.items() if _name in numbers(f)}
+    _help = ", ".join(f"{builder} ({default:g})" for builder, default in _of.items())
+    _float(_name, None, f"Numeric setting of (default): {_help}.")
 PROTOCOL = _enum("protocol", "honest", list(protocol.PRESETS), "Preset of the switches below.")
 _helps = {
     "labels": "What a query returns.",
@@ -71,7 +81,8 @@ INIT = _int("init", 10, "M0, random architectures at the start.", lower_bound=1)
 PER_ROUND = _int("per_round", 10, "M, queries of each later round.", lower_bound=1)
 TOP = _int("top", 100, "N, the predicted best among which they are drawn.", lower_bound=1)
 BUDGET = _int("budget", 200, "Q, queries of a run.", lower_bound=1)
-DYNAMICS = flags.DEFINE_bool("dynamics", True, "Measure the predictor in each round (Figure 3).")
+_help = "Measure the predictor in each round (Figure 3). Default: yes, unless rounds are quick."
+DYNAMICS = flags.DEFINE_bool("dynamics", None, _help)
 DEVICES = _int("devices", None, "How many devices; default: all.", lower_bound=1)
 LANES = _int("lanes", None, "Runs side by side on a device; default: planned.", lower_bound=1)
 CHUNK = _int("chunk", None, "Architectures scored at once; default: planned.", lower_bound=8)

@@ -9,7 +9,9 @@ import numpy as np
 from conftest import build, planted_table
 
 from weaknas_jax import PREDICTORS, Job, Program, Settings, protocol, task
+from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import METHODS, USES_PREDICTOR
+from weaknas_jax.predictors import HABITS, Habits
 
 RUNS = range(5)
 CASES = [
@@ -25,8 +27,17 @@ def program(method, predictor, **layout):
     problem = task.make(table, protocol.resolve("honest", labels="single_run"))
 
     def search(chunk):
-        fitted = PREDICTORS[predictor]() if predictor else None
-        return build(method, fitted, budget=11, chunk=chunk)
+        if predictor is None:
+            return build(method, budget=11, chunk=chunk)
+        habits = HABITS.get(predictor, Habits())
+        return build(
+            method,
+            PREDICTORS[predictor](),
+            budget=11,
+            chunk=chunk,
+            acquisition=ACQUISITIONS[habits.acquisition](),
+            greedy=habits.sampling == "greedy",
+        )
 
     return Program(search, problem, Settings(), **layout)
 

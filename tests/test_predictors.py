@@ -8,63 +8,102 @@ import pytest
 from conftest import planted_table
 from scipy import stats
 
-from weaknas_jax import PREDICTORS
+from weaknas_jax import HONEST, PREDICTORS, Predictor, Scorer, refit, task
+from weaknas_jax.predictors import HAS_DEVIATION
+
+TABLE = planted_table((5, 5, 5))
+SPACE = task.make(TABLE, HONEST).space
+Q = 48
 
 
-def problem(n=30, q=48, seed=0):
-    table = planted_table((5, 5, 5))
-    rng = np.random.default_rng(seed)
-    rows = rng.choice(len(table), n, replace=False)
-    y = table.valid_mean
+def problem(n=30, seed=0):
+    """n labels of known rows, padded to Q, standardised; and the labels of all."""
+    rows = np.random.default_rng(seed).choice(len(TABLE), n, replace=False)
+    y = TABLE.valid_mean
     y = ((y - y[rows].mean()) / y[rows].std()).astype(np.float32)
-    x = np.pad(table.encoding[rows], ((0, q - n), (0, 0)))
-    return table.encoding, y, x, np.pad(y[rows], (0, q - n)), np.arange(q) < n, rows
+    queried = np.pad(rows, (0, Q - n), constant_values=-1).astype(np.int32)
+    return queried, np.where(queried >= 0, y[queried], 0.0), queried >= 0, y
 
 
 @pytest.fixture(scope="module", params=PREDICTORS)
-def predictor(request):
-    return PREDICTORS[request.param]()
+def name(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def fit(predictor):
-    return jax.jit(predictor.fit)
+def scorer(name):
+    predictor = PREDICTORS[name]()
+    return predictor if isinstance(predictor, Scorer) else refit(predictor, 128)
 
 
-def test_ranks_architectures_it_has_not_seen(predictor, fit):
-    encoding, y, *data, rows = problem()
-    prediction = predictor.predict(fit(jax.random.key(0), *data), encoding)
-    unseen = np.setdiff1d(np.arange(len(y)), rows)
-    assert stats.kendalltau(prediction.mean[unseen], y[unseen]).statistic > 0.6
+@pytest.fixture(scope="module")
+def learn(scorer):
+    """Everything at once: (key, queried, y, mask) -> (state, Prediction)."""
+
+    def update(key, queried, y, mask):
+        return scorer.update(key, scorer.init(SPACE, Q), SPACE, queried, y, mask, queried)
+
+    return jax.jit(update)
 
 
-def test_whatever_stands_in_the_padding_changes_nothing(fit):
-    _, _, x, y, mask, _ = problem()
-    clean = fit(jax.random.key(0), x, y, mask)
+def test_ranks_architectures_it_has_not_seen(learn):
+    queried, y, mask, truth = problem()
+    _, prediction = learn(jax.random.key(0), queried, y, mask)
+    unseen = np.setdiff1d(np.arange(len(TABLE)), queried)
+    assert stats.kendalltau(prediction.mean[unseen], truth[unseen]).statistic > 0.6
+
+
+def test_a_deviation_is_given_where_it_is_said(name, learn):
+    queried, y, mask, _ = problem()
+    _, prediction = learn(jax.random.key(0), queried, y, mask)
+    assert (prediction.std is not None) == (name in HAS_DEVIATION)
+    if prediction.std is not None:
+        known = np.isin(np.arange(len(TABLE)), queried)
+        assert prediction.std[known].mean() < prediction.std[~known].mean()
+        assert (prediction.std > 0).all()
+
+
+def test_whatever_stands_in_the_padding_changes_nothing(learn):
+    queried, y, mask, _ = problem()
+    clean = learn(jax.random.key(0), queried, y, mask)
     for garbage in (1e6, np.nan):
-        dirty = fit(
-            jax.random.key(0), np.where(mask[:, None], x, garbage), np.where(mask, y, garbage), mask
+        chex.assert_trees_all_equal(
+            clean, learn(jax.random.key(0), queried, np.where(mask, y, garbage), mask)
         )
-        chex.assert_trees_all_equal(clean, dirty)
 
 
-def test_same_key_same_fit(fit):
-    _, _, *data, _ = problem()
-    chex.assert_trees_all_equal(*(fit(jax.random.key(3), *data) for _ in range(2)))
+def test_nor_does_it_in_the_features(name):
+    predictor = PREDICTORS[name]()
+    if not isinstance(predictor, Predictor):
+        return
+    queried, y, mask, _ = problem()
+    x, fit = TABLE.encoding[queried], jax.jit(predictor.fit)
+    clean = fit(jax.random.key(0), np.where(mask[:, None], x, 0), y, mask)
+    dirty = fit(jax.random.key(0), np.where(mask[:, None], x, np.nan), y, mask)
+    chex.assert_trees_all_equal(clean, dirty)
 
 
-def test_no_data_and_constant_labels_are_survived(predictor, fit):
-    encoding, _, x, y, mask, _ = problem()
+def test_same_key_same_fit(learn):
+    queried, y, mask, _ = problem()
+    chex.assert_trees_all_equal(*(learn(jax.random.key(3), queried, y, mask) for _ in range(2)))
+
+
+def test_no_data_and_constant_labels_are_survived(learn):
+    queried, y, mask, _ = problem()
     for labels, known in ((y, np.zeros_like(mask)), (np.zeros_like(y), mask)):
-        prediction = predictor.predict(fit(jax.random.key(0), x, labels, known), encoding)
+        _, prediction = learn(jax.random.key(0), queried, labels, known)
         assert jnp.isfinite(prediction.mean).all()
 
 
-def test_fits_under_vmap(predictor):
+def test_fits_under_vmap(scorer):
     """Lanes with their own keys, data and number of labels; shapes only, no arithmetic."""
-    data = [problem(n, seed=n)[2:5] for n in (12, 30)]
+
+    def update(key, queried, y, mask):
+        return scorer.update(key, scorer.init(SPACE, Q), SPACE, queried, y, mask, queried)
+
+    data = [problem(n, seed=n)[:3] for n in (12, 30)]
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     stacked = [jnp.stack(a) for a in zip(*data, strict=True)]
-    lanes = jax.eval_shape(jax.vmap(predictor.fit), keys, *stacked)
-    alone = jax.eval_shape(predictor.fit, jax.eval_shape(lambda: jax.random.key(0)), *data[0])
+    lanes = jax.eval_shape(jax.vmap(update), keys, *stacked)
+    alone = jax.eval_shape(update, jax.eval_shape(lambda: jax.random.key(0)), *data[0])
     assert jax.tree.map(lambda a: a.shape[1:], lanes) == jax.tree.map(lambda a: a.shape, alone)

@@ -9,7 +9,7 @@ from weaknas_jax.baselines.random import random_search
 from weaknas_jax.batch import Job, Program, run, run_grid, run_many
 from weaknas_jax.lanes import Settings
 from weaknas_jax.plan import Plan, PlanError
-from weaknas_jax.predictors import PREDICTORS, linear, mlp
+from weaknas_jax.predictors import PREDICTORS, gp, linear, mlp
 from weaknas_jax.protocol import HONEST, PAPER, Protocol
 from weaknas_jax.ranking import refit
 from weaknas_jax.search import weaknas
@@ -38,6 +38,7 @@ __all__ = [
     "TableError",
     "Trace",
     "__version__",
+    "gp",
     "linear",
     "load_nasbench201",
     "load_table",

@@ -32,3 +32,18 @@ def standardize_by(mean: float, std: float):
     """
     std = std if std > 0 else 1.0
     return lambda scores, mask: jnp.where(mask, (jnp.where(mask, scores, mean) - mean) / std, 0.0)
+
+
+def rank_normal(scores: jax.Array, mask: jax.Array) -> jax.Array:
+    """Normal quantiles of the ranks of what was evaluated; equal scores share their mean rank.
+
+    Constant labels come out as zeros.
+
+    >>> rank_normal(jnp.array([5.0, 9.0, 7.0, 0.0]), jnp.arange(4) < 3).round(3).tolist()
+    [-0.9670000076293945, 0.9670000076293945, 0.0, 0.0]
+    """
+    n = jnp.maximum(jnp.sum(mask), 1)
+    below = jnp.sum(mask & (scores < scores[:, None]), axis=1)
+    equal = jnp.sum(mask & (scores == scores[:, None]), axis=1)
+    share = (below + equal / 2) / n
+    return jnp.where(mask, jax.scipy.special.ndtri(jnp.where(mask, share, 0.5)), 0.0)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from weaknas_jax import dynamics, ranking, task
+from weaknas_jax import dynamics, task
 from weaknas_jax.types import Method, Number
 
 Point = Mapping[str, Number]
@@ -135,7 +135,7 @@ def _round(
             top = lane.point.get("top", settings.top)
             now = dynamics.measure(mean, problem.truth, history.seen, top)
         else:
-            best = jnp.argmin(ranking.positions(mean)).astype(jnp.int32)
+            best = jnp.argmax(jnp.where(jnp.isnan(mean), -jnp.inf, mean)).astype(jnp.int32)
             now = dynamics.Dynamics(best, *[jnp.float32(jnp.nan)] * 3)
         measured = jax.tree.map(lambda all_, new: all_.at[lane.tells].set(new), measured, now)
         if settings.free_look:

@@ -124,9 +124,12 @@ def _what(summary: dict) -> list[tuple[str, str]]:
     searched += f" {summary['table_version']}" * bool(summary["table_version"])
     method = summary["method"] + f" with {summary['predictor']}" * bool(summary["predictor"])
     switches = ("labels", "normalize", "counting", "predicted_top")
+    how = ("label_transform", "acquisition", "sampling")
+    said = [f"{name}={summary[name]}" for name in how if summary.get(name)]
     return [
         ("searched", f"{searched}, {summary['architectures']:,} architectures"),
         ("method", f"{method}, {seeds} run{'s' * (seeds != 1)} of {summary['budget']} queries"),
+        *([("", ", ".join(said))] if said else []),
         ("protocol", protocol["name"]),
         ("", ", ".join(f"{switch}={protocol[switch]}" for switch in switches)),
     ]

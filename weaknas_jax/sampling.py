@@ -31,6 +31,15 @@ def top_uniform(
     return _largest(jnp.where(places < top, chance, -1.0 - places), seen, batch)
 
 
+def best(scores: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
+    """The ``batch`` unseen of the highest scores, int32 [batch]; -1 = nothing unseen is left.
+
+    >>> best(jnp.array([1.0, 9.0, 5.0]), jnp.array([False, True, False]), 3).tolist()
+    [2, 0, -1]
+    """
+    return _largest(jnp.nan_to_num(scores, nan=jnp.finfo(scores.dtype).min), seen, batch)
+
+
 def best_first(indices: jax.Array, places: jax.Array, seen: jax.Array) -> jax.Array:
     """``indices`` with the best predicted unseen architecture as the first of them.
 

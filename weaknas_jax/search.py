@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from weaknas_jax import history, labels, ranking, sampling
+from weaknas_jax import acquisition, history, labels, ranking, sampling
+from weaknas_jax.acquisition import Acquisition
 from weaknas_jax.types import Info, Method, Number, Prediction, Scorer, Space
 
-DESIGN, SAMPLE, FIT, LABELS = range(4)  # purposes of a run's key
+DESIGN, SAMPLE, FIT, LABELS, ACQUIRE = range(5)  # purposes of a run's key
 
 
 def key_for(key: jax.Array, purpose: int, round_: jax.Array | int = 0) -> jax.Array:
@@ -58,6 +59,8 @@ def weaknas(
     budget: int = 200,
     transform: Callable[[jax.Array, jax.Array], jax.Array] = labels.standardize_observed,
     predicted_best_first: bool = False,
+    acquisition: Acquisition = acquisition.mean(),  # noqa: B008
+    greedy: bool = False,
 ) -> Method:
     """WeakNAS as `Method`.
 
@@ -69,6 +72,9 @@ def weaknas(
       budget: Q, all queries.
       transform: label transform, applied to the known scores before each fit.
       predicted_best_first: the best predicted unseen architecture is the first of the M.
+      acquisition: what architectures are ranked by.
+      greedy: the M best by it are asked for, by the scorer's own `select` if it has one, instead
+        of M drawn evenly from the top N.
     """
     sizes = history.round_sizes(init, per_round, budget)
     batch = max(sizes)
@@ -81,14 +87,34 @@ def weaknas(
         prediction = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), prediction)
         return State(key, space, known, state, prediction)
 
-    def ask(state: State) -> tuple[State, jax.Array]:
-        now, seen = state.history.round, state.history.seen
-        places = ranking.positions(state.prediction.mean)
-        random = sampling.draw(key_for(state.key, DESIGN, now), seen, batch)
-        chosen = sampling.top_uniform(key_for(state.key, SAMPLE, now), places, seen, top, batch)
+    def first(state: State) -> jax.Array:
+        key = key_for(state.key, DESIGN, state.history.round)
+        return sampling.draw(key, state.history.seen, batch)
+
+    def chosen(state: State) -> jax.Array:
+        known, mean = state.history, state.prediction.mean
+        key = key_for(state.key, ACQUIRE)
+
+        def score(prediction: Prediction) -> jax.Array:
+            return acquisition(prediction, known, key)
+
+        if greedy and scorer.select is not None:
+            count = jnp.asarray((*sizes, 0))[jnp.minimum(known.round, len(sizes))]
+            indices = scorer.select(
+                state.scorer, state.space, score, mean, known.seen, batch, count
+            )
+        elif greedy:
+            indices = sampling.best(score(state.prediction), known.seen, batch)
+        else:
+            key = key_for(state.key, SAMPLE, known.round)
+            places = ranking.positions(score(state.prediction))
+            indices = sampling.top_uniform(key, places, known.seen, top, batch)
         if predicted_best_first:
-            chosen = sampling.best_first(chosen, places, seen)
-        indices = jnp.where(now == 0, random, chosen)
+            indices = sampling.best_first(indices, ranking.positions(mean), known.seen)
+        return indices
+
+    def ask(state: State) -> tuple[State, jax.Array]:
+        indices = jax.lax.cond(state.history.round == 0, first, chosen, state)
         asked, indices = history.ask(state.history, indices, sizes)
         return state.replace(history=asked), indices
 

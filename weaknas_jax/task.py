@@ -7,6 +7,7 @@ from flax import struct
 
 from weaknas_jax import labels, search
 from weaknas_jax.protocol import Protocol
+from weaknas_jax.spaces import generic, nasbench201
 from weaknas_jax.tables.store import Table, TableError
 from weaknas_jax.types import Space
 
@@ -35,11 +36,20 @@ def make(table: Table, protocol: Protocol) -> Task:
       TableError: the table cannot serve a switch; the message names the flag.
     """
     return Task(
-        space=Space(jnp.asarray(table.encoding, jnp.float32)),
+        space=Space(jnp.asarray(table.encoding, jnp.float32), features(table)),
         scores=jnp.asarray(_scores(table, protocol.labels), jnp.float32),
         truth=jnp.asarray(table.valid_mean, jnp.float32),
         target=jnp.asarray(target_mask(table, protocol.target)),
     )
+
+
+def features(table: Table) -> dict[str, jax.Array]:
+    """The feature blocks of the table's space, those of `spaces.generic` where it is unknown."""
+    if table.space == "nasbench201" and table.names is not None:
+        blocks = nasbench201.features(np.array([nasbench201.parse(n) for n in table.names]))
+    else:
+        blocks = generic.features(table.encoding)
+    return {name: jnp.asarray(block) for name, block in blocks.items()}
 
 
 def _scores(table: Table, which: str) -> np.ndarray:

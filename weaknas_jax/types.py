@@ -13,7 +13,8 @@ A search method is three pure functions (`Method`), a predictor two (`Predictor`
 loop speaks to is a `Scorer`: something that is updated with labels and scores the whole space.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -23,15 +24,29 @@ Number = jax.Array | float
 """A numeric setting that may be traced: its values can differ between lanes of one program."""
 
 
+def numbers(builder: Callable[..., Any]) -> dict[str, float]:
+    """The numeric settings of a builder with their defaults: its keywords of type `Number`.
+
+    >>> def builder(width: int, *, noise: Number = 0.5): ...
+    >>> numbers(builder)
+    {'noise': 0.5}
+    """
+    keywords = inspect.signature(builder).parameters.values()
+    return {k.name: k.default for k in keywords if k.annotation == Number}
+
+
 @struct.dataclass
 class Space:
     """What a method may know of the architectures before any of them is trained.
 
     Attributes:
       encoding: float32 [N, D], one row an architecture.
+      features: further descriptions by name, float32 [N, d] each; which there are is known by
+        `spaces`.
     """
 
     encoding: jax.Array
+    features: Mapping[str, jax.Array] = struct.field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -67,10 +82,14 @@ class Scorer(NamedTuple):
     ``indices`` (-1 = none) what is new.
     The state is what one update hands to the next, nothing else: it is kept for every lane and in
     every checkpoint. The space is an argument for the same reason.
+    Optional, for a scorer that knows how one query bears on the next:
+    ``select(state, space, score, mean [N], seen [N], batch, count) -> int32 [batch]``, the
+    ``count`` best to ask for together, -1 = none; ``score(Prediction) -> [N]`` is to be maximised.
     """
 
     init: Callable[..., Any]
     update: Callable[..., tuple[Any, Prediction]]
+    select: Callable[..., jax.Array] | None = None
 
 
 class Info(NamedTuple):

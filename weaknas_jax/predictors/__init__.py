@@ -1,27 +1,37 @@
 """Predictors by name. Registering one here is what offers it as a flag and gets it tested."""
 
-import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
+from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.mlp import mlp
-from weaknas_jax.types import Number, Predictor
+from weaknas_jax.types import Predictor, Scorer
 
-PREDICTORS: dict[str, Callable[..., Predictor]] = {
+PREDICTORS: dict[str, Callable[..., Predictor | Scorer]] = {
     "mlp": mlp,
     "linear": linear,
+    "gp": gp,
 }
+HAS_DEVIATION = {"linear", "gp"}
 
 
-def numbers(builder: Callable[..., Any]) -> dict[str, float]:
-    """The numeric settings of a builder with their defaults: its keywords of type `Number`.
+class Habits(NamedTuple):
+    """What goes with a predictor where nothing else is asked for.
 
-    >>> numbers(mlp)
-    {'learning_rate': 0.001, 'l2': 0.0001}
+    Attributes:
+      label_transform: ``standardize`` (see `protocol.Protocol.normalize`) or ``rank``.
+      acquisition: a name in `acquisition.ACQUISITIONS`.
+      sampling: ``uniform`` in the top N, the paper's, or the ``greedy`` M best.
+      quick: rounds of milliseconds, which measuring the dynamics would slow down manyfold.
     """
-    keywords = inspect.signature(builder).parameters.values()
-    return {k.name: k.default for k in keywords if k.annotation == Number}
+
+    label_transform: str = "standardize"
+    acquisition: str = "mean"
+    sampling: str = "uniform"
+    quick: bool = False
 
 
-__all__ = ["PREDICTORS", "linear", "mlp", "numbers"]
+HABITS = {"gp": Habits("rank", "ucb", "greedy", quick=True)}
+
+__all__ = ["HABITS", "HAS_DEVIATION", "PREDICTORS", "Habits", "gp", "linear", "mlp"]

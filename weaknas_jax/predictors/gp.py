@@ -1,0 +1,175 @@
+"""An exact Gaussian process over the whole space that grows with each label.
+
+Rasmussen & Williams (2006), algorithm 2.1, on a table: with K + noise I = L L^T over what was
+evaluated, the whitened cross-covariance V = L^-1 k(evaluated, .) [n, N] gives for all N
+
+    variance = k(x, x) - sum_rows V^2        mean = (L^-1 y)^T V
+
+A new label appends one row to L and V in O(N n); its row of L is a column of V, so nothing is
+solved. The mean is computed anew from all labels, which may be transformed anew each round.
+
+The frozen setting was chosen on NAS-Bench-201 / CIFAR-10 (docs/results.md): `CELL` for its space,
+`TABLE` for a table of unknown origin; the noise and length scales are of labels of variance one.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from weaknas_jax.predictors import kernels
+from weaknas_jax.predictors.kernels import Block
+from weaknas_jax.types import Number, Prediction, Scorer, Space
+
+CELL = (
+    Block("cauchy", "paths", 1 / 3, 10.0),
+    Block("cauchy", "grams", 1 / 3, 20.0),
+    Block("cauchy", "counts", 1 / 3, 2.0),
+    Block("linear", "grams", 0.3),
+)
+TABLE = (
+    Block("cauchy", "slots", 1 / 2, 0.5, relative=True),
+    Block("linear", "effects", 0.15),
+    Block("quadratic", "effects", 0.45),
+    Block("cauchy", "counts", 1 / 3, 0.6, relative=True),
+    Block("linear", "counts", 0.15),
+)
+_TILE = 32  # rows of V read at once: a short history reads little of the buffer
+
+
+@struct.dataclass
+class State:
+    """What has been learnt; the first ``size`` rows are real.
+
+    Attributes:
+      size: int32, n.
+      slots: int32 [Q], the place in the history of each row's label.
+      factor: float32 [Q, Q], L; the identity beyond n.
+      cross: float32 [Q, N], V; zero beyond n.
+      variance: float32 [N], of the posterior.
+    """
+
+    size: jax.Array
+    slots: jax.Array
+    factor: jax.Array
+    cross: jax.Array
+    variance: jax.Array
+
+
+def default_blocks(features: Mapping[str, jax.Array]) -> tuple[Block, ...]:
+    """`CELL` where the space has paths, else what of `TABLE` it has features for.
+
+    The weight of an absent kernel of a distance goes to the first block.
+
+    Raises:
+      ValueError: the space has no feature blocks.
+    """
+    if not features:
+        raise ValueError(
+            "a Gaussian process needs feature blocks: Space(encoding, task.features(table))"
+        )
+    if "paths" in features:
+        return CELL
+    present = [block for block in TABLE if block.feature in features]
+    lost = sum(b.weight for b in TABLE if b not in present and b.kind in kernels.DISTANCE)
+    return (present[0]._replace(weight=present[0].weight + lost), *present[1:])
+
+
+def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Scorer:
+    """The Gaussian process as an incremental `Scorer`.
+
+    Args:
+      blocks: the kernel, by default `default_blocks` of the space.
+      noise: variance of a label's noise, where labels have variance one.
+    """
+
+    def kernel_on(space: Space) -> kernels.Kernel:
+        return kernels.on(space.features, blocks or default_blocks(space.features))
+
+    def init(space: Space, budget: int) -> State:
+        rows = budget + -budget % _TILE
+        return State(
+            size=jnp.int32(0),
+            slots=jnp.zeros(budget, jnp.int32),
+            factor=jnp.eye(budget),
+            cross=jnp.zeros((rows, space.size)),
+            variance=kernel_on(space).diagonal,
+        )
+
+    def update(key, state, space, queried, y, mask, indices):
+        del key
+        kernel = kernel_on(space)
+        slots = jax.vmap(lambda index: jnp.argmax(queried == index))(indices)
+        usable = (indices >= 0) & mask[slots]
+        order = jnp.argsort(~usable, stable=True)
+
+        def learn(j, state):
+            index, n = indices[order[j]], state.size
+            row, entry, scale = _row(kernel, state, index, noise)
+            return state.replace(
+                size=n + 1,
+                slots=state.slots.at[n].set(slots[order[j]]),
+                factor=state.factor.at[n].set(entry).at[n, n].set(scale),
+                cross=jax.lax.dynamic_update_slice(state.cross, row[None], (n, 0)),
+                variance=state.variance - row**2,
+            )
+
+        state = jax.lax.fori_loop(0, jnp.sum(usable), learn, state)
+        known = jnp.arange(len(y)) < state.size
+        labels = jnp.where(known, y[state.slots], 0.0)
+        whitened = jax.scipy.linalg.solve_triangular(state.factor, labels, lower=True)
+        return state, Prediction(_combine(whitened, state), _deviation(state.variance))
+
+    def select(state, space, score, mean, seen, batch, count):
+        """Picks one by one: a pick shrinks the deviations as if it were known, the mean stays.
+
+        GP-BUCB (Desautels et al., 2014).
+        """
+        kernel = kernel_on(space)
+
+        def believe(index, believed, variance):
+            row, _, scale = _row(kernel, state, index, noise)
+            entry = believed[:, index]
+            left = jnp.maximum(scale**2 - entry @ entry, noise)
+            return (row * scale - entry @ believed) / jnp.sqrt(left)
+
+        def pick(j, carry):
+            chosen, believed, variance, seen = carry
+            scores = jnp.where(seen, -jnp.inf, score(Prediction(mean, _deviation(variance))))
+            index = jnp.argmax(scores).astype(jnp.int32)
+            row = jax.lax.cond(
+                j + 1 < count, believe, lambda *_: jnp.zeros_like(mean), index, believed, variance
+            )
+            chosen = chosen.at[j].set(jnp.where(scores[index] > -jnp.inf, index, -1))
+            return chosen, believed.at[j].set(row), variance - row**2, seen.at[index].set(True)
+
+        start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(mean)))
+        return jax.lax.fori_loop(0, count, pick, (*start, state.variance, seen))[0]
+
+    return Scorer(init, update, select)
+
+
+def _row(kernel: kernels.Kernel, state: State, index: jax.Array, noise: Number):
+    """A new row of V [N], of L [Q] and the diagonal entry of L, for architecture ``index``."""
+    row = kernel.row(index)
+    entry = state.cross[: len(state.slots), index]
+    scale = jnp.sqrt(jnp.maximum(row[index] - entry @ entry, 0.0) + noise)
+    return (row - _combine(entry, state)) / scale, entry, scale
+
+
+def _combine(weights: jax.Array, state: State) -> jax.Array:
+    """``weights @ V`` [N], of the rows that are real."""
+    weights = jnp.pad(weights, (0, len(state.cross) - len(weights)))
+
+    def add(tile, total):
+        at = tile * _TILE
+        rows = jax.lax.dynamic_slice_in_dim(state.cross, at, _TILE)
+        return total + jax.lax.dynamic_slice_in_dim(weights, at, _TILE) @ rows
+
+    tiles = (state.size + _TILE - 1) // _TILE
+    return jax.lax.fori_loop(0, tiles, add, jnp.zeros(state.cross.shape[1]))
+
+
+def _deviation(variance: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.maximum(variance, 1e-6))
