@@ -171,7 +171,15 @@ BAD = {
     "setting of another method": (["--method=random", "--l2=1"], "--l2=1.0: --method=random has"),
     "setting of another predictor": (
         ["--predictor=linear", "--l2=1"],
-        "--l2=1.0: .* --predictor=linear has no such setting",
+        "--l2=1.0: .* --predictor=linear --acquisition=mean has no such setting",
+    ),
+    "bound without a deviation": (
+        ["--predictor=mlp", "--acquisition=ucb"],
+        "--acquisition=ucb needs a deviation, .* gp, linear",
+    ),
+    "sampling without a predictor": (
+        ["--method=random", "--sampling=greedy"],
+        "--sampling: --method=random has no predictor",
     ),
     "a number that is none": (["--predictor=mlp", "--l2=nan"], "--l2=nan: give a finite number"),
     "below zero": (["--predictor=mlp", "--l2=-1"], "--l2=-1.0: give a finite number"),
