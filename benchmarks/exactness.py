@@ -17,8 +17,8 @@ import numpy as np
 from absl import app, flags, logging
 
 _ONE = flags.DEFINE_string("one", None, "Run one variant, given as JSON; used by the benchmark.")
-_RUNS = flags.DEFINE_integer("runs", 8, "Runs of each predictor.", lower_bound=1)
-_BUDGET = flags.DEFINE_integer("budget", 60, "Queries of a run, in rounds of 10.")
+_RUNS = flags.DEFINE_integer("runs", 4, "Runs of each predictor.", lower_bound=1)
+_BUDGET = flags.DEFINE_integer("budget", 40, "Queries of a run, in rounds of 10.")
 VARIANTS = {
     "the same again": {},
     "alone": {"alone": True},

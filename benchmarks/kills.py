@@ -3,7 +3,8 @@
     python -m benchmarks.kills --kills=100 > benchmarks/results/kills-cpu.txt
 
 Each try starts the main job, kills it at a moment drawn evenly over its whole duration (start,
-compilation, rounds, checkpoints, saving), resumes it to the end and compares every array.
+compilation, rounds, checkpoints, saving), or with ``--at_work`` over what follows compilation,
+resumes it to the end and compares every array.
 """
 
 import collections
@@ -26,6 +27,7 @@ from weaknas_jax import runfolder
 _KILLS = flags.DEFINE_integer("kills", 100, "How many.", lower_bound=1)
 _PREDICTOR = flags.DEFINE_string("predictor", "linear", "As of experiments.nasbench.")
 _BUDGET = flags.DEFINE_integer("budget", 60, "Queries of a run, in rounds of 10.")
+_AT_WORK = flags.DEFINE_bool("at_work", False, "Kill no sooner than when the rounds begin.")
 _ROOT = Path(__file__).parents[1]
 
 
@@ -48,16 +50,27 @@ def moment_of(out: Path) -> str:
     return "in a checkpoint" if any("tmp" in name for name in names) else "in a round"
 
 
+def begun(out: Path, process: subprocess.Popen) -> None:
+    """Waits until ``config.json`` is there, which precedes the first round."""
+    while not (out / "config.json").exists() and process.poll() is None:
+        time.sleep(0.01)
+
+
 def main(_):
     folder, rng = Path(tempfile.mkdtemp()), random.Random(0)
-    began = time.monotonic()
-    assert job(folder / "whole").wait() == 0
+    began, process = time.monotonic(), job(folder / "whole")
+    if _AT_WORK.value:
+        begun(folder / "whole", process)
+        began = time.monotonic()
+    assert process.wait() == 0
     duration = time.monotonic() - began
     whole = runfolder.load_trace(folder / "whole")
     moments, same = collections.Counter(), 0
     for number in range(_KILLS.value):
         out = folder / str(number)
         process = job(out)
+        if _AT_WORK.value:
+            begun(out, process)
         time.sleep(rng.uniform(0, duration))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -72,8 +85,10 @@ def main(_):
         print(f"{number + 1} killed, {same} the same", file=sys.stderr)
     shutil.rmtree(folder)
     print(f"cpu ({os.cpu_count()} cores), JAX {jax.__version__}")
-    print(f"4 runs of {_BUDGET.value} queries, {_PREDICTOR.value}, {duration:.1f} s undisturbed")
-    print(f"{same} of {_KILLS.value} traces identical; killed while:")
+    print(f"4 runs of {_BUDGET.value} queries, {_PREDICTOR.value}")
+    when = "at work" if _AT_WORK.value else "at any moment"
+    print(f"killed {when} within {duration:.1f} s: {same} of {_KILLS.value} traces identical")
+    print("killed while:")
     for moment, count in moments.most_common():
         print(f"  {moment}: {count}")
 
