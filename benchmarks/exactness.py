@@ -19,6 +19,7 @@ from absl import app, flags, logging
 _ONE = flags.DEFINE_string("one", None, "Run one variant, given as JSON; used by the benchmark.")
 _RUNS = flags.DEFINE_integer("runs", 4, "Runs of each predictor.", lower_bound=1)
 _BUDGET = flags.DEFINE_integer("budget", 40, "Queries of a run, in rounds of 10.")
+_PREDICTORS = flags.DEFINE_list("predictors", ["mlp", "linear"], "Which predictors.")
 VARIANTS = {
     "the same again": {},
     "alone": {"alone": True},
@@ -27,6 +28,7 @@ VARIANTS = {
     "4 lanes": {"lanes": 4},
     "scored in one chunk": {"chunk": 15_632},
 }
+_SOME = flags.DEFINE_list("variants", list(VARIANTS), "Which variants.")
 REFERENCE = {"lanes": 1, "chunk": 984}
 
 
@@ -76,9 +78,9 @@ def main(_):
     print(f"cpu ({os.cpu_count()} cores), JAX {version('jax')}; NAS-Bench-201 / CIFAR-10,")
     print(f"{_RUNS.value} runs of {_BUDGET.value} queries; runs with the same queries throughout,")
     print("and queries before the first that differs, mean over the runs")
-    for predictor in ("mlp", "linear"):
+    for predictor in _PREDICTORS.value:
         reference = queries("the same again", predictor)
-        for name in VARIANTS:
+        for name in _SOME.value:
             same = queries(name, predictor) == reference
             prefix = np.where(same.all(axis=1), same.shape[1], (~same).argmax(axis=1))
             whole = f"{same.all(axis=1).sum()} of {len(same)}"
