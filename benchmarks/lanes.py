@@ -2,7 +2,7 @@
 
     python -m benchmarks.lanes > benchmarks/results/lanes-cpu.txt
 
-What `ranking.plan_lanes` chooses by backend is to be the faster one here. The programs are timed in
+What `plan.first` chooses by backend is to be the faster one here. The programs are timed in
 turn; the ratio is of seconds a run.
 """
 
@@ -14,11 +14,13 @@ from absl import app, flags, logging
 
 from weaknas_jax import (
     HONEST,
+    Job,
+    Plan,
     Program,
     Settings,
     load_nasbench201,
     mlp,
-    ranking,
+    plan,
     refit,
     task,
     weaknas,
@@ -37,13 +39,14 @@ def main(_):
     for width in (1, lanes):
         widths = None if width == 1 else (200,)  # under vmap a switch runs every branch
         method = weaknas(refit(mlp(widths=widths)), budget=_BUDGET.value)
-        programs[width] = Program(method, problem, Settings(lanes=width))
+        programs[width] = Program(method, problem, Settings(), given=Plan(width))
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, runs of {_BUDGET.value} queries")
     seconds = {width: [] for width in programs}
     for _ in range(_REPEATS.value):
         for width, program in programs.items():
             began = time.perf_counter()
-            assert len(list(program.finished_runs(0, range(lanes)))) == lanes
+            steps = program.work(0, [Job(0, run) for run in range(lanes)])
+            assert sum(len(step.ended) for step in steps) == lanes
             seconds[width].append((time.perf_counter() - began) / lanes)
     for width, times in seconds.items():
         print(
@@ -52,7 +55,7 @@ def main(_):
         )
     ratio = np.array(seconds[lanes]) / np.array(seconds[1])
     print(f"vmap / one at a time: {np.median(ratio):.2f} ({ratio.min():.2f}..{ratio.max():.2f})")
-    print(f"the plan on this backend: {ranking.plan_lanes(len(table))} lane(s)")
+    print(f"the plan on this backend: {plan.first(len(table)).lanes} lane(s)")
 
 
 if __name__ == "__main__":

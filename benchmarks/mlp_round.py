@@ -22,7 +22,7 @@ import threadpoolctl
 from absl import app, flags, logging
 from sklearn.neural_network import MLPRegressor
 
-from weaknas_jax import load_nasbench201, mlp, ranking
+from weaknas_jax import load_nasbench201, mlp, plan, ranking
 from weaknas_jax.predictors.mlp import CPU_WIDTHS, init_params, train
 
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Pairs for each n and type.", lower_bound=1)
@@ -83,7 +83,7 @@ def main(_):
         f"{blas[0]}"
     )
     capacity = max(200, *map(int, _SIZES.value))
-    chunk = ranking.plan_chunk(len(x))
+    chunk = plan.first(len(x)).chunk
     device_x = jnp.asarray(x)
 
     def rank(params):
