@@ -49,7 +49,8 @@ class Step(NamedTuple):
 
     Attributes:
       ended: the jobs that ended, each with its trace of one run.
-      running: gives the jobs under way, each with its lane (NumPy, no batch axis).
+      running: gives the jobs under way, each with its lane (NumPy, no batch axis); to be called
+        before the next step is taken, which gives their memory away.
       progress: how far all of it is.
     """
 
