@@ -44,9 +44,9 @@ class State:
 
     Attributes:
       size: int32, n.
-      slots: int32 [Q], the place in the history of each row's label.
-      factor: float32 [Q, Q], L; the identity beyond n.
-      cross: float32 [Q, N], V; zero beyond n.
+      slots: int32 [Q'], the place in the history of each row's label; Q' is Q and some to spare.
+      factor: float32 [Q', Q'], L; the identity beyond n.
+      cross: float32 [Q', N], V; zero beyond n.
       variance: float32 [N], of the posterior.
     """
 
@@ -88,11 +88,11 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Score
         return kernels.on(space.features, blocks or default_blocks(space.features))
 
     def init(space: Space, budget: int) -> State:
-        rows = budget + -budget % _TILE
+        rows = budget + -budget % _TILE + _TILE  # a block that begins within the budget fits
         return State(
             size=jnp.int32(0),
-            slots=jnp.zeros(budget, jnp.int32),
-            factor=jnp.eye(budget),
+            slots=jnp.zeros(rows, jnp.int32),
+            factor=jnp.eye(rows),
             cross=jnp.zeros((rows, space.size)),
             variance=kernel_on(space).diagonal,
         )
@@ -103,21 +103,11 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Score
         slots = jax.vmap(lambda index: jnp.argmax(queried == index))(indices)
         usable = (indices >= 0) & mask[slots]
         order = jnp.argsort(~usable, stable=True)
-
-        def learn(j, state):
-            index, n = indices[order[j]], state.size
-            row, entry, scale = _row(kernel, state, index, noise)
-            return state.replace(
-                size=n + 1,
-                slots=state.slots.at[n].set(slots[order[j]]),
-                factor=state.factor.at[n].set(entry).at[n, n].set(scale),
-                cross=jax.lax.dynamic_update_slice(state.cross, row[None], (n, 0)),
-                variance=state.variance - row**2,
-            )
-
-        state = jax.lax.fori_loop(0, jnp.sum(usable), learn, state)
-        known = jnp.arange(len(y)) < state.size
-        labels = jnp.where(known, y[state.slots], 0.0)
+        indices, slots, usable = indices[order], slots[order], usable[order]
+        for at in range(0, len(indices), _TILE):
+            block = slice(at, at + _TILE)
+            state = _learn(kernel, state, indices[block], slots[block], usable[block], noise)
+        labels = jnp.where(jnp.arange(len(state.slots)) < state.size, y[state.slots], 0.0)
         whitened = jax.scipy.linalg.solve_triangular(state.factor, labels, lower=True)
         return state, Prediction(_combine(whitened, state), _deviation(state.variance))
 
@@ -126,23 +116,25 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Score
 
         GP-BUCB (Desautels et al., 2014).
         """
-        kernel = kernel_on(space)
 
-        def believe(index, believed, variance):
-            row, _, scale = _row(kernel, state, index, noise)
-            entry = believed[:, index]
-            left = jnp.maximum(scale**2 - entry @ entry, noise)
-            return (row * scale - entry @ believed) / jnp.sqrt(left)
+        kernel = kernel_on(space) if batch > 1 else None
+
+        def believe(index, believed):
+            known = _explained(state, index[None])[1][0]
+            row = kernel.row(index) - known - believed[:, index] @ believed
+            return row / jnp.sqrt(jnp.maximum(row[index], 0.0) + noise)
 
         def pick(j, carry):
             chosen, believed, variance, seen = carry
             scores = jnp.where(seen, -jnp.inf, score(Prediction(mean, _deviation(variance))))
             index = jnp.argmax(scores).astype(jnp.int32)
-            row = jax.lax.cond(
-                j + 1 < count, believe, lambda *_: jnp.zeros_like(mean), index, believed, variance
-            )
             chosen = chosen.at[j].set(jnp.where(scores[index] > -jnp.inf, index, -1))
-            return chosen, believed.at[j].set(row), variance - row**2, seen.at[index].set(True)
+            seen = seen.at[index].set(True)
+            if batch > 1:
+                nothing = lambda *_: jnp.zeros_like(mean)  # noqa: E731
+                row = jax.lax.cond(j + 1 < count, believe, nothing, index, believed)
+                believed, variance = believed.at[j].set(row), variance - row**2
+            return chosen, believed, variance, seen
 
         start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(mean)))
         return jax.lax.fori_loop(0, count, pick, (*start, state.variance, seen))[0]
@@ -150,25 +142,54 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Score
     return Scorer(init, update, select)
 
 
-def _row(kernel: kernels.Kernel, state: State, index: jax.Array, noise: Number):
-    """A new row of V [N], of L [Q] and the diagonal entry of L, for architecture ``index``."""
-    row = kernel.row(index)
-    entry = state.cross[: len(state.slots), index]
-    scale = jnp.sqrt(jnp.maximum(row[index] - entry @ entry, 0.0) + noise)
-    return (row - _combine(entry, state)) / scale, entry, scale
+def _learn(kernel, state: State, indices, slots, usable, noise: Number) -> State:
+    """Appends a block of rows, of which the ``usable`` come first; the others leave no trace."""
+    n, indices = state.size, jnp.maximum(indices, 0)
+    entries, explained = _explained(state, indices)
+    entries = jnp.where(usable[:, None], entries, 0.0)
+    rows = jnp.where(usable[:, None], jax.vmap(kernel.row)(indices) - explained, 0.0)
+    inner = jnp.where(usable, rows[:, indices], 0.0) + jnp.diag(jnp.where(usable, noise, 1.0))
+    corner = jnp.linalg.cholesky(inner)
+    rows = jax.scipy.linalg.solve_triangular(corner, rows, lower=True)
+    beginning = jax.lax.dynamic_update_slice(entries, corner, (0, n))
+    return state.replace(
+        size=n + jnp.sum(usable),
+        slots=jax.lax.dynamic_update_slice(state.slots, slots, (n,)),
+        factor=jax.lax.dynamic_update_slice(state.factor, beginning, (n, 0)),
+        cross=jax.lax.dynamic_update_slice(state.cross, rows, (n, 0)),
+        variance=state.variance - jnp.sum(rows**2, axis=0),
+    )
+
+
+def _explained(state: State, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Columns of V for ``indices`` [B], [B, Q'], and what is known of k(index, .), [B, N]."""
+
+    def add(at, rows, carry):
+        entries, explained = carry
+        columns = rows[:, indices].T  # read here: a read of its own would copy V (XLA)
+        return jax.lax.dynamic_update_slice(entries, columns, (0, at)), explained + columns @ rows
+
+    empty = (jnp.zeros((len(indices), size)) for size in state.cross.shape)
+    return _over_tiles(add, state, tuple(empty))
 
 
 def _combine(weights: jax.Array, state: State) -> jax.Array:
-    """``weights @ V`` [N], of the rows that are real."""
-    weights = jnp.pad(weights, (0, len(state.cross) - len(weights)))
+    """``weights [Q'] @ V`` [N]."""
 
-    def add(tile, total):
-        at = tile * _TILE
-        rows = jax.lax.dynamic_slice_in_dim(state.cross, at, _TILE)
+    def add(at, rows, total):
         return total + jax.lax.dynamic_slice_in_dim(weights, at, _TILE) @ rows
 
-    tiles = (state.size + _TILE - 1) // _TILE
-    return jax.lax.fori_loop(0, tiles, add, jnp.zeros(state.cross.shape[1]))
+    return _over_tiles(add, state, jnp.zeros(state.cross.shape[1]))
+
+
+def _over_tiles(add, state: State, carry):
+    """``carry = add(first row, rows of V [_TILE, N], carry)``, over all rows that are real."""
+
+    def body(tile, carry):
+        at = tile * _TILE
+        return add(at, jax.lax.dynamic_slice_in_dim(state.cross, at, _TILE), carry)
+
+    return jax.lax.fori_loop(0, (state.size + _TILE - 1) // _TILE, body, carry)
 
 
 def _deviation(variance: jax.Array) -> jax.Array:
