@@ -8,16 +8,27 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from weaknas_jax import Settings, labels, methods, protocol, task
-from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION
-from weaknas_jax.predictors import HABITS, HAS_DEVIATION, PREDICTORS, Habits
+from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
+from weaknas_jax.predictors import HABITS, HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, make
+from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
 from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table
 from weaknas_jax.types import Method, numbers
 
 CHOICES = {
     "label_transform": ("standardize", "rank"),
     "acquisition": tuple(ACQUISITIONS),
-    "sampling": ("uniform", "greedy"),
+    "sampling": tuple(SAMPLINGS),
 }
+NUMBERS = {
+    f"--{flag}={name}": numbers(builder)
+    for flag, registry in (
+        ("predictor", PREDICTORS),
+        ("acquisition", ACQUISITIONS),
+        ("sampling", SAMPLINGS),
+    )
+    for name, builder in registry.items()
+}
+"""The numeric settings that each choice brings, with their defaults."""
 
 
 class Configured(NamedTuple):
@@ -55,7 +66,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
     habits = _fill_in(flag)
     table = _load(flag)
     _check_numbers(flag, table)
-    rule, point = _rules(flag, table), _point(flag, table)
+    rule, point = _rules(flag, table), _point(flag, table, habits)
     searches = flag.method in methods.USES_PREDICTOR
     sizes = {name: values[name] for name in ("init", "per_round", "budget")}
 
@@ -63,19 +74,28 @@ def configure(values: Mapping[str, Any]) -> Configured:
     if flag.label_transform == "rank":
         transform = labels.rank_normal
 
-    def build(chunk: int | None = None, *, top: int, **number: float) -> Method:
-        predictor, acquisition = (
-            builder(**{name: number[name] for name in numbers(builder) if name in number})
-            for builder in (PREDICTORS[flag.predictor], ACQUISITIONS[flag.acquisition])
+    def build(chunk: int | None = None, **number: float) -> Method:
+        def settings(builder: Callable[..., Any]) -> dict[str, float]:
+            return {name: number[name] for name in numbers(builder) if name in number}
+
+        predictor, acquisition, sampler = (
+            registry[name]
+            for registry, name in (
+                (PREDICTORS, flag.predictor),
+                (ACQUISITIONS, flag.acquisition),
+                (SAMPLINGS, flag.sampling),
+            )
         )
+        draws = int(flag.acquisition in NEEDS_DRAWS)
         return methods.METHODS[flag.method](
-            predictor=predictor,
+            predictor=make(flag.predictor, table.encoding, draws, **settings(predictor)),
             chunk=chunk,
-            top=top,
+            top=number["top"],
+            top_end=number.get("top_end"),
             transform=transform,
             predicted_best_first=rule.predicted_top == "counted",
-            acquisition=acquisition,
-            greedy=flag.sampling == "greedy",
+            acquisition=acquisition(**settings(acquisition)),
+            sampler=sampler(**settings(sampler)),
             **sizes,
         )
 
@@ -122,11 +142,15 @@ def _fill_in(flag: SimpleNamespace) -> Habits:
             raise ValueError(f"--{name}: --method={flag.method} has no predictor; leave it out")
     if flag.dynamics is None:
         flag.dynamics = not habits.quick
-    if flag.acquisition in NEEDS_DEVIATION and flag.predictor not in HAS_DEVIATION:
-        raise ValueError(
-            f"--acquisition={flag.acquisition} needs a deviation, which --predictor="
-            f"{flag.predictor} does not give; those that do: {', '.join(sorted(HAS_DEVIATION))}"
-        )
+    for needs, what, has in (
+        (NEEDS_DEVIATION, "a deviation", HAS_DEVIATION),
+        (NEEDS_DRAWS, "draws of the function", HAS_DRAWS),
+    ):
+        if flag.acquisition in needs and flag.predictor not in has:
+            raise ValueError(
+                f"--acquisition={flag.acquisition} needs {what}, which --predictor="
+                f"{flag.predictor} does not give; those that do: {', '.join(sorted(has))}"
+            )
     return habits
 
 
@@ -138,26 +162,26 @@ def _load(flag: SimpleNamespace) -> Table:
     return load_nasbench201(flag.dataset, flag.table_version)
 
 
-def _point(flag: SimpleNamespace, table: Table) -> dict[str, float]:
-    """The numeric settings: defaults of the predictor, and the flags in their place."""
-    builders = (*PREDICTORS.values(), *ACQUISITIONS.values())
-    every = {name for builder in builders for name in numbers(builder)}
-    known = {}
-    if flag.method in methods.USES_PREDICTOR:
-        known = numbers(PREDICTORS[flag.predictor]) | numbers(ACQUISITIONS[flag.acquisition])
-    given = {name: getattr(flag, name, None) for name in sorted(every)}
-    for name, value in given.items():
+def _point(flag: SimpleNamespace, table: Table, habits: Habits) -> dict[str, float]:
+    """The numeric settings: defaults of what was chosen, and the flags in their place."""
+    searches, known = flag.method in methods.USES_PREDICTOR, {}
+    choices = ("predictor", "acquisition", "sampling") if searches else ()
+    chosen = [f"--{name}={getattr(flag, name)}" for name in choices]
+    for choice in chosen:
+        known |= NUMBERS[choice]
+    known |= {name: value for name, value in habits.numbers.items() if name in known}
+    for name in sorted({name for of in NUMBERS.values() for name in of}):
+        value = getattr(flag, name, None)
         if value is None:
             continue
         if name not in known:
-            user = f"--method={flag.method}"
-            if known:
-                user += f" --predictor={flag.predictor} --acquisition={flag.acquisition}"
+            user = " ".join(chosen) or f"--method={flag.method}"
             raise ValueError(f"--{name}={value}: {user} has no such setting; leave it out")
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"--{name}={value}: give a finite number, not below 0")
         known[name] = value
-    return {"top": min(flag.top, len(table)), **known}
+    falling = {} if flag.top_end is None else {"top_end": min(flag.top_end, len(table))}
+    return {"top": min(flag.top, len(table)), **falling, **known}
 
 
 def _rules(flag: SimpleNamespace, table: Table) -> protocol.Protocol:
@@ -192,9 +216,11 @@ def _check_numbers(flag: SimpleNamespace, table: Table) -> None:
             f"--budget={flag.budget} is more than the {len(table):,} architectures of the table; "
             "lower --budget"
         )
-    draws = flag.method in methods.USES_PREDICTOR and flag.sampling == "uniform"
-    if flag.per_round > flag.top and draws:
+    draws = flag.method in methods.USES_PREDICTOR and flag.sampling not in NOT_IN_THE_TOP
+    least = min(flag.top, flag.top_end or flag.top)
+    if flag.per_round > least and draws:
+        name = "top" if least == flag.top else "top_end"
         raise ValueError(
-            f"--per_round={flag.per_round} (M) is more than --top={flag.top} (N): M architectures "
-            "are drawn from the predicted top N; lower --per_round or raise --top"
+            f"--per_round={flag.per_round} (M) is more than --{name}={least} (N): M architectures "
+            f"are drawn from the predicted top N; lower --per_round or raise --{name}"
         )

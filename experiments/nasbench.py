@@ -15,7 +15,7 @@ import jax
 from absl import app, flags, logging
 
 from experiments import console
-from experiments.configure import CHOICES, Configured, configure
+from experiments.configure import CHOICES, NUMBERS, Configured, configure
 from weaknas_jax import (
     Job,
     Plan,
@@ -27,12 +27,10 @@ from weaknas_jax import (
     runfolder,
     session,
 )
-from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.checkpoint import CheckpointError
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.tables import nasbench201
 from weaknas_jax.trace import join
-from weaknas_jax.types import numbers
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
@@ -51,16 +49,14 @@ METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
 PREDICTOR = _enum("predictor", "mlp", list(PREDICTORS), "Weak predictor.")
 _helps = {
     "label_transform": "What the predictor is fitted on: labels scaled, or normal scores of ranks.",
-    "acquisition": "What architectures are ranked by: predicted score, or upper confidence bound.",
-    "sampling": "The M are drawn evenly from the top N (the paper), or are the M best.",
+    "acquisition": "What architectures are ranked by; the paper's is the predicted mean.",
+    "sampling": "How the M are drawn: in the top N by place (the paper: uniform), or the best.",
 }
 for _name, _help in _helps.items():
     _enum(_name, None, list(CHOICES[_name]), f"{_help} Default: by predictor.")
-_builders = PREDICTORS | ACQUISITIONS
-for _name in sorted({name for builder in _builders.values() for name in numbers(builder)}):
-    _of = {b: numbers(f)[_name] for b, f in _builders.items() if _name in numbers(f)}
-    _help = ", ".join(f"{builder} ({default:g})" for builder, default in _of.items())
-    _float(_name, None, f"Numeric setting of (default): {_help}.")
+for _name in sorted({name for of in NUMBERS.values() for name in of}):
+    _of = ", ".join(f"{user[2:]} ({of[_name]:g})" for user, of in NUMBERS.items() if _name in of)
+    _float(_name, None, f"Numeric setting of (default): {_of}.")
 PROTOCOL = _enum("protocol", "honest", list(protocol.PRESETS), "Preset of the switches below.")
 _helps = {
     "labels": "What a query returns.",
@@ -80,6 +76,8 @@ SEED = _int("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
 INIT = _int("init", 10, "M0, random architectures at the start.", lower_bound=1)
 PER_ROUND = _int("per_round", 10, "M, queries of each later round.", lower_bound=1)
 TOP = _int("top", 100, "N, the predicted best among which they are drawn.", lower_bound=1)
+_help = "N of the last round, where N falls from --top to it; default: it stays."
+TOP_END = _int("top_end", None, _help, lower_bound=1)
 BUDGET = _int("budget", 200, "Q, queries of a run.", lower_bound=1)
 _help = "Measure the predictor in each round (Figure 3). Default: yes, unless rounds are quick."
 DYNAMICS = flags.DEFINE_bool("dynamics", None, _help)
@@ -237,6 +235,13 @@ def _search(
         done = f"{len(trace.run)} of {len(runs)} runs are finished and saved"
         return console.fail(f"interrupted: {done}; go on by {again}", stop.code)
     checkpoints.remove()
+    if summary["broken"]:
+        rounds = ", ".join(f"run {run} in round {at}" for run, at in summary["broken"].items())
+        return console.fail(
+            f"the predictor returned NaN (--seed={SEED.value}): {rounds}; each of these runs ended "
+            f"there, its queries are in {folder / 'trace.npz'}",
+            1,
+        )
     return 0
 
 

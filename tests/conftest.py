@@ -7,6 +7,9 @@ import pytest
 from weaknas_jax import Method, Prediction, Predictor, Table
 from weaknas_jax.methods import METHODS
 
+SMALL = {"mlp": {"hidden": (64, 64)}}
+"""Sizes of predictors for tests that are not about their quality."""
+
 
 def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:
     """Every combination of a few choices; accuracy is a sum of the choices' effects, plus noise.

@@ -6,12 +6,13 @@ python tests/exact.py FILE.npz        writes them, on as many devices as there a
 import sys
 
 import numpy as np
-from conftest import build, planted_table
+from conftest import SMALL, build, planted_table
 
 from weaknas_jax import PREDICTORS, Job, Program, Settings, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import METHODS, USES_PREDICTOR
-from weaknas_jax.predictors import HABITS, Habits
+from weaknas_jax.predictors import HABITS, Habits, make
+from weaknas_jax.sampling import SAMPLINGS
 
 RUNS = range(5)
 CASES = [
@@ -32,11 +33,11 @@ def program(method, predictor, **layout):
         habits = HABITS.get(predictor, Habits())
         return build(
             method,
-            PREDICTORS[predictor](),
+            make(predictor, table.encoding, **SMALL.get(predictor, {})),
             budget=11,
             chunk=chunk,
             acquisition=ACQUISITIONS[habits.acquisition](),
-            greedy=habits.sampling == "greedy",
+            sampler=SAMPLINGS[habits.sampling](),
         )
 
     return Program(search, problem, Settings(), **layout)

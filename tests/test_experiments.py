@@ -171,7 +171,7 @@ BAD = {
     "setting of another method": (["--method=random", "--l2=1"], "--l2=1.0: --method=random has"),
     "setting of another predictor": (
         ["--predictor=linear", "--l2=1"],
-        "--l2=1.0: .* --predictor=linear --acquisition=mean has no such setting",
+        "--l2=1.0: .* --predictor=linear --acquisition=mean --sampling=uniform has no such setting",
     ),
     "bound without a deviation": (
         ["--predictor=mlp", "--acquisition=ucb"],

@@ -17,6 +17,7 @@ from weaknas_jax import (
     load_nasbench201,
     metrics,
     run_many,
+    sampling,
     task,
     weaknas,
 )
@@ -110,7 +111,7 @@ def test_a_batch_is_picked_as_if_each_pick_were_known(data):
     seen = np.isin(np.arange(SPACE.size), rows)
     score = lambda p: p.mean + 1.5 * p.std  # noqa: E731
     scorer = gp(noise=NOISE)
-    picked = scorer.select(state, SPACE, score, prediction.mean, jnp.asarray(seen), 6, 5)
+    picked = scorer.select(state, SPACE, score, prediction, jnp.asarray(seen), 6, 5)
     k, known, expected = dense(), list(rows), []
     for _ in range(5):
         inner = np.linalg.inv(k[np.ix_(known, known)] + NOISE * np.eye(len(known)))
@@ -125,7 +126,7 @@ def test_a_batch_is_picked_as_if_each_pick_were_known(data):
 def test_nothing_left_to_pick_is_none(data):
     state, prediction = learn(*data, (8, 8, 4))
     seen = jnp.ones(SPACE.size, bool).at[7].set(False)
-    picked = gp().select(state, SPACE, lambda p: p.mean, prediction.mean, seen, 3, 3)
+    picked = gp().select(state, SPACE, lambda p: p.mean, prediction, seen, 3, 3)
     assert picked.tolist() == [7, -1, -1]
 
 
@@ -164,7 +165,7 @@ def queries(table, runs, init, per_round):
             budget=400,
             transform=labels.rank_normal,
             acquisition=acquisition.ucb(),
-            greedy=True,
+            sampler=sampling.greedy(),
         )
 
     settings = Settings(stop_at_target=True, measure=False, rounds_per_call=20)

@@ -28,6 +28,7 @@ def trace(queried, predicted_top, round_=(0, 0, 1, 1)):
         scores=scores.astype(np.float32),
         round=np.array(round_, np.int32),
         predicted_top=tops,
+        broken=np.full(len(tops), -1, np.int32),
         kendall=nothing,
         kendall_top50=nothing,
         top50_probability=nothing,

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import planted_table
+from conftest import SMALL, planted_table
 from scipy import stats
 
 from weaknas_jax import HONEST, PREDICTORS, Predictor, Scorer, refit, task
-from weaknas_jax.predictors import HAS_DEVIATION
+from weaknas_jax.predictors import HAS_DEVIATION, make
 
 TABLE = planted_table((5, 5, 5))
 SPACE = task.make(TABLE, HONEST).space
@@ -32,7 +32,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def scorer(name):
-    predictor = PREDICTORS[name]()
+    predictor = make(name, TABLE.encoding, **SMALL.get(name, {}))
     return predictor if isinstance(predictor, Scorer) else refit(predictor, 128)
 
 
@@ -73,7 +73,7 @@ def test_whatever_stands_in_the_padding_changes_nothing(learn):
 
 
 def test_nor_does_it_in_the_features(name):
-    predictor = PREDICTORS[name]()
+    predictor = make(name, TABLE.encoding, **SMALL.get(name, {}))
     if not isinstance(predictor, Predictor):
         return
     queried, y, mask, _ = problem()

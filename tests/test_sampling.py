@@ -31,7 +31,9 @@ def test_top_uniform_draws_in_the_top_then_walks_down(case):
     places = ranking.positions(jnp.asarray(scores))
     assert np.asarray(places)[order].tolist() == list(range(len(scores)))
 
-    drawn = sampling.top_uniform(jax.random.key(seed), places, jnp.asarray(seen), top, batch)
+    drawn = sampling.uniform().draw(
+        jax.random.key(seed), jnp.asarray(scores), jnp.asarray(seen), top, batch
+    )
     drawn = np.asarray(drawn).tolist()
     pool = [i for i in order[:top] if not seen[i]]
     rest = [i for i in order[top:] if not seen[i]]
@@ -50,9 +52,9 @@ def test_top_uniform_draws_in_the_top_then_walks_down(case):
 def test_draws_in_the_top_are_uniform():
     """Each of the top 6 of 20 is drawn 2/6 of the time, within 4 standard errors."""
     scores, seen = jnp.arange(20.0), jnp.zeros(20, bool)
-    places = ranking.positions(scores)
+    ranking.positions(scores)
     keys = jax.random.split(jax.random.key(0), 3000)
-    drawn = jax.vmap(lambda k: sampling.top_uniform(k, places, seen, 6, 2))(keys)
+    drawn = jax.vmap(lambda k: sampling.uniform().draw(k, scores, seen, 6, 2))(keys)
     share = np.bincount(np.asarray(drawn).ravel(), minlength=20) / 3000
     assert (share[:14] == 0).all()
     assert (np.abs(share[14:] - 1 / 3) < 4 * (1 / 3 * 2 / 3 / 3000) ** 0.5).all()
@@ -71,10 +73,10 @@ def test_initial_draw_is_uniform_without_replacement():
 
 def test_top_may_be_traced():
     scores, seen = jnp.arange(20.0), jnp.zeros(20, bool)
-    places, key = ranking.positions(scores), jax.random.key(0)
-    traced = jax.jit(lambda top: sampling.top_uniform(key, places, seen, top, 5))
+    _places, key = ranking.positions(scores), jax.random.key(0)
+    traced = jax.jit(lambda top: sampling.uniform().draw(key, scores, seen, top, 5))
     for top in (5, 12):
-        fixed = sampling.top_uniform(key, places, seen, top, 5)
+        fixed = sampling.uniform().draw(key, scores, seen, top, 5)
         assert (traced(jnp.int32(top)) == fixed).all()
 
 

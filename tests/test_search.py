@@ -14,7 +14,6 @@ from weaknas_jax import (
     Space,
     batch,
     labels,
-    ranking,
     refit,
     run,
     sampling,
@@ -95,7 +94,7 @@ def test_equations_5_and_6_are_uniform_sampling_in_the_top():
         eps = jax.random.uniform(key, (50,))
         acquisition = jnp.where(scores >= theta, eps, 0.0)
         expected = jax.lax.top_k(acquisition, 4)[1]
-        drawn = sampling.top_uniform(key, ranking.positions(scores), jnp.zeros(50, bool), 10, 4)
+        drawn = sampling.uniform().draw(key, scores, jnp.zeros(50, bool), 10, 4)
         assert drawn.tolist() == expected.tolist()
 
 

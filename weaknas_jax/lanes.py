@@ -28,6 +28,7 @@ class Lane:
       labels: float32 [N], what a query returns in this run.
       tells: int32, rounds told.
       done: bool, nothing more will be asked.
+      broken: int32, the round in which the predictor returned NaN; -1 = none.
       dynamics: `dynamics.Dynamics` with fields [T+1].
     """
 
@@ -36,6 +37,7 @@ class Lane:
     labels: jax.Array
     tells: jax.Array
     done: jax.Array
+    broken: jax.Array
     dynamics: dynamics.Dynamics
 
 
@@ -47,14 +49,12 @@ class Settings(NamedTuple):
         ``free_look``, in which it was the predictor's best).
       free_look: see `protocol.Protocol.predicted_top`.
       measure: whether to measure the dynamics (`predicted_top` is always kept).
-      top: N, for `dynamics.Dynamics.top50_probability`, unless the point has one.
       rounds_per_call: rounds between two looks of the host.
     """
 
     stop_at_target: bool = False
     free_look: bool = False
     measure: bool = True
-    top: int = 100
     rounds_per_call: int = 1
 
 
@@ -73,6 +73,7 @@ def start(
             labels=task.draw_labels(key, problem.scores),
             tells=jnp.int32(0),
             done=jnp.bool_(False),
+            broken=jnp.int32(-1),
             dynamics=dynamics.Dynamics(jnp.full(tells, -1, jnp.int32), nothing, nothing, nothing),
         )
 
@@ -128,21 +129,26 @@ def _round(
     scores = jnp.where(real, lane.labels[jnp.maximum(indices, 0)], jnp.nan)
     state, info = method.tell(state, indices, scores)
     history, measured = state.history, lane.dynamics
+    broken = lane.broken
     met = jnp.any(problem.target[jnp.maximum(indices, 0)] & jnp.isfinite(scores))
     if info.prediction is not None:
         mean = info.prediction.mean
+        broken = jnp.where(jnp.any(jnp.isnan(mean)), history.round - 1, broken)
         if settings.measure:
-            top = lane.point.get("top", settings.top)
-            now = dynamics.measure(mean, problem.truth, history.seen, top)
+            now = dynamics.measure(mean, problem.truth, history.seen, info.top)
         else:
             best = jnp.argmax(jnp.where(jnp.isnan(mean), -jnp.inf, mean)).astype(jnp.int32)
             now = dynamics.Dynamics(best, *[jnp.float32(jnp.nan)] * 3)
         measured = jax.tree.map(lambda all_, new: all_.at[lane.tells].set(new), measured, now)
         if settings.free_look:
             met |= problem.target[now.predicted_top]
-    done = (history.asked >= method.budget) | ~jnp.any(real)
+    done = (history.asked >= method.budget) | ~jnp.any(real) | (broken >= 0)
     if settings.stop_at_target:
         done |= met
     return lane.replace(
-        state=state.replace(space=None), tells=lane.tells + 1, done=done, dynamics=measured
+        state=state.replace(space=None),
+        tells=lane.tells + 1,
+        done=done,
+        broken=broken,
+        dynamics=measured,
     )

@@ -21,7 +21,12 @@ def score_in_chunks(
     size = len(x)
     padded = jnp.pad(x, ((0, -size % chunk), (0, 0))).reshape(-1, chunk, x.shape[1])
     scores = jax.lax.map(lambda rows: predict(params, rows), padded)
-    return jax.tree.map(lambda a: a.reshape(-1)[:size], scores)
+
+    def whole(a: jax.Array) -> jax.Array:  # [chunks, ..., chunk] -> [..., N]
+        a = jnp.moveaxis(a, 0, -2)
+        return a.reshape(*a.shape[:-2], -1)[..., :size]
+
+    return jax.tree.map(whole, scores)
 
 
 def refit(predictor: Predictor, chunk: int | None = None) -> Scorer:

@@ -60,6 +60,11 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
                 for name in ("kendall", "kendall_top50", "top50_probability")
             },
         },
+        "broken": {
+            str(run): int(round_)
+            for run, round_ in zip(trace.run, trace.broken, strict=True)
+            if round_ >= 0
+        },
         "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),
         **more,
     }
@@ -110,6 +115,9 @@ def text(summary: dict, files: list[str]) -> str:
         rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
     if summary["failed_queries"]:
         rows.append(("failed queries", str(summary["failed_queries"])))
+    if summary["broken"]:
+        value = ", ".join(f"run {run} in round {at}" for run, at in summary["broken"].items())
+        rows.append(("stopped", f"{value}: the predictor returned NaN"))
     run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
     rows.append(("time", f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"))
     rows += [("files" * (i == 0), name) for i, name in enumerate(files)]

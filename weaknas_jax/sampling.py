@@ -1,34 +1,101 @@
-"""From the predicted ranking to the next queries (paper eq. 4-6)."""
+"""From scores to the next queries (paper eq. 4-6, Table 2).
+
+A `Sampler` draws ``batch`` unseen architectures from scores [N], larger is better. Registering one
+in `SAMPLINGS` offers it as a flag. Those that draw in the top N walk down the ranking where fewer
+than ``batch`` unseen remain there, as the published code does.
+
+With N and M fixed, M uniform draws from the top N hit the M best with chance M / N each: the paper
+reads M / N as the greedy share of an epsilon-greedy search (section 2.3). `epsilon_greedy` is that
+search itself.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from weaknas_jax import ranking
+from weaknas_jax.types import Number
+
+
+class Sampler(NamedTuple):
+    """How the next queries are drawn.
+
+    ``draw(key, scores [N], seen bool [N], top, batch) -> int32 [batch]``, none twice, -1 = nothing
+    unseen is left; ``top`` is N of the paper and may be traced.
+    ``greedy``: it asks for the best, so that a scorer's own `select` may choose them together.
+    """
+
+    draw: Callable[..., jax.Array]
+    greedy: bool = False
+
+
+def uniform() -> Sampler:
+    """Evenly in the top N, the paper's choice (eq. 5-6)."""
+    return _in_the_top(lambda place: jnp.zeros_like(place))
+
+
+def linear(*, slope: Number = 1.0) -> Sampler:
+    """Linear decay in the top N: the i-th best (from 0) with chance ~ ``1 - slope i / N``."""
+    return _in_the_top(lambda place: jnp.log(jnp.maximum(1 - slope * place, 1e-9)))
+
+
+def exponential(*, rate: Number = 5.0) -> Sampler:
+    """Exponential decay in the top N: the i-th best (from 0) with chance ~ ``exp(-rate i / N)``."""
+    return _in_the_top(lambda place: -rate * place)
+
+
+def greedy() -> Sampler:
+    """The best unseen."""
+    return Sampler(lambda key, scores, seen, top, batch: best(scores, seen, batch), greedy=True)
+
+
+def epsilon_greedy(*, epsilon: Number = 0.1) -> Sampler:
+    """The best unseen; in place of each, with chance ``epsilon``, one of all that are unseen."""
+
+    def drawn(key, scores, seen, top, batch):
+        del top
+        chance, which = jax.random.split(key)
+        good = best(scores, seen, batch)
+        taken = seen.at[jnp.where(good >= 0, good, len(seen))].set(True, mode="drop")
+        anything = draw(which, taken, batch)
+        explores = (jax.random.uniform(chance, (batch,)) < epsilon) & (anything >= 0)
+        return jnp.where(explores, anything, good[jnp.cumsum(~explores) - 1])
+
+    return Sampler(drawn)
+
+
+def _in_the_top(log_weight: Callable[[jax.Array], jax.Array]) -> Sampler:
+    """Without replacement, by the weight of a place i / N in [0, 1)."""
+
+    def drawn(key, scores, seen, top, batch):
+        places, chance = ranking.positions(scores), jax.random.uniform(key, seen.shape)
+        # Gumbel noise on log weights: the largest are a draw without replacement.
+        gumbel = -jnp.log(-jnp.log(jnp.maximum(chance, 1e-30)))
+        weighed = jnp.maximum(log_weight(jnp.minimum(places / top, 1.0)), -500.0) + gumbel
+        return _largest(jnp.where(places < top, weighed, -1e3 - places), seen, batch)
+
+    return Sampler(drawn)
+
+
+def schedule(start: Number, end: Number, rounds: int) -> jax.Array:
+    """N of each round, int32 [rounds], falling from ``start`` to ``end`` as the reference has it.
+
+    ``0.96^x`` at x evenly from 0 to 99, scaled to the two ends.
+
+    >>> schedule(1000, 100, 4).tolist()
+    [1000, 323, 145, 100]
+    """
+    fall = 0.96 ** np.linspace(0.0, 99.0, rounds)
+    share = (fall - fall[-1]) / (fall[0] - fall[-1]) if rounds > 1 else np.ones(rounds)
+    return jnp.floor(end + (start - end) * jnp.asarray(share, jnp.float32) + 1e-3).astype(jnp.int32)
 
 
 def draw(key: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
     """``batch`` unseen architectures, uniform, none twice, int32 [batch]; -1 = none left."""
     return _largest(jax.random.uniform(key, seen.shape), seen, batch)
-
-
-def top_uniform(
-    key: jax.Array, places: jax.Array, seen: jax.Array, top: jax.Array | int, batch: int
-) -> jax.Array:
-    """Uniform without replacement among the unseen of the predicted top N (paper eq. 5-6).
-
-    Where fewer than ``batch`` remain there, all of them come, and then the best of the rest in
-    predicted order, as in the published code.
-
-    Args:
-      key: random key.
-      places: int32 [N], `ranking.positions`.
-      seen: bool [N], asked before.
-      top: N of the paper, may be traced.
-      batch: M.
-
-    Returns:
-      int32 [batch]; -1 = nothing unseen is left.
-    """
-    chance = jax.random.uniform(key, seen.shape)
-    return _largest(jnp.where(places < top, chance, -1.0 - places), seen, batch)
 
 
 def best(scores: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
@@ -56,3 +123,13 @@ def _largest(priority: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
     values, indices = jax.lax.top_k(jnp.where(seen, -jnp.inf, priority), min(batch, len(seen)))
     indices = jnp.where(values > -jnp.inf, indices, -1).astype(jnp.int32)
     return jnp.pad(indices, (0, batch - len(indices)), constant_values=-1)
+
+
+SAMPLINGS: dict[str, Callable[..., Sampler]] = {
+    "uniform": uniform,
+    "linear": linear,
+    "exponential": exponential,
+    "greedy": greedy,
+    "epsilon_greedy": epsilon_greedy,
+}
+NOT_IN_THE_TOP = {"greedy", "epsilon_greedy"}

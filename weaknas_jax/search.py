@@ -21,6 +21,7 @@ from flax import struct
 
 from weaknas_jax import acquisition, history, labels, ranking, sampling
 from weaknas_jax.acquisition import Acquisition
+from weaknas_jax.sampling import Sampler
 from weaknas_jax.types import Info, Method, Number, Prediction, Scorer, Space
 
 DESIGN, SAMPLE, FIT, LABELS, ACQUIRE = range(5)  # purposes of a run's key
@@ -39,6 +40,7 @@ class State:
       key: the run's key.
       space: what is known of all architectures.
       history: what was asked and told.
+      labels: float32 [Q], the scores as the predictor was last given them.
       scorer: the scorer's own state.
       prediction: its latest scores [N], zeros before the first `tell`.
     """
@@ -46,6 +48,7 @@ class State:
     key: jax.Array
     space: Space
     history: history.History
+    labels: jax.Array
     scorer: Any
     prediction: Prediction
 
@@ -60,7 +63,8 @@ def weaknas(
     transform: Callable[[jax.Array, jax.Array], jax.Array] = labels.standardize_observed,
     predicted_best_first: bool = False,
     acquisition: Acquisition = acquisition.mean(),  # noqa: B008
-    greedy: bool = False,
+    sampler: Sampler = sampling.uniform(),  # noqa: B008
+    top_end: Number | None = None,
 ) -> Method:
     """WeakNAS as `Method`.
 
@@ -73,8 +77,9 @@ def weaknas(
       transform: label transform, applied to the known scores before each fit.
       predicted_best_first: the best predicted unseen architecture is the first of the M.
       acquisition: what architectures are ranked by.
-      greedy: the M best by it are asked for, by the scorer's own `select` if it has one, instead
-        of M drawn evenly from the top N.
+      sampler: how the M are drawn by it; one that asks for the best leaves that to the scorer's
+        own `select`, if there is one.
+      top_end: N of the last round, where N falls from ``top`` to it (`sampling.schedule`).
     """
     sizes = history.round_sizes(init, per_round, budget)
     batch = max(sizes)
@@ -85,32 +90,36 @@ def weaknas(
         arguments = key, state, space, known.queried, known.scores, known.mask, nothing
         _, prediction = jax.eval_shape(scorer.update, *arguments)
         prediction = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), prediction)
-        return State(key, space, known, state, prediction)
+        return State(key, space, known, jnp.zeros(budget), state, prediction)
+
+    def current_top(round_: jax.Array) -> Number:
+        if top_end is None:
+            return top
+        tops = sampling.schedule(top, top_end, max(1, len(sizes) - 1))
+        return tops[jnp.clip(round_ - 1, 0, len(tops) - 1)]
 
     def first(state: State) -> jax.Array:
         key = key_for(state.key, DESIGN, state.history.round)
         return sampling.draw(key, state.history.seen, batch)
 
     def chosen(state: State) -> jax.Array:
-        known, mean = state.history, state.prediction.mean
+        known, prediction = state.history, state.prediction
         key = key_for(state.key, ACQUIRE)
+        told = known.replace(scores=jnp.where(known.mask, state.labels, jnp.nan))
 
         def score(prediction: Prediction) -> jax.Array:
-            return acquisition(prediction, known, key)
+            return acquisition(prediction, told, key)
 
-        if greedy and scorer.select is not None:
+        if sampler.greedy and scorer.select is not None:
             count = jnp.asarray((*sizes, 0))[jnp.minimum(known.round, len(sizes))]
-            indices = scorer.select(
-                state.scorer, state.space, score, mean, known.seen, batch, count
-            )
-        elif greedy:
-            indices = sampling.best(score(state.prediction), known.seen, batch)
+            arguments = score, prediction, known.seen, batch, count
+            indices = scorer.select(state.scorer, state.space, *arguments)
         else:
             key = key_for(state.key, SAMPLE, known.round)
-            places = ranking.positions(score(state.prediction))
-            indices = sampling.top_uniform(key, places, known.seen, top, batch)
+            now = current_top(known.round)
+            indices = sampler.draw(key, score(prediction), known.seen, now, batch)
         if predicted_best_first:
-            indices = sampling.best_first(indices, ranking.positions(mean), known.seen)
+            indices = sampling.best_first(indices, ranking.positions(prediction.mean), known.seen)
         return indices
 
     def ask(state: State) -> tuple[State, jax.Array]:
@@ -125,7 +134,7 @@ def weaknas(
         learnt, prediction = scorer.update(
             key, state.scorer, state.space, known.queried, y, known.mask, indices
         )
-        state = state.replace(history=known, scorer=learnt, prediction=prediction)
-        return state, Info(prediction)
+        state = state.replace(history=known, labels=y, scorer=learnt, prediction=prediction)
+        return state, Info(prediction, current_top(known.round))
 
     return Method(start, ask, tell, sizes)

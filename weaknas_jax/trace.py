@@ -16,6 +16,7 @@ class Trace(NamedTuple):
       round: int32 [Q], the round of each query; 0 = the initial one.
       predicted_top: int32 [S, T+1], the predictor's best after each tell, the last one included;
         -1 = no such tell, or no predictor.
+      broken: int32 [S], the round whose predictions were NaN, which ended the run; -1 = none.
       kendall, kendall_top50, top50_probability: float32 [S, T+1], see `dynamics.Dynamics`; NaN
         where not measured.
     """
@@ -25,6 +26,7 @@ class Trace(NamedTuple):
     scores: np.ndarray
     round: np.ndarray
     predicted_top: np.ndarray
+    broken: np.ndarray
     kendall: np.ndarray
     kendall_top50: np.ndarray
     top50_probability: np.ndarray

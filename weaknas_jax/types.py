@@ -7,6 +7,7 @@ S     seeds (independent runs)               B     queries in one round (padded)
 N     architectures in the space             T     rounds after the initial one
 D     encoding features                      R     training runs behind a label
 Q     query budget (padded)                  K     top-K
+H     settings (points)                      E     members of an ensemble, draws
 ====  =====================================  ====  ==================================
 
 A search method is three pure functions (`Method`), a predictor two (`Predictor`), and what the
@@ -59,6 +60,7 @@ class Prediction(NamedTuple):
 
     mean: jax.Array  # float32 [n]
     std: jax.Array | None = None  # float32 [n], or None: the predictor says nothing of it
+    draws: jax.Array | None = None  # float32 [E, n], of the whole function, e.g. an ensemble's
 
 
 class Predictor(NamedTuple):
@@ -83,7 +85,7 @@ class Scorer(NamedTuple):
     The state is what one update hands to the next, nothing else: it is kept for every lane and in
     every checkpoint. The space is an argument for the same reason.
     Optional, for a scorer that knows how one query bears on the next:
-    ``select(state, space, score, mean [N], seen [N], batch, count) -> int32 [batch]``, the
+    ``select(state, space, score, prediction, seen [N], batch, count) -> int32 [batch]``, the
     ``count`` best to ask for together, -1 = none; ``score(Prediction) -> [N]`` is to be maximised.
     """
 
@@ -96,6 +98,7 @@ class Info(NamedTuple):
     """What a method reports after each ``tell``."""
 
     prediction: Prediction | None = None  # over all N, or None: the method has no predictor
+    top: Number | None = None  # N of the draw that follows, where there is one
 
 
 class Method(NamedTuple):

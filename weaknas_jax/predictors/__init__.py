@@ -1,7 +1,11 @@
 """Predictors by name. Registering one here is what offers it as a flag and gets it tested."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.linear import linear
@@ -14,6 +18,7 @@ PREDICTORS: dict[str, Callable[..., Predictor | Scorer]] = {
     "gp": gp,
 }
 HAS_DEVIATION = {"linear", "gp"}
+HAS_DRAWS = {"linear", "gp"}
 
 
 class Habits(NamedTuple):
@@ -22,16 +27,44 @@ class Habits(NamedTuple):
     Attributes:
       label_transform: ``standardize`` (see `protocol.Protocol.normalize`) or ``rank``.
       acquisition: a name in `acquisition.ACQUISITIONS`.
-      sampling: ``uniform`` in the top N, the paper's, or the ``greedy`` M best.
+      sampling: a name in `sampling.SAMPLINGS`.
+      numbers: numeric settings, in place of their builders' defaults.
       quick: rounds of milliseconds, which measuring the dynamics would slow down manyfold.
     """
 
     label_transform: str = "standardize"
     acquisition: str = "mean"
     sampling: str = "uniform"
+    numbers: Mapping[str, float] = MappingProxyType({})
     quick: bool = False
 
 
 HABITS = {"gp": Habits("rank", "ucb", "greedy", quick=True)}
 
-__all__ = ["HABITS", "HAS_DEVIATION", "PREDICTORS", "Habits", "gp", "linear", "mlp"]
+
+def make(name: str, encoding: np.ndarray, draws: int = 0, **settings: Any) -> Predictor | Scorer:
+    """A registered predictor.
+
+    Args:
+      name: in `PREDICTORS`.
+      encoding: [N, D] of the table, for those that keep it on the host.
+      draws: E, draws of the posterior wanted, for those that do not always give some.
+      **settings: of its builder.
+    """
+    accepted = inspect.signature(PREDICTORS[name]).parameters
+    offered = {"encoding": encoding, "draws": draws}
+    fitting = {k: v for k, v in offered.items() if k in accepted}
+    return PREDICTORS[name](**fitting, **settings)
+
+
+__all__ = [
+    "HABITS",
+    "HAS_DEVIATION",
+    "HAS_DRAWS",
+    "PREDICTORS",
+    "Habits",
+    "gp",
+    "linear",
+    "make",
+    "mlp",
+]

@@ -12,6 +12,7 @@ The frozen setting was chosen on NAS-Bench-201 / CIFAR-10 (docs/results.md): `CE
 `TABLE` for a table of unknown origin; the noise and length scales are of labels of variance one.
 """
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -76,12 +77,13 @@ def default_blocks(features: Mapping[str, jax.Array]) -> tuple[Block, ...]:
     return (present[0]._replace(weight=present[0].weight + lost), *present[1:])
 
 
-def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Scorer:
+def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: int = 0) -> Scorer:
     """The Gaussian process as an incremental `Scorer`.
 
     Args:
       blocks: the kernel, by default `default_blocks` of the space.
       noise: variance of a label's noise, where labels have variance one.
+      draws: E, draws of the posterior that come with each prediction, for Thompson sampling.
     """
 
     def kernel_on(space: Space) -> kernels.Kernel:
@@ -98,7 +100,6 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Score
         )
 
     def update(key, state, space, queried, y, mask, indices):
-        del key
         kernel = kernel_on(space)
         slots = jax.vmap(lambda index: jnp.argmax(queried == index))(indices)
         usable = (indices >= 0) & mask[slots]
@@ -108,15 +109,20 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Score
             block = slice(at, at + _TILE)
             state = _learn(kernel, state, indices[block], slots[block], usable[block], noise)
         labels = jnp.where(jnp.arange(len(state.slots)) < state.size, y[state.slots], 0.0)
-        whitened = jax.scipy.linalg.solve_triangular(state.factor, labels, lower=True)
-        return state, Prediction(_combine(whitened, state), _deviation(state.variance))
+        mean = _explained_by(labels, state)
+        prediction = Prediction(mean, _deviation(state.variance))
+        if draws:
+            rows = queried[state.slots]
+            draw = functools.partial(_draw, kernel, state, rows, mean, noise)
+            prediction = prediction._replace(draws=jax.lax.map(draw, jax.random.split(key, draws)))
+        return state, prediction
 
-    def select(state, space, score, mean, seen, batch, count):
+    def select(state, space, score, prediction, seen, batch, count):
         """Picks one by one: a pick shrinks the deviations as if it were known, the mean stays.
 
         GP-BUCB (Desautels et al., 2014).
         """
-
+        nothing = jnp.zeros_like(prediction.mean)
         kernel = kernel_on(space) if batch > 1 else None
 
         def believe(index, believed):
@@ -126,17 +132,18 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2) -> Score
 
         def pick(j, carry):
             chosen, believed, variance, seen = carry
-            scores = jnp.where(seen, -jnp.inf, score(Prediction(mean, _deviation(variance))))
+            scores = score(prediction._replace(std=_deviation(variance)))
+            scores = jnp.where(seen, -jnp.inf, scores)
             index = jnp.argmax(scores).astype(jnp.int32)
             chosen = chosen.at[j].set(jnp.where(scores[index] > -jnp.inf, index, -1))
             seen = seen.at[index].set(True)
             if batch > 1:
-                nothing = lambda *_: jnp.zeros_like(mean)  # noqa: E731
-                row = jax.lax.cond(j + 1 < count, believe, nothing, index, believed)
+                last = j + 1 == count
+                row = jax.lax.cond(last, lambda *_: nothing, believe, index, believed)
                 believed, variance = believed.at[j].set(row), variance - row**2
             return chosen, believed, variance, seen
 
-        start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(mean)))
+        start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(nothing)))
         return jax.lax.fori_loop(0, count, pick, (*start, state.variance, seen))[0]
 
     return Scorer(init, update, select)
@@ -173,13 +180,23 @@ def _explained(state: State, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _over_tiles(add, state, tuple(empty))
 
 
-def _combine(weights: jax.Array, state: State) -> jax.Array:
-    """``weights [Q'] @ V`` [N]."""
+def _explained_by(labels: jax.Array, state: State) -> jax.Array:
+    """The mean [N] that labels [Q'] of the rows make: ``(L^-1 labels) @ V``."""
+    weights = jax.scipy.linalg.solve_triangular(state.factor, labels, lower=True)
 
     def add(at, rows, total):
         return total + jax.lax.dynamic_slice_in_dim(weights, at, _TILE) @ rows
 
     return _over_tiles(add, state, jnp.zeros(state.cross.shape[1]))
+
+
+def _draw(kernel, state: State, rows, mean, noise: Number, key: jax.Array) -> jax.Array:
+    """A function [N] drawn from the posterior (Matheron's rule; Wilson et al., 2020)."""
+    prior_key, noise_key = jax.random.split(key)
+    prior = kernel.draw(prior_key)
+    told = prior[rows] + jnp.sqrt(noise) * jax.random.normal(noise_key, rows.shape)
+    told = jnp.where(jnp.arange(len(rows)) < state.size, told, 0.0)
+    return mean + prior - _explained_by(told, state)
 
 
 def _over_tiles(add, state: State, carry):

@@ -7,6 +7,10 @@ centred and scaled to mean squared norm one:
 ``rbf``        weight exp(-d^2 / length), eq. 4.9; on one-hot choices it is the Hamming kernel
 ``linear``     weight <x, x'>
 ``quadratic``  weight <x, x'>^2, pairs of effects
+
+A function is drawn from the prior exactly for the last two, and for the others by random Fourier
+features (Rahimi & Recht, 2007); 1 / (1 + d^2 / length) is the mean of exp(-s d^2 / length) over
+s ~ Exp(1), so that its features are those of ``rbf`` at a random length each.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +21,7 @@ import jax.numpy as jnp
 
 DISTANCE = ("cauchy", "rbf")
 INNER = ("linear", "quadratic")
+_FEATURES = 512
 
 
 class Block(NamedTuple):
@@ -43,10 +48,12 @@ class Kernel(NamedTuple):
     Attributes:
       diagonal: float32 [N], k(x, x).
       row: (index) -> float32 [N], k(x_index, .).
+      draw: (key) -> float32 [N], a function drawn from the prior.
     """
 
     diagonal: jax.Array
     row: Callable[[jax.Array], jax.Array]
+    draw: Callable[[jax.Array], jax.Array]
 
 
 def on(features: Mapping[str, jax.Array], blocks: tuple[Block, ...]) -> Kernel:
@@ -55,11 +62,20 @@ def on(features: Mapping[str, jax.Array], blocks: tuple[Block, ...]) -> Kernel:
     Raises:
       ValueError: an unknown kind, or a feature block that the space does not have.
     """
-    diagonals, rows = zip(*(_block(features, block) for block in blocks), strict=True)
-    return Kernel(sum(diagonals), lambda index: sum(row(index) for row in rows))
+    parts = [_block(features, block) for block in blocks]
+
+    def draw(key: jax.Array) -> jax.Array:
+        keys = jax.random.split(key, len(parts))
+        return sum(part.draw(k) for part, k in zip(parts, keys, strict=True))
+
+    return Kernel(
+        sum(part.diagonal for part in parts),
+        lambda index: sum(part.row(index) for part in parts),
+        draw,
+    )
 
 
-def _block(features: Mapping[str, jax.Array], block: Block):
+def _block(features: Mapping[str, jax.Array], block: Block) -> Kernel:
     if block.kind not in (*DISTANCE, *INNER):
         raise ValueError(f"kernel {block.kind!r}: known are {', '.join((*DISTANCE, *INNER))}")
     if block.feature not in features:
@@ -73,7 +89,13 @@ def _block(features: Mapping[str, jax.Array], block: Block):
         power = 1 if block.kind == "linear" else 2
         x = centred / jnp.sqrt(jnp.maximum(spread, 1e-9))
         diagonal = weight * jnp.sum(x**2, axis=1) ** power
-        return diagonal, lambda index: weight * (x @ x[index]) ** power
+
+        def draw_inner(key):
+            effects = jax.random.normal(key, (x.shape[1],) * power)
+            values = x @ effects if power == 1 else jnp.sum((x @ effects) * x, axis=1)
+            return jnp.sqrt(weight) * values
+
+        return Kernel(diagonal, lambda index: weight * (x @ x[index]) ** power, draw_inner)
     length = block.length * (jnp.maximum(2 * spread, 1e-9) if block.relative else 1.0)
     square = jnp.sum(x**2, axis=1)
 
@@ -81,4 +103,15 @@ def _block(features: Mapping[str, jax.Array], block: Block):
         distance = jnp.maximum(square + square[index] - 2 * (x @ x[index]), 0.0) / length
         return weight * (1 / (1 + distance) if block.kind == "cauchy" else jnp.exp(-distance))
 
-    return jnp.full(len(x), weight, jnp.float32), row
+    def draw(key):
+        of_frequency, of_scale, of_phase, of_weight = jax.random.split(key, 4)
+        frequency = jax.random.normal(of_frequency, (x.shape[1], _FEATURES))
+        scale = jnp.ones(_FEATURES)
+        if block.kind == "cauchy":
+            scale = jax.random.exponential(of_scale, (_FEATURES,))
+        phase = jax.random.uniform(of_phase, (_FEATURES,), maxval=2 * jnp.pi)
+        waves = jnp.cos(x @ (frequency * jnp.sqrt(2 * scale / length)) + phase)
+        weights = jax.random.normal(of_weight, (_FEATURES,))
+        return jnp.sqrt(2 * weight / _FEATURES) * (waves @ weights)
+
+    return Kernel(jnp.full(len(x), weight, jnp.float32), row, draw)

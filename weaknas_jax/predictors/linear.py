@@ -11,22 +11,30 @@ import jax.numpy as jnp
 from weaknas_jax.types import Number, Prediction, Predictor
 
 
-def linear(*, noise: Number = 0.01) -> Predictor:
-    """Linear regression; ``noise`` is the variance of a label, where labels have variance 1."""
+def linear(*, noise: Number = 0.01, draws: int = 0) -> Predictor:
+    """Linear regression.
+
+    Args:
+      noise: variance of a label, where labels have variance 1.
+      draws: E, draws of the posterior that come with each prediction, for Thompson sampling.
+    """
 
     def fit(key, x, y, mask):
-        del key
         x = jnp.where(mask[:, None], _with_one(x), 0.0)
         precision = x.T @ x / noise + jnp.eye(x.shape[1])
         factor = jnp.linalg.cholesky(precision)
         moment = x.T @ jnp.where(mask, y, 0.0) / noise
-        return factor, jax.scipy.linalg.cho_solve((factor, True), moment)
+        mean = jax.scipy.linalg.cho_solve((factor, True), moment)
+        off = jax.random.normal(key, (draws, len(mean)))
+        off = jax.scipy.linalg.solve_triangular(factor, off.T, lower=True, trans="T").T
+        return factor, mean, mean + off
 
     def predict(params, x):
-        factor, weights = params
+        factor, mean, drawn = params
         x = _with_one(x)
         whitened = jax.scipy.linalg.solve_triangular(factor, x.T, lower=True)
-        return Prediction(x @ weights, jnp.sqrt(jnp.sum(whitened**2, axis=0)))
+        std = jnp.sqrt(jnp.sum(whitened**2, axis=0))
+        return Prediction(x @ mean, std, drawn @ x.T if draws else None)
 
     return Predictor(fit, predict)
 
