@@ -7,7 +7,14 @@ import pytest
 from weaknas_jax import Method, Prediction, Predictor, Table
 from weaknas_jax.methods import METHODS
 
-SMALL = {"mlp": {"hidden": (64, 64)}}
+_NETWORK = {"hidden": (64, 64), "widths": (48,)}  # one compiled width
+SMALL = {
+    "mlp": _NETWORK,
+    "mlp_pairwise": _NETWORK,
+    "mlp_listwise": _NETWORK,
+    "ensemble": _NETWORK,
+    "warm_ensemble": _NETWORK,
+}
 """Sizes of predictors for tests that are not about their quality."""
 
 

@@ -171,11 +171,11 @@ BAD = {
     "setting of another method": (["--method=random", "--l2=1"], "--l2=1.0: --method=random has"),
     "setting of another predictor": (
         ["--predictor=linear", "--l2=1"],
-        "--l2=1.0: .* --predictor=linear --acquisition=mean --sampling=uniform has no such setting",
+        "--l2=1.0: --predictor=linear --acquisition=mean --sampling=uniform has no such setting",
     ),
     "bound without a deviation": (
         ["--predictor=mlp", "--acquisition=ucb"],
-        "--acquisition=ucb needs a deviation, .* gp, linear",
+        "--acquisition=ucb needs a deviation, .* gp, .*linear",
     ),
     "sampling without a predictor": (
         ["--method=random", "--sampling=greedy"],

@@ -21,8 +21,9 @@ from weaknas_jax import (
     task,
     weaknas,
 )
-from weaknas_jax.predictors import kernels
+from weaknas_jax.predictors import gp_ml, kernels
 from weaknas_jax.predictors.gp import CELL, TABLE, default_blocks
+from weaknas_jax.predictors.gp_ml import negative_log_likelihood
 from weaknas_jax.predictors.kernels import Block
 
 PLANTED = planted_table((5, 5, 5))
@@ -184,3 +185,53 @@ def test_sample_efficiency_on_nasbench201(dataset, most):
 def test_beats_chance_where_only_the_columns_are_known():
     table = planted_table((6, 6, 6), noise=0.5)
     assert queries(table, range(8), 5, 3).mean() < len(table) / 4
+
+
+def test_posterior_draws_have_the_posteriors_moments(data):
+    """Mean and covariance of 3000 draws, within 5 standard errors and the Fourier features'."""
+    rows, y = data
+    scorer, draws = gp(noise=NOISE, draws=3000), 3000
+    queried, padded, mask = history(rows, y)
+    update = jax.jit(scorer.update)
+    start = scorer.init(SPACE, 40)
+    _, prediction = update(jax.random.key(1), start, SPACE, queried, padded, mask, queried)
+    assert prediction.draws.shape == (draws, SPACE.size)
+    k = dense()
+    inner = np.linalg.inv(k[np.ix_(rows, rows)] + NOISE * np.eye(len(rows)))
+    covariance = k - k[:, rows] @ inner @ k[rows]
+    std = np.sqrt(np.diag(covariance))
+    drawn = np.asarray(prediction.draws, np.float64)
+    assert (np.abs(drawn.mean(0) - prediction.mean) < 5 * std / draws**0.5).all()
+    error = np.abs(np.cov(drawn.T) - covariance) / np.outer(std, std)
+    assert error.max() < 6 / draws**0.5
+
+
+def test_marginal_likelihood_is_scikit_learns(data):
+    from sklearn.gaussian_process.kernels import DotProduct
+
+    rows, y = data
+    _queried, padded, mask = history(rows, y)
+    part = np.zeros((40, 40), np.float32)
+    part[:20, :20] = dense()[np.ix_(rows, rows)]
+    x = np.linalg.cholesky(np.float64(part[:20, :20]) + 1e-9 * np.eye(20))
+    theirs = GaussianProcessRegressor(DotProduct(0, "fixed"), alpha=NOISE, optimizer=None).fit(x, y)
+    ours = negative_log_likelihood(jnp.ones(2), jnp.asarray(part)[None], NOISE, padded, mask)
+    constant = 10 * np.log(2 * np.pi)
+    assert -ours - constant == pytest.approx(theirs.log_marginal_likelihood_value_, abs=1e-2)
+
+
+def test_adapting_raises_the_likelihood_and_without_it_nothing_changes(data):
+    rows, y = data
+    queried, padded, mask = history(rows, y)
+    _, fixed = learn(rows, y, (8, 8, 4))
+    frozen = gp_ml(noise=NOISE, spread=0.0)
+    arguments = SPACE, queried, padded, mask, queried
+    _, same = jax.jit(frozen.update)(jax.random.key(0), frozen.init(SPACE, 40), *arguments)
+    np.testing.assert_allclose(same.mean, fixed.mean, atol=2e-3)
+
+    linear = SPACE.features["effects"][:, 0]
+    scorer = gp_ml(noise=NOISE, spread=2.0, steps=60)
+    truth = jnp.where(mask, linear[jnp.maximum(queried, 0)], 0.0)
+    arguments = SPACE, queried, truth / truth.std(), mask, queried
+    state, _ = jax.jit(scorer.update)(jax.random.key(0), scorer.init(SPACE, 40), *arguments)
+    assert state.factors[-1] < -1  # labels without noise: the noise goes down

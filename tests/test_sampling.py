@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from conftest import planted_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import ranking, sampling
+from weaknas_jax import HONEST, Prediction, Scorer, ranking, run, sampling, task, weaknas
 
 
 @st.composite
@@ -83,3 +85,74 @@ def test_top_may_be_traced():
 def test_nothing_left_is_minus_one():
     drawn = sampling.draw(jax.random.key(0), jnp.array([True, False, True]), 5)
     assert drawn.tolist() == [1, -1, -1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "weights"),
+    [
+        (sampling.linear(), 6 - np.arange(6)),
+        (sampling.linear(slope=0.5), 1 - 0.5 * np.arange(6) / 6),
+        (sampling.exponential(), np.exp(-5 * np.arange(6) / 6)),
+        (sampling.exponential(rate=0.0), np.ones(6)),
+    ],
+)
+def test_decays_draw_by_their_weights(sampler, weights):
+    """One of the top 6 of 20, its place falling in weight, within 4 standard errors."""
+    scores, seen = jnp.arange(20.0), jnp.zeros(20, bool)
+    keys = jax.random.split(jax.random.key(2), 4000)
+    drawn = jax.jit(jax.vmap(lambda k: sampler.draw(k, scores, seen, 6, 1)))(keys)
+    share = np.bincount(19 - np.asarray(drawn).ravel(), minlength=20) / 4000
+    chance = weights / weights.sum()
+    assert (share[6:] == 0).all()
+    assert (np.abs(share[:6] - chance) <= 4 * (chance * (1 - chance) / 4000) ** 0.5).all()
+
+
+def test_a_steep_decay_still_walks_down():
+    scores = jnp.arange(20.0)
+    seen = jnp.zeros(20, bool).at[19].set(True)
+    for sampler in (sampling.exponential(rate=1e4), sampling.linear(slope=3.0)):
+        drawn = sampler.draw(jax.random.key(0), scores, seen, 4, 6)
+        assert set(drawn[:3].tolist()) == {18, 17, 16}
+        assert drawn[3:].tolist() == [15, 14, 13]
+
+
+def test_epsilon_greedy_between_the_best_and_anything():
+    scores, seen = jnp.arange(50.0), jnp.zeros(50, bool).at[49].set(True)
+
+    def drawn(epsilon, seed):
+        return sampling.epsilon_greedy(epsilon=epsilon).draw(
+            jax.random.key(seed), scores, seen, 10, 5
+        )
+
+    assert drawn(0.0, 0).tolist() == [48, 47, 46, 45, 44]
+    some = np.array([drawn(0.4, seed) for seed in range(300)])
+    assert all(len(set(row)) == 5 and 49 not in row for row in some.tolist())
+    explored = (some < 44).mean()
+    assert abs(explored - 0.4) < 4 * (0.4 * 0.6 / 1500) ** 0.5
+    assert set(drawn(1.0, 0).tolist()).isdisjoint({48, 47, 46, 45, 44})
+    few = jnp.ones(50, bool).at[jnp.array([3, 7])].set(False)
+    left = sampling.epsilon_greedy(epsilon=1.0).draw(jax.random.key(0), scores, few, 10, 5)
+    assert left.tolist() == [7, 3, -1, -1, -1]
+
+
+def test_schedule_is_the_references():
+    rounds = 19
+    y = 0.96 ** np.linspace(0, 99, rounds)
+    expected = ((y - y.min()) / (y.max() - y.min()) * (1000 - 100) + 100).astype(int)
+    assert np.abs(np.asarray(sampling.schedule(1000, 100, rounds)) - expected).max() <= 1
+    assert sampling.schedule(50, 10, 1).tolist() == [50]
+
+
+def test_the_loop_draws_within_the_schedule():
+    """With the truth as predictor the drawn are among the N best of that round."""
+    table = planted_table((6, 6, 6))
+    truth = jnp.asarray(table.valid_mean, jnp.float32)
+    exact = Scorer(lambda *_: (), lambda key, state, *_: (state, Prediction(truth)))
+    method = weaknas(exact, init=5, per_round=2, top=120, top_end=30, budget=25)
+    trace = run(method, task.make(table, HONEST), 0)
+    places = np.argsort(np.argsort(-table.valid_mean, kind="stable"))
+    tops = np.asarray(sampling.schedule(120, 30, 10))
+    for round_, top in enumerate(tops, start=1):
+        asked = trace.queried[0][trace.round == round_]
+        assert (places[asked] < top).all()
+    assert places[trace.queried[0][trace.round == 1]].max() >= 30

@@ -1,5 +1,6 @@
 """Predictors by name. Registering one here is what offers it as a flag and gets it tested."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -7,18 +8,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
+from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.mlp import mlp
 from weaknas_jax.types import Predictor, Scorer
 
 PREDICTORS: dict[str, Callable[..., Predictor | Scorer]] = {
-    "mlp": mlp,
-    "linear": linear,
     "gp": gp,
+    "gp_ml": gp_ml,
+    "linear": linear,
+    "knn": knn,
+    "mlp": mlp,
+    "mlp_pairwise": functools.partial(mlp, loss="pairwise"),
+    "mlp_listwise": functools.partial(mlp, loss="listwise"),
+    "ensemble": ensemble,
+    "warm_ensemble": warm_ensemble,
 }
-HAS_DEVIATION = {"linear", "gp"}
-HAS_DRAWS = {"linear", "gp"}
+HAS_DEVIATION = {"linear", "gp", "gp_ml", "ensemble", "warm_ensemble"}
+HAS_DRAWS = {"linear", "gp", "ensemble", "warm_ensemble"}
 
 
 class Habits(NamedTuple):
@@ -39,7 +49,16 @@ class Habits(NamedTuple):
     quick: bool = False
 
 
-HABITS = {"gp": Habits("rank", "ucb", "greedy", quick=True)}
+HABITS = {
+    "gp": Habits("rank", "ucb", "greedy", quick=True),
+    "gp_ml": Habits("rank", "ucb", "greedy", quick=True),
+    # The paper's Bayesian-optimisation variant: its acquisition, and constants of its code.
+    "ensemble": Habits(
+        acquisition="ei",
+        sampling="greedy",
+        numbers={"calibration": 5.0, "beta": 0.5, "patience": 1e6},
+    ),
+}
 
 
 def make(name: str, encoding: np.ndarray, draws: int = 0, **settings: Any) -> Predictor | Scorer:
@@ -63,8 +82,12 @@ __all__ = [
     "HAS_DRAWS",
     "PREDICTORS",
     "Habits",
+    "ensemble",
     "gp",
+    "gp_ml",
+    "knn",
     "linear",
     "make",
     "mlp",
+    "warm_ensemble",
 ]

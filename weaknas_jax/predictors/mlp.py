@@ -16,7 +16,7 @@ holds it. Under ``vmap`` a switch would run every branch, so other backends use 
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from weaknas_jax.predictors import losses
 from weaknas_jax.types import Number, Prediction, Predictor
 
 Params = list[
@@ -107,6 +108,7 @@ def train(
     tolerance: float = 1e-4,
     patience: int = 10,
     widths: Sequence[int] = CPU_WIDTHS,
+    loss: Callable[..., jax.Array] = losses.squared,
 ) -> tuple[Params, Fit]:
     """Trains from ``params`` by the rule of the module.
 
@@ -115,9 +117,10 @@ def train(
       params: where to start.
       x, y, mask: features [Q, D], labels [Q], and which rows are real, bool [Q].
       widths: the compiled batch widths, ascending; the last is the batch size.
+      loss: what is minimised, see `losses`.
     """
     batch, n = widths[-1], jnp.sum(mask)
-    y = jnp.where(mask, y, 0.0)
+    x, y = jnp.where(mask[:, None], x, 0.0), jnp.where(mask, y, 0.0)
     adam = scale_by_adam_late_eps(learning_rate)
 
     def batch_gradient(width, params, rows, size):
@@ -125,11 +128,7 @@ def train(
         weight = jnp.arange(width) < size
         x_rows, y_rows = x[rows], y[rows]
 
-        def loss(params):
-            error = jnp.where(weight, apply(params, x_rows) - y_rows, 0.0)
-            return 0.5 * jnp.sum(error**2) / jnp.maximum(size, 1)
-
-        return jax.value_and_grad(loss)(params)
+        return jax.value_and_grad(lambda p: loss(apply(p, x_rows), y_rows, weight))(params)
 
     branches = [partial(batch_gradient, width) for width in widths]
 
@@ -147,7 +146,7 @@ def train(
     def step(carry):
         # Applies the gradient of the batch before, then takes this batch's: parameters are then
         # written before they are read, so that XLA updates them in place instead of copying them.
-        params, adam_state, gradient, decay, epoch, start, loss, stale, best, losses = carry
+        params, adam_state, gradient, decay, epoch, start, total, stale, best, curve = carry
         params, adam_state = descend(params, adam_state, gradient, decay)
 
         size = jnp.minimum(n - start, batch)
@@ -158,14 +157,14 @@ def train(
         decay = l2 / jnp.maximum(size, 1)
         batch_loss += 0.5 * decay * sum(jnp.sum(w**2) for w, _ in params)
 
-        loss += batch_loss * size / jnp.maximum(n, 1)
+        total += batch_loss * size / jnp.maximum(n, 1)
         last = start + batch >= n
-        stale = jnp.where(last, jnp.where(loss > best - tolerance, stale + 1, 0), stale)
-        best = jnp.where(last, jnp.minimum(best, loss), best)
-        losses = losses.at[epoch].set(jnp.where(last, loss, jnp.nan))
-        start, loss = jnp.where(last, 0, start + batch), jnp.where(last, 0.0, loss)
+        stale = jnp.where(last, jnp.where(total > best - tolerance, stale + 1, 0), stale)
+        best = jnp.where(last, jnp.minimum(best, total), best)
+        curve = curve.at[epoch].set(jnp.where(last, total, jnp.nan))
+        start, total = jnp.where(last, 0, start + batch), jnp.where(last, 0.0, total)
         epoch = epoch + last
-        return params, adam_state, gradient, decay, epoch, start, loss, stale, best, losses
+        return params, adam_state, gradient, decay, epoch, start, total, stale, best, curve
 
     def unfinished(carry):
         *_, epoch, _, _, stale, _, _ = carry
@@ -174,9 +173,14 @@ def train(
     zero, nothing = jnp.int32(0), jnp.float32(0)
     carry = (params, adam.init(params), jax.tree.map(jnp.zeros_like, params), nothing)
     carry += (zero, zero, nothing, zero, jnp.float32(jnp.inf), jnp.full(max_epochs, jnp.nan))
-    *carry, epoch, _, _, _, _, losses = jax.lax.while_loop(unfinished, step, carry)
+    *carry, epoch, _, _, _, _, curve = jax.lax.while_loop(unfinished, step, carry)
     params, _ = descend(*carry)
-    return params, Fit(epoch, losses)
+    return params, Fit(epoch, curve)
+
+
+def default_widths() -> Sequence[int]:
+    """The compiled batch widths that suit the backend."""
+    return CPU_WIDTHS if jax.default_backend() == "cpu" else CPU_WIDTHS[-1:]
 
 
 def mlp(
@@ -186,16 +190,24 @@ def mlp(
     l2: Number = 1e-4,
     max_epochs: int = 100,
     widths: Sequence[int] | None = None,
+    loss: str = "squared",
 ) -> Predictor:
-    """The paper's predictor; ``widths`` as in `train`, by default those of the backend."""
-    if widths is None:
-        widths = CPU_WIDTHS if jax.default_backend() == "cpu" else CPU_WIDTHS[-1:]
+    """The paper's predictor.
+
+    ``widths`` as in `train`, by default those of the backend; ``loss`` is a name in
+    `losses.LOSSES`: the order of the labels can be learnt instead of themselves.
+    """
+    settings = {
+        "learning_rate": learning_rate,
+        "l2": l2,
+        "max_epochs": max_epochs,
+        "widths": widths or default_widths(),
+        "loss": losses.LOSSES[loss],
+    }
 
     def fit(key, x, y, mask):
         init_key, order_key = jax.random.split(key)
         params = init_params(init_key, (x.shape[1], *hidden, 1))
-        settings = {"learning_rate": learning_rate, "l2": l2, "max_epochs": max_epochs}
-        params, _ = train(order_key, params, x, y, mask, widths=widths, **settings)
-        return params
+        return train(order_key, params, x, y, mask, **settings)[0]
 
     return Predictor(fit, lambda params, x: Prediction(apply(params, x)))
