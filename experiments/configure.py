@@ -1,5 +1,6 @@
 """From the values of flags to a search that can be compiled."""
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping
@@ -39,6 +40,7 @@ class Configured(NamedTuple):
       build: ``build(chunk=..., **point) -> Method``.
       point: numeric settings by name.
       settings: of the program.
+      seeds: how many runs are wanted.
       said: what the summary says of the method.
       table_sha256: of the file that --table names.
     """
@@ -49,6 +51,7 @@ class Configured(NamedTuple):
     build: Callable[..., Method]
     point: dict[str, float]
     settings: Settings
+    seeds: int
     said: dict[str, Any]
     table_sha256: str | None
 
@@ -64,11 +67,12 @@ def configure(values: Mapping[str, Any]) -> Configured:
     """
     flag = SimpleNamespace(**values)
     habits = _fill_in(flag)
-    table = _load(flag)
+    sha256 = _digest(flag.table)
+    table = _load(flag, sha256)
     _check_numbers(flag, table)
     rule, point = _rules(flag, table), _point(flag, table, habits)
     searches = flag.method in methods.USES_PREDICTOR
-    sizes = {name: values[name] for name in ("init", "per_round", "budget")}
+    sizes = {name: getattr(flag, name) for name in ("init", "per_round", "budget")}
 
     transform = task.transform_for(table, rule)
     if flag.label_transform == "rank":
@@ -102,15 +106,16 @@ def configure(values: Mapping[str, Any]) -> Configured:
     return Configured(
         table=table,
         protocol=rule,
-        problem=task.make(table, rule),
+        problem=_problem(flag.dataset, flag.table_version, flag.table, sha256, rule),
         build=build,
         point=point,
         settings=Settings(
             stop_at_target=flag.stop == "optimum",
             free_look=rule.predicted_top == "free",
             measure=flag.dynamics,
-            rounds_per_call=10 if habits.quick else 1,
+            rounds_per_call=25 if habits.quick else 1,
         ),
+        seeds=flag.seeds,
         said={
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
@@ -121,9 +126,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
             **sizes,
             "top": point["top"],
         },
-        table_sha256=hashlib.sha256(Path(flag.table).read_bytes()).hexdigest()
-        if flag.table
-        else None,
+        table_sha256=sha256,
     )
 
 
@@ -140,6 +143,9 @@ def _fill_in(flag: SimpleNamespace) -> Habits:
             setattr(flag, name, getattr(habits, name))
         elif not searches:
             raise ValueError(f"--{name}: --method={flag.method} has no predictor; leave it out")
+    for name in ("init", "per_round", "budget", "stop", "seeds"):
+        if getattr(flag, name) is None:
+            setattr(flag, name, getattr(habits, name))
     if flag.dynamics is None:
         flag.dynamics = not habits.quick
     for needs, what, has in (
@@ -154,12 +160,29 @@ def _fill_in(flag: SimpleNamespace) -> Habits:
     return habits
 
 
-def _load(flag: SimpleNamespace) -> Table:
-    if flag.table is not None:
-        return load_table(flag.table)
-    if flag.space == "table":
+def _digest(file: str | None) -> str | None:
+    """The file's checksum; None where it cannot be read, which reading the table will tell."""
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    except OSError:
+        return None
+
+
+def _load(flag: SimpleNamespace, sha256: str | None) -> Table:
+    if flag.table is None and flag.space == "table":
         raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
-    return load_nasbench201(flag.dataset, flag.table_version)
+    return _table(flag.dataset, flag.table_version, flag.table, sha256)
+
+
+@functools.lru_cache(maxsize=3)  # a sweep has many searches on few tables
+def _table(dataset: str | None, version: str, file: str | None, sha256: str | None) -> Table:
+    del sha256  # of the file: another content is another table
+    return load_table(file) if file else load_nasbench201(dataset or "cifar10", version)
+
+
+@functools.lru_cache(maxsize=3)
+def _problem(dataset, version, file, sha256, rule: protocol.Protocol) -> task.Task:
+    return task.make(_table(dataset, version, file, sha256), rule)
 
 
 def _point(flag: SimpleNamespace, table: Table, habits: Habits) -> dict[str, float]:

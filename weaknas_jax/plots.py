@@ -23,23 +23,27 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
     """Accuracy against queries with its spread, and the distribution of queries to the optimum.
 
     Args:
-      results: drawn over one another, in this order.
+      results: drawn over one another, in this order; a row of two panels for each data set.
       path: file to write; its ending chooses the format.
     """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        title = f"{result.summary['space']} / {result.summary['dataset']}"
+        groups.setdefault(title, []).append(result)
+    figure = Figure(figsize=(10, 4.2 * len(groups)), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    lowest = [_accuracy(left, result, f"C{i}") for i, result in enumerate(results)]
-    for i, result in enumerate(results):
-        _optimum(right, result, f"C{i}")
-    if np.isfinite(lowest).any():
-        left.set_ylim(bottom=np.nanmin(lowest))
-    left.set(xlabel="queries", ylabel="accuracy (%), mean and deviation over runs")
-    right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(0, 1.02))
-    for axes, place in ((left, "lower right"), (right, "upper left")):
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", loc=place)
-    figure.suptitle(", ".join(sorted({f"{s['space']} / {s['dataset']}" for _, s in results})))
+    panels = figure.subplots(len(groups), 2, squeeze=False)
+    for (left, right), (title, group) in zip(panels, groups.items(), strict=True):
+        lowest = [_accuracy(left, result, f"C{i}") for i, result in enumerate(group)]
+        for i, result in enumerate(group):
+            _optimum(right, result, f"C{i}")
+        if np.isfinite(lowest).any():
+            left.set_ylim(bottom=np.nanmin(lowest))
+        left.set(xlabel="queries", ylabel="accuracy (%), mean and deviation over runs", title=title)
+        right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(0, 1.02))
+        for axes, place in ((left, "lower right"), (right, "upper left")):
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize="small", loc=place)
     with files.replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 

@@ -119,7 +119,9 @@ def text(summary: dict, files: list[str]) -> str:
         value = ", ".join(f"run {run} in round {at}" for run, at in summary["broken"].items())
         rows.append(("stopped", f"{value}: the predictor returned NaN"))
     run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
-    rows.append(("time", f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"))
+    together = summary.get("timing_of_searches", 1)
+    value = f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"
+    rows.append(("time", value + f", {together} searches together" * (together > 1)))
     rows += [("files" * (i == 0), name) for i, name in enumerate(files)]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)

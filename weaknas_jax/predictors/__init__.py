@@ -38,6 +38,7 @@ class Habits(NamedTuple):
       label_transform: ``standardize`` (see `protocol.Protocol.normalize`) or ``rank``.
       acquisition: a name in `acquisition.ACQUISITIONS`.
       sampling: a name in `sampling.SAMPLINGS`.
+      init, per_round, budget, stop, seeds: sizes of the search, when its runs end, and how many.
       numbers: numeric settings, in place of their builders' defaults.
       quick: rounds of milliseconds, which measuring the dynamics would slow down manyfold.
     """
@@ -45,13 +46,19 @@ class Habits(NamedTuple):
     label_transform: str = "standardize"
     acquisition: str = "mean"
     sampling: str = "uniform"
+    init: int = 10
+    per_round: int = 10
+    budget: int = 200
+    stop: str = "budget"
+    seeds: int = 6
     numbers: Mapping[str, float] = MappingProxyType({})
     quick: bool = False
 
 
+_PROCESS = Habits("rank", "ucb", "greedy", 1, 1, 400, "optimum", seeds=20, quick=True)
 HABITS = {
-    "gp": Habits("rank", "ucb", "greedy", quick=True),
-    "gp_ml": Habits("rank", "ucb", "greedy", quick=True),
+    "gp": _PROCESS._replace(seeds=100),
+    "gp_ml": _PROCESS,
     # The paper's Bayesian-optimisation variant: its acquisition, and constants of its code.
     "ensemble": Habits(
         acquisition="ei",

@@ -1,0 +1,207 @@
+"""Searches that share a program: compiled once, run together, each saved in its own folder."""
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+
+from experiments import console
+from experiments.configure import Configured
+from weaknas_jax import Job, Plan, PlanError, Program, report, runfolder, session
+from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax.trace import join
+
+
+class Member(NamedTuple):
+    """One search.
+
+    Attributes:
+      folder: its run folder.
+      values: of all flags, by name.
+      search: what they configure.
+      runs: numbers of the runs wanted in the end.
+      stored: ``config.json`` of what is gone on with; None = it begins.
+    """
+
+    folder: Path
+    values: Mapping[str, Any]
+    search: Configured
+    runs: set[int]
+    stored: dict | None
+
+
+class Outcome(NamedTuple):
+    """What was achieved.
+
+    Attributes:
+      summaries: of each member; None = no run of it has ended.
+      complete: all runs of all members are done.
+      worked: whether there was anything to do.
+    """
+
+    summaries: list[dict | None]
+    complete: bool
+    worked: bool
+
+
+def execute(
+    members: Sequence[Member], checkpoints: Checkpoints, stop: Callable[[], bool]
+) -> Outcome:
+    """Does what is missing of ``members``, which differ in numeric settings only; saves each."""
+    earlier = [runfolder.earlier(m.folder) if m.stored else (None, None) for m in members]
+    missing = [
+        m.runs - set(old.run.tolist() if old else ())
+        for m, (old, _) in zip(members, earlier, strict=True)
+    ]
+    whole = all(summary is not None for _, summary in earlier)
+    if whole and not any(missing):
+        return Outcome([summary for _, summary in earlier], complete=True, worked=False)
+
+    first = members[0].values
+    said = {
+        "command": shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}"])
+        + "".join(f" {shlex.quote(word)}" for word in sys.argv[1:]),
+        "device": runfolder.device(),
+        "versions": runfolder.versions(),
+        "matmul_precision": first["matmul_precision"],
+    }
+    spent = {
+        "compile_s": sum(summary["timing"]["compile_s"] for _, summary in earlier if summary),
+        "run_s": sum(summary["timing"]["run_s"] for _, summary in earlier if summary),
+    }
+    result = session.Result([], spent["run_s"], complete=True)
+    if any(missing):
+        program = compile_program(members, said["device"])
+        for member in members:
+            config = {
+                **(member.stored or _config(member, program, said)),
+                "runs": sorted(member.runs),
+                "sessions": [*(member.stored["sessions"] if member.stored else []), said],
+            }
+            runfolder.begin(member.folder, config, anew=member.stored is None)
+        result = session.execute(
+            program,
+            first["seed"],
+            [Job(i, run) for i, runs in enumerate(missing) for run in sorted(runs)],
+            checkpoints,
+            every=first["checkpoint_every"],
+            seconds=spent["run_s"],
+            progress=console.progress_line(),
+            stop=stop,
+        )
+        spent = {"compile_s": program.compile_s, "run_s": result.seconds}
+
+    summaries = []
+    for i, (member, (old, summary)) in enumerate(zip(members, earlier, strict=True)):
+        new = [trace for job, trace in result.ended if job.point == i]
+        if new or (old is not None and summary is None):
+            trace = join([*([old] if old else []), *new])
+            summary = report.summarize(
+                trace,
+                member.search.table,
+                member.search.protocol,
+                complete=set(trace.run.tolist()) >= member.runs,
+                timing=spent,
+                timing_of_searches=len(members),
+                **said,
+                **member.search.said,
+            )
+            runfolder.save(member.folder, trace, summary)
+        summaries.append(summary)
+    if result.complete:
+        checkpoints.remove()
+    return Outcome(summaries, result.complete, worked=True)
+
+
+def compile_program(members: Sequence[Member], device: str) -> Program:
+    """The program of all ``members``, and its plan printed.
+
+    Raises:
+      PlanError: it does not fit; names the flags.
+    """
+    values, search = members[0].values, members[0].search
+    jax.config.update("jax_default_matmul_precision", values["matmul_precision"])
+    console.note(f"compiling for {device} ...")
+    try:
+        program = Program(
+            search.build,
+            search.problem,
+            search.settings,
+            points=[member.search.point for member in members],
+            given=Plan(values["lanes"], values["chunk"]),
+            bound=values["memory"] and values["memory"] * 2**20,
+            devices=jax.devices()[: values["devices"]],
+        )
+    except PlanError as error:
+        raise PlanError(f"{error}; raise --memory, or lower --lanes or --chunk") from None
+    console.note(
+        f"plan: {program.plan.lanes} lane(s) on each of {program.devices} device(s), "
+        f"{program.plan.chunk:,} architectures scored at once; at most "
+        f"{program.peak / 2**20:,.0f} MiB of a device, {program.bound / 2**20:,.0f} allowed"
+    )
+    return program
+
+
+def broken(summaries: Sequence[dict | None], folders: Sequence[Path], seed: int) -> str | None:
+    """One line that names the runs whose predictor returned NaN; None = there is none."""
+    found = [
+        f"{folder}: " + ", ".join(f"run {run} in round {at}" for run, at in s["broken"].items())
+        for folder, s in zip(folders, summaries, strict=True)
+        if s and s["broken"]
+    ]
+    if not found:
+        return None
+    runs = "; ".join(found)
+    return (
+        f"the predictor returned NaN (--seed={seed}) and ended the run; kept in trace.npz: {runs}"
+    )
+
+
+def _config(member: Member, program: Program, said: dict) -> dict:
+    """What ``config.json`` holds of a search that begins."""
+    rule = member.search.protocol
+    return {
+        **said,
+        "platform": jax.default_backend(),
+        "flags": dict(member.values),
+        "protocol": {"name": rule.name, **rule.switches()},
+        "numbers": member.search.point,
+        "settings": {
+            **member.search.settings._asdict(),
+            **program.plan._asdict(),
+            "round_sizes": list(program.sizes),
+        },
+        "memory": {"planned_peak_bytes": program.peak, "bound_bytes": program.bound},
+        "table_sha256": member.search.table_sha256,
+    }
+
+
+def wanted(seeds: int, first_run: int, stored: dict | None) -> set[int]:
+    """Numbers of the runs that are wanted: those stored, and those that the flags add."""
+    runs = set(stored["runs"]) if stored else set()
+    if stored is None or any(flags.FLAGS[name].present for name in ("seeds", "first_run")):
+        runs |= set(range(first_run, first_run + seeds))
+    return runs
+
+
+def check_platform(stored: dict, out: str) -> None:
+    """Says where versions or device are others than before.
+
+    Raises:
+      ValueError: the backend is another.
+    """
+    if stored["platform"] != jax.default_backend():
+        raise ValueError(
+            f"--resume: {out} was begun on {stored['platform']}, this is "
+            f"{jax.default_backend()}, which rounds otherwise; go on there, or name another folder"
+        )
+    now = {"device": runfolder.device(), "versions": runfolder.versions()}
+    for part, value in now.items():
+        if stored[part] != value:
+            console.note(
+                f"note: begun with other {part} ({stored[part]}): runs may round otherwise"
+            )

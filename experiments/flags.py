@@ -1,0 +1,82 @@
+"""The flags of a search on a table, shared by the mains that do one or many."""
+
+import sys
+from typing import Any
+
+from absl import flags
+
+from experiments.configure import CHOICES, NUMBERS
+from weaknas_jax import methods, protocol
+from weaknas_jax.predictors import PREDICTORS
+from weaknas_jax.tables import nasbench201
+
+_enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
+
+OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an experiment that --out holds.")
+_help = "Go on with the experiment in --out, finished or not; its flags need not be repeated."
+RESUME = flags.DEFINE_bool("resume", False, _help)
+_help = "Seconds between checkpoints; 0 = after every round."
+EVERY = _float("checkpoint_every", 10.0, _help, lower_bound=0.0)
+SPACE = _enum("space", "nasbench201", ["nasbench201", "table"], "What is searched.")
+DATASET = _enum("dataset", None, list(nasbench201.DATASETS), "Data set of NAS-Bench-201.")
+TABLE = flags.DEFINE_string("table", None, "Canonical table (.npz) to search instead.")
+_help = "Edition of NAS-Bench-201."
+VERSION = _enum("table_version", "v1.1", list(nasbench201.VERSIONS), _help)
+METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
+PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
+_helps = {
+    "label_transform": "What the predictor is fitted on: labels scaled, or normal scores of ranks.",
+    "acquisition": "What architectures are ranked by; the paper's is the predicted mean.",
+    "sampling": "How the M are drawn: in the top N by place (the paper: uniform), or the best.",
+}
+for _name, _help in _helps.items():
+    _enum(_name, None, list(CHOICES[_name]), f"{_help} Default: by predictor.")
+for _name in sorted({name for of in NUMBERS.values() for name in of}):
+    _of = ", ".join(f"{user[2:]} ({of[_name]:g})" for user, of in NUMBERS.items() if _name in of)
+    _float(_name, None, f"Numeric setting of (default): {_of}.")
+PROTOCOL = _enum("protocol", "honest", list(protocol.PRESETS), "Preset of the switches below.")
+_helps = {
+    "labels": "What a query returns.",
+    "normalize": "Whose mean and deviation scale the labels.",
+    "target": "Which optimum is to be met. For a table without test: valid.",
+    "report": "Which accuracy stands for a run. For a table without test: best_valid.",
+    "counting": "When a met optimum counts: at its query, or at the end of its round.",
+    "predicted_top": "The predictor's best: seen if queried, first of the M, or a free look.",
+}
+for _name, _help in _helps.items():
+    _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
+_by = "Default: by predictor"
+_help = f"A run ends with its budget, or when it met its target. {_by}."
+STOP = _enum("stop", None, ["budget", "optimum"], _help)
+SEEDS = _int("seeds", None, f"How many runs. {_by}.", lower_bound=1)
+FIRST_RUN = _int("first_run", 0, "Number of the first run.", lower_bound=0)
+_help = "Root of all random numbers; run i has fold_in(seed, i)."
+SEED = _int("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
+INIT = _int("init", None, f"M0, random architectures at the start. {_by}.", lower_bound=1)
+PER_ROUND = _int("per_round", None, f"M, queries of each later round. {_by}.", lower_bound=1)
+TOP = _int("top", 100, "N, the predicted best among which they are drawn.", lower_bound=1)
+_help = "N of the last round, where N falls from --top to it; default: it stays."
+TOP_END = _int("top_end", None, _help, lower_bound=1)
+BUDGET = _int("budget", None, f"Q, queries of a run. {_by}.", lower_bound=1)
+_help = "Measure the predictor in each round (Figure 3). Default: yes, unless rounds are quick."
+DYNAMICS = flags.DEFINE_bool("dynamics", None, _help)
+DEVICES = _int("devices", None, "How many devices; default: all.", lower_bound=1)
+LANES = _int("lanes", None, "Runs side by side on a device; default: planned.", lower_bound=1)
+CHUNK = _int("chunk", None, "Architectures scored at once; default: planned.", lower_bound=8)
+_help = "MiB of each device that may be used; default: half of a CPU's, 9/10 of another's."
+MEMORY = _int("memory", None, _help, lower_bound=1)
+PRECISION = _enum(
+    "matmul_precision",
+    "default",
+    ["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"],
+    "Precision of float32 matrix products on accelerators (a CPU always has float32).",
+)
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+FREE = {"out", "overwrite", "resume", "checkpoint_every", "seeds", "first_run", "devices"}
+FREE |= {"memory", "table"}  # may differ when an experiment is resumed
+
+
+def values() -> dict[str, Any]:
+    """Of all flags, by name."""
+    return {name: flags.FLAGS[name].value for name in NAMES}

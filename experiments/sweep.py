@@ -1,0 +1,255 @@
+"""Search at every combination of listed settings.
+
+    python -m experiments.sweep --top=10,100,1000 --sampling=uniform,linear,exponential
+
+takes the flags of `experiments.nasbench`, and lists of values for them. Combinations that differ
+in numeric settings only run in one compiled program; each other one is compiled once. Every
+combination leaves a run folder of its own, all of them ``sweep.csv``, ``sweep.md`` and
+``sweep.png``. ``--out=FOLDER --resume`` goes on where it stopped.
+"""
+
+import itertools
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import app, flags, logging
+
+from experiments import console
+from experiments.configure import NUMBERS, Configured, configure
+from experiments.execute import Member, broken, check_platform, execute, wanted
+from experiments.flags import FREE, NAMES, values
+from weaknas_jax import comparison, files, plots, runfolder
+from weaknas_jax.checkpoint import CheckpointError, Checkpoints
+from weaknas_jax.runfolder import FolderError
+
+Axes = Mapping[str, Sequence[str]]
+
+FILE = "sweep.json"
+NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end"}
+ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
+
+
+class Point(NamedTuple):
+    """One combination: what is said of it, the values of all flags, what they configure."""
+
+    name: dict[str, str]
+    values: dict[str, Any]
+    search: Configured
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The arguments without those that list several values, and these.
+
+    >>> split(["sweep", "--top=10,100", "--seeds=2"])
+    (['sweep', '--seeds=2'], {'top': ['10', '100']})
+    """
+    rest, axes = [], {}
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--") and equals and "," in value:
+            axes[name[2:]] = value.split(",")
+        else:
+            rest.append(argument)
+    return rest, axes
+
+
+def main(argv: list[str], axes: Axes) -> int:
+    if len(argv) > 1:
+        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
+    logging.set_verbosity(logging.WARNING)
+    return run(axes, "experiments.sweep")
+
+
+def holds_one(out: str | None) -> bool:
+    """Whether the folder is that of a sweep."""
+    return out is not None and (Path(out) / FILE).exists()
+
+
+def run(axes: Axes, module: str) -> int:
+    """All of the command line: the sweep over ``axes``, other flags as they are."""
+    out, again = values()["out"], "it again"
+    try:
+        axes = _adopt(axes) if values()["resume"] else axes
+        given = values()
+        points = _points(axes, given)
+        name = f"{points[0].search.table.space}-{'-'.join(axes) or given['method']}"
+        folder = runfolder.prepare(out, name, given["resume"] or given["overwrite"])
+        if holds_one(str(folder)) and not (given["resume"] or given["overwrite"]):
+            raise FolderError(
+                f"--out={out}: holds a sweep; go on with it by --resume, replace it by "
+                "--overwrite, or name another folder"
+            )
+        again = f"python -m {module} --out={shlex.quote(str(folder))} --resume"
+        with runfolder.locked(folder), console.stoppable() as stop:
+            try:
+                return _sweep(folder, points, axes, given, stop, again)
+            finally:
+                runfolder.discard(folder)
+    except CheckpointError as error:
+        return console.fail(f"{error}; earlier ones are intact: make room, then go on by {again}")
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        return console.fail(f"--out={out or 'runs'}: {error}; make room, then go on by {again}")
+    except KeyboardInterrupt:
+        return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
+
+
+def _adopt(axes: Axes) -> Axes:
+    """The stored axes of the sweep to resume, and its flags made those of this call.
+
+    Raises:
+      ValueError: a flag says otherwise; names it.
+    """
+    given = values()
+    if given["out"] is None:
+        raise ValueError("--resume needs --out=FOLDER, the sweep to go on with")
+    if given["overwrite"]:
+        raise ValueError("--resume and --overwrite exclude one another; drop one")
+    path = Path(given["out"]) / FILE
+    try:
+        stored = json.loads(path.read_text())
+        there, stored_axes = stored["flags"], stored["axes"]
+    except FileNotFoundError:
+        console.note(f"{given['out']}: nothing to resume there, starting")
+        return axes
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FolderError(f"{path}: cannot be resumed from ({error!r}); --overwrite") from None
+    other = [f"--{k}={','.join(v)}" for k, v in axes.items() if list(v) != stored_axes.get(k)]
+    for name in NAMES:
+        flag = flags.FLAGS[name]
+        if (
+            flag.present
+            and name not in FREE
+            and (name in stored_axes or flag.value != there.get(name))
+        ):
+            other.append(f"--{name}={flag.value}")
+        elif name in there and not flag.present and name not in FREE - {"table"}:
+            flag.value = there[name]
+    if other:
+        raise ValueError(
+            f"--resume: {given['out']} was begun otherwise than {', '.join(other)}; leave these "
+            "flags out, or name another folder"
+        )
+    check_platform(stored, given["out"])
+    return stored_axes
+
+
+def _points(axes: Axes, given: Mapping[str, Any]) -> list[Point]:
+    """Every combination of the axes, configured.
+
+    Raises:
+      ValueError: no such flag, one that cannot be listed, or a value that is refused; names it.
+    """
+    for name in axes:
+        if name not in NAMES or name in ALONE:
+            known = ", ".join(sorted(set(NAMES) - ALONE))
+            raise ValueError(f"--{name}: cannot be a list; these can: {known}")
+        if len(set(axes[name])) < len(axes[name]):
+            raise ValueError(f"--{name}={','.join(axes[name])}: a value stands there twice")
+    points = []
+    for combination in itertools.product(*axes.values()):
+        said, parsed = dict(zip(axes, combination, strict=True)), {}
+        for name, text in said.items():
+            try:
+                parsed[name] = flags.FLAGS[name].parser.parse(text)
+            except ValueError as error:
+                raise ValueError(f"--{name}={text}: {error}") from None
+        try:
+            points.append(Point(said, {**given, **parsed}, configure({**given, **parsed})))
+        except ValueError as error:
+            raise ValueError(f"{_title(said)}: {error}" if said else str(error)) from None
+    return points
+
+
+def _sweep(
+    folder: Path,
+    points: list[Point],
+    axes: Axes,
+    given: Mapping[str, Any],
+    stop: console.Stop,
+    again: str,
+) -> int:
+    content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
+    content |= {"device": runfolder.device(), "versions": runfolder.versions()}
+    with files.replacing(folder / FILE) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        same = {k: v for k, v in point.values.items() if k not in NUMERIC}
+        groups.setdefault(json.dumps([same, sorted(point.search.point)]), []).append(point)
+
+    results: list[tuple[Point, Path, dict]] = []
+    for number, group in enumerate(groups.values()):
+        members = [_member(folder, point, given["resume"]) for point in group]
+        titles = "; ".join(_title(point.name) for point in group[:4])
+        more = f" and {len(group) - 4} more" * (len(group) > 4)
+        console.note(f"[{number + 1}/{len(groups)}] {titles or 'one search'}{more}")
+        members = _planned_as_before(members)
+        outcome = execute(members, Checkpoints(folder / "checkpoints" / str(number)), stop)
+        for point, member, summary in zip(group, members, outcome.summaries, strict=True):
+            if summary is not None:
+                results.append((point, member.folder, summary))
+        if not outcome.complete:
+            done = f"{len(results)} of {len(points)} searches have finished runs"
+            return console.fail(f"interrupted: {done}; go on by {again}", stop.code)
+
+    results.sort(key=lambda result: points.index(result[0]))
+    rows = [comparison.row(point.name, summary) for point, _, summary in results]
+    _write(folder, rows, results)
+    print(comparison.text(rows))
+    print("\n".join(str(folder / name) for name in ("sweep.csv", "sweep.md", "sweep.png")))
+    print(f"{folder}/*/  config.json, trace.npz, summary.json, curve.png of each")
+    lost = broken([s for *_, s in results], [f for _, f, _ in results], given["seed"])
+    return console.fail(lost, 1) if lost else 0
+
+
+def _member(folder: Path, point: Point, resume: bool) -> Member:
+    own = folder / (_title(point.name).replace(", ", "_").replace("/", "-") or "search")
+    own.mkdir(exist_ok=True)
+    stored = runfolder.stored_config(own) if resume else None
+    if stored is not None and stored["table_sha256"] != point.search.table_sha256:
+        raise ValueError(f"--table={point.values['table']}: not the file that {own} began with")
+    runs = wanted(point.search.seeds, point.values["first_run"], stored)
+    return Member(own, {**point.values, "out": str(own)}, point.search, runs, stored)
+
+
+def _planned_as_before(members: list[Member]) -> list[Member]:
+    """Those that go on keep the plan that they began with, and share it with the others."""
+    for member in members:
+        if member.stored is not None:
+            plan = {k: member.stored["settings"][k] for k in ("lanes", "chunk")}
+            return [m._replace(values={**m.values, **plan}) for m in members]
+    return members
+
+
+def _title(name: Mapping[str, str]) -> str:
+    return ", ".join(f"{k}={Path(v).stem if k == 'table' else v}" for k, v in name.items())
+
+
+def _write(folder: Path, rows: list[dict], results: list[tuple[Point, Path, dict]]) -> None:
+    with files.replacing(folder / "sweep.csv") as file:
+        file.write(comparison.csv(rows).encode())
+    with files.replacing(folder / "sweep.md") as file:
+        file.write(comparison.markdown(rows).encode())
+    panels = {summary["dataset"] for *_, summary in results}
+    drawn = [
+        plots.Result(
+            _title({k: v for k, v in point.name.items() if k != "dataset" or len(panels) == 1})
+            or summary["predictor"]
+            or summary["method"],
+            summary,
+        )
+        for point, _, summary in results
+    ]
+    plots.draw(drawn, folder / "sweep.png")
+
+
+if __name__ == "__main__":
+    _argv, _axes = split(sys.argv)
+    app.run(lambda argv: main(argv, _axes), argv=_argv)

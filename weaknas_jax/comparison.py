@@ -1,0 +1,97 @@
+"""Several searches side by side: one row each, as text, Markdown and CSV."""
+
+import csv as csv_
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_COLUMNS = {
+    "runs": "runs",
+    "queries": "queries to optimum",
+    "se": "+-",
+    "median": "median",
+    "censored": "censored",
+    "test": "test",
+    "test_std": "sd",
+    "regret": "regret",
+}
+
+
+def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What is compared of one search.
+
+    Args:
+      name: what sets it apart, e.g. ``{"top": "10"}``.
+      summary: its ``summary.json``.
+
+    Returns:
+      ``name`` and: runs, mean queries to the optimum (``lower_bound``: censored runs count as the
+      budget), its standard error, interval, median (None: more than half are censored), censored,
+      budget; the reported accuracy in percent, its deviation over runs, its regret; None = unknown.
+    """
+    optimum, final = summary["queries_to_optimum"], summary["final"]
+    reported = final["best_valid_mean"] if final["report"] == "best_valid" else final["test_mean"]
+    return {
+        **name,
+        "runs": summary["seeds"],
+        "queries": optimum["mean"],
+        "lower_bound": optimum["mean_is_lower_bound"],
+        "se": optimum["standard_error"],
+        "ci95_low": optimum["ci95"][0],
+        "ci95_high": optimum["ci95"][1],
+        "median": optimum["median"],
+        "censored": optimum["censored"],
+        "budget": optimum["budget"],
+        "report": final["report"],
+        "test": reported,
+        "test_std": final["test_std"],
+        "regret": final["regret"],
+    }
+
+
+def csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """All columns, unrounded; None is empty."""
+    out = io.StringIO()
+    writer = csv_.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table to paste; ``>=``: a lower bound, some runs are censored at their budget."""
+    head, *body = _cells(rows)
+    lines = [head, ["---"] * len(head), *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The same in columns."""
+    lines = _cells(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    names = list(rows[0])[: list(rows[0]).index("runs")]
+    reports = {row["report"] for row in rows}
+    head = [_COLUMNS.get(name, name) for name in (*names, *_COLUMNS)]
+    if len(reports) == 1:
+        head[head.index("test")] = reports.pop()
+    return [head, *([_cell(row, name) for name in (*names, *_COLUMNS)] for row in rows)]
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    value = row[name]
+    if name == "queries":
+        return ">= " * row["lower_bound"] + f"{value:.1f}"
+    if name == "median" and value is None:
+        return f"> {row['budget']}"
+    if value is None:
+        return "-"
+    if name in ("se", "median"):
+        return f"{value:.1f}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
