@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from weaknas_jax import Settings, labels, methods, protocol, task
+from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.predictors import HABITS, HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, make
 from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
@@ -39,6 +39,7 @@ class Configured(NamedTuple):
       build: ``build(chunk=..., **point) -> Method``.
       point: numeric settings by name.
       settings: of the program.
+      lanes: that suit the predictor; None = any, the plan decides.
       said: what the summary says of the method.
       table_sha256: of the file that --table names.
     """
@@ -49,6 +50,7 @@ class Configured(NamedTuple):
     build: Callable[..., Method]
     point: dict[str, float]
     settings: Settings
+    lanes: int | None
     said: dict[str, Any]
     table_sha256: str | None
 
@@ -111,6 +113,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
             measure=flag.dynamics,
             rounds_per_call=10 if habits.quick else 1,
         ),
+        lanes=plan.cores() if habits.host else None,
         said={
             "method": flag.method,
             "predictor": flag.predictor if searches else None,

@@ -259,7 +259,7 @@ def _compile(search: Configured, device: str) -> Program:
             search.problem,
             search.settings,
             points=[search.point],
-            given=Plan(LANES.value, CHUNK.value),
+            given=Plan(LANES.value or search.lanes, CHUNK.value),
             bound=MEMORY.value and MEMORY.value * 2**20,
             devices=jax.devices()[: DEVICES.value],
         )

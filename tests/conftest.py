@@ -7,7 +7,7 @@ import pytest
 from weaknas_jax import Method, Prediction, Predictor, Table
 from weaknas_jax.methods import METHODS
 
-SMALL = {"mlp": {"hidden": (64, 64)}}
+SMALL = {"mlp": {"hidden": (64, 64)}, "gbrt": {"trees": 30}, "forest": {"trees": 30}}
 """Sizes of predictors for tests that are not about their quality."""
 
 

@@ -10,15 +10,18 @@ import numpy as np
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.mlp import mlp
+from weaknas_jax.predictors.trees import forest, gbrt
 from weaknas_jax.types import Predictor, Scorer
 
 PREDICTORS: dict[str, Callable[..., Predictor | Scorer]] = {
     "mlp": mlp,
     "linear": linear,
     "gp": gp,
+    "gbrt": gbrt,
+    "forest": forest,
 }
-HAS_DEVIATION = {"linear", "gp"}
-HAS_DRAWS = {"linear", "gp"}
+HAS_DEVIATION = {"linear", "gp", "forest"}
+HAS_DRAWS = {"linear", "gp", "forest"}
 
 
 class Habits(NamedTuple):
@@ -30,6 +33,7 @@ class Habits(NamedTuple):
       sampling: a name in `sampling.SAMPLINGS`.
       numbers: numeric settings, in place of their builders' defaults.
       quick: rounds of milliseconds, which measuring the dynamics would slow down manyfold.
+      host: fitted on the host, one fit a core: as many lanes as there are cores.
     """
 
     label_transform: str = "standardize"
@@ -37,9 +41,14 @@ class Habits(NamedTuple):
     sampling: str = "uniform"
     numbers: Mapping[str, float] = MappingProxyType({})
     quick: bool = False
+    host: bool = False
 
 
-HABITS = {"gp": Habits("rank", "ucb", "greedy", quick=True)}
+HABITS = {
+    "gp": Habits("rank", "ucb", "greedy", quick=True),
+    "gbrt": Habits(host=True),
+    "forest": Habits(host=True),
+}
 
 
 def make(name: str, encoding: np.ndarray, draws: int = 0, **settings: Any) -> Predictor | Scorer:
@@ -63,6 +72,8 @@ __all__ = [
     "HAS_DRAWS",
     "PREDICTORS",
     "Habits",
+    "forest",
+    "gbrt",
     "gp",
     "linear",
     "make",
