@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from weaknas_jax import Settings, labels, methods, protocol, task
+from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.predictors import HABITS, HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, make
 from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
@@ -41,6 +41,7 @@ class Configured(NamedTuple):
       point: numeric settings by name.
       settings: of the program.
       seeds: how many runs are wanted.
+      lanes: that suit the predictor; None = any, the plan decides.
       said: what the summary says of the method.
       table_sha256: of the file that --table names.
     """
@@ -52,6 +53,7 @@ class Configured(NamedTuple):
     point: dict[str, float]
     settings: Settings
     seeds: int
+    lanes: int | None
     said: dict[str, Any]
     table_sha256: str | None
 
@@ -103,6 +105,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
             **sizes,
         )
 
+    build(**point)  # what is missing or refused shows now
     return Configured(
         table=table,
         protocol=rule,
@@ -116,6 +119,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
             rounds_per_call=25 if habits.quick else 1,
         ),
         seeds=flag.seeds,
+        lanes=plan.cores() if habits.host else None,
         said={
             "method": flag.method,
             "predictor": flag.predictor if searches else None,

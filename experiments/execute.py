@@ -132,7 +132,7 @@ def compile_program(members: Sequence[Member], device: str) -> Program:
             search.problem,
             search.settings,
             points=[member.search.point for member in members],
-            given=Plan(values["lanes"], values["chunk"]),
+            given=Plan(values["lanes"] or search.lanes, values["chunk"]),
             bound=values["memory"] and values["memory"] * 2**20,
             devices=jax.devices()[: values["devices"]],
         )

@@ -14,6 +14,8 @@ SMALL = {
     "mlp_listwise": _NETWORK,
     "ensemble": _NETWORK,
     "warm_ensemble": _NETWORK,
+    "gbrt": {"trees": 30},
+    "forest": {"trees": 30},
 }
 """Sizes of predictors for tests that are not about their quality."""
 

@@ -5,6 +5,7 @@ is passed over for the one before it. Arrays only: nothing is ever unpickled.
 """
 
 import contextlib
+import logging as stdlib
 import os
 import re
 import shutil
@@ -97,6 +98,7 @@ def _quiet() -> Iterator[None]:
         sys.unraisablehook = _unraisable
     level = logging.get_verbosity()
     logging.set_verbosity(logging.FATAL)
+    stdlib.getLogger("asyncio").addFilter(_not_a_write)
     try:
         yield
     finally:
@@ -106,3 +108,8 @@ def _quiet() -> Iterator[None]:
 def _unraisable(what) -> None:
     if "Event loop is closed" not in str(what.exc_value):
         _unraisable.before(what)
+
+
+def _not_a_write(record: stdlib.LogRecord) -> bool:
+    """Whether asyncio speaks of something else than a write that failed, which is raised too."""
+    return "exception was never retrieved" not in record.getMessage()

@@ -41,6 +41,13 @@ class Plan(NamedTuple):
     chunk: int | None = None
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def device_memory() -> int:
     """Bytes of one device; CPU devices share the machine's, or what its control group allows."""
     if jax.default_backend() != "cpu":

@@ -14,6 +14,7 @@ from weaknas_jax.predictors.gp_ml import gp_ml
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.mlp import mlp
+from weaknas_jax.predictors.trees import forest, gbrt
 from weaknas_jax.types import Predictor, Scorer
 
 PREDICTORS: dict[str, Callable[..., Predictor | Scorer]] = {
@@ -26,9 +27,11 @@ PREDICTORS: dict[str, Callable[..., Predictor | Scorer]] = {
     "mlp_listwise": functools.partial(mlp, loss="listwise"),
     "ensemble": ensemble,
     "warm_ensemble": warm_ensemble,
+    "gbrt": gbrt,
+    "forest": forest,
 }
-HAS_DEVIATION = {"linear", "gp", "gp_ml", "ensemble", "warm_ensemble"}
-HAS_DRAWS = {"linear", "gp", "ensemble", "warm_ensemble"}
+HAS_DEVIATION = {"linear", "gp", "gp_ml", "ensemble", "warm_ensemble", "forest"}
+HAS_DRAWS = {"linear", "gp", "ensemble", "warm_ensemble", "forest"}
 
 
 class Habits(NamedTuple):
@@ -41,6 +44,7 @@ class Habits(NamedTuple):
       init, per_round, budget, stop, seeds: sizes of the search, when its runs end, and how many.
       numbers: numeric settings, in place of their builders' defaults.
       quick: rounds of milliseconds, which measuring the dynamics would slow down manyfold.
+      host: fitted on the host, one fit a core: as many lanes as there are cores.
     """
 
     label_transform: str = "standardize"
@@ -53,6 +57,7 @@ class Habits(NamedTuple):
     seeds: int = 6
     numbers: Mapping[str, float] = MappingProxyType({})
     quick: bool = False
+    host: bool = False
 
 
 _PROCESS = Habits("rank", "ucb", "greedy", 1, 1, 400, "optimum", seeds=20, quick=True)
@@ -65,6 +70,8 @@ HABITS = {
         sampling="greedy",
         numbers={"calibration": 5.0, "beta": 0.5, "patience": 1e6},
     ),
+    "gbrt": Habits(host=True),
+    "forest": Habits(host=True),
 }
 
 
@@ -90,6 +97,8 @@ __all__ = [
     "PREDICTORS",
     "Habits",
     "ensemble",
+    "forest",
+    "gbrt",
     "gp",
     "gp_ml",
     "knn",

@@ -1,0 +1,148 @@
+"""The paper's tree predictors (section 4.1): XGBoost and scikit-learn, fitted on the host.
+
+A host predictor is a `Scorer` whose update is one `jax.pure_callback`: it fits all lanes, each by
+one thread of its own, and scores the whole space at once. The table stays with the callback; what
+crosses is a key's words, what was queried, labels and mask. Nothing is kept between calls, so the
+callback may run once, twice or not at all, and a lane's result depends on that lane alone.
+
+Both libraries score without Python's lock, so that threads score in parallel. Their fits take and
+leave it for every tree, and two of them take about as long side by side as in turn.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weaknas_jax.acquisition import jitter
+from weaknas_jax.plan import cores
+from weaknas_jax.types import Prediction, Scorer
+
+Learn = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""``learn(words uint32 [W], x [n, D], y [n]) -> [P, N]``, n > 0: see `on_host`."""
+
+
+def gbrt(encoding: np.ndarray, *, trees: int = 1000, depth: int = 20) -> Scorer:
+    """Gradient-boosted regression trees by XGBoost (Chen & Guestrin, 2016), its other defaults.
+
+    Args:
+      encoding: [N, D] of the whole table.
+      trees: rounds of boosting.
+      depth: of each tree, at most.
+
+    Raises:
+      ValueError: XGBoost is not installed.
+    """
+    xgboost = _package("xgboost", "gbrt")
+    table = np.ascontiguousarray(encoding, np.float32)
+
+    def learn(words, x, y):
+        data = xgboost.DMatrix(x, y, nthread=1)
+        booster = xgboost.Booster({"max_depth": depth, "nthread": 1}, [data])
+        for i in range(trees):  # xgboost.train, less what it looks up in each round, with the lock
+            booster.update(data, i)
+        return booster.inplace_predict(table)[None]
+
+    return on_host(learn, table)
+
+
+def forest(encoding: np.ndarray, *, trees: int = 1000, depth: int = 10, draws: int = 0) -> Scorer:
+    """A random forest (Breiman, 2001) by scikit-learn; its deviation is that among the trees.
+
+    Args:
+      encoding: [N, D] of the whole table.
+      trees: how many.
+      depth: of each tree, at most.
+      draws: E, trees that come with each prediction, for Thompson sampling.
+
+    Raises:
+      ValueError: scikit-learn is not installed.
+    """
+    ensemble = _package("sklearn.ensemble", "forest")
+    table = np.ascontiguousarray(encoding, np.float32)
+
+    def learn(words, x, y):
+        model = ensemble.RandomForestRegressor(
+            trees, max_depth=depth, n_jobs=1, random_state=np.random.RandomState(words)
+        ).fit(x, y)
+        total, squares, drawn = np.zeros(len(table)), np.zeros(len(table)), []
+        for tree in model.estimators_:  # one at a time: all together would take trees x N
+            scores = tree.predict(table, check_input=False)
+            total, squares = total + scores, squares + scores**2
+            if len(drawn) < draws:
+                drawn.append(scores)
+        mean = total / trees
+        return np.stack([mean, np.sqrt(np.maximum(squares / trees - mean**2, 1e-6)), *drawn])
+
+    return on_host(learn, table, 2 + draws)
+
+
+def on_host(learn: Learn, table: np.ndarray, rows: int = 1) -> Scorer:
+    """The `Scorer` that fits and scores on the host.
+
+    Equal predictions come in an order drawn from the key: those of trees tie in large groups.
+
+    Args:
+      learn: fits and scores all N, with one thread and without JAX, which may wait for the
+        callback itself. It returns the mean, the deviation and draws, as many of them as ``rows``.
+      table: [N, D], the encoding.
+      rows: P; 1 = no deviation, 2 = no draws.
+    """
+
+    def init(space, budget):
+        del space, budget
+        return ()
+
+    def update(key, state, space, queried, y, mask, indices):
+        del space, indices
+        scores = jax.pure_callback(
+            functools.partial(score_lanes, learn, table, rows),
+            jax.ShapeDtypeStruct((rows, len(table)), jnp.float32),
+            *(jax.random.key_data(key), queried, y, mask),
+            vmap_method="broadcast_all",
+        )
+        mean, ties = scores[0], jitter(key, len(table))
+        std = scores[1] if rows > 1 else None
+        return state, Prediction(mean + ties, std, scores[2:] + ties if rows > 2 else None)
+
+    return Scorer(init, update)
+
+
+def score_lanes(learn: Learn, table: np.ndarray, rows: int, *operands: jax.Array) -> np.ndarray:
+    """What the callback does: float32 [..., P, N], zeros where there is no label.
+
+    Args:
+      learn, table, rows: as of `on_host`.
+      *operands: words of the key [..., W], queried, labels and mask [..., Q].
+    """
+
+    def one(words, queried, y, mask):
+        if not mask.any():
+            return np.zeros((rows, len(table)), np.float32)
+        return learn(words, table[queried[mask]], y[mask]).astype(np.float32)
+
+    arrays = [np.asarray(a) for a in operands]
+    lanes = list(zip(*(a.reshape(-1, a.shape[-1]) for a in arrays), strict=True))
+    names = [b"".join(a.tobytes() for a in lane) for lane in lanes]
+    distinct = dict(zip(names, lanes, strict=True))  # lanes without a run repeat another
+    with ThreadPoolExecutor(min(len(distinct), cores())) as pool:
+        found = pool.map(lambda lane: one(*lane), distinct.values())
+        scores = dict(zip(distinct, found, strict=True))
+    batch = arrays[-1].shape[:-1]
+    return np.stack([scores[name] for name in names]).reshape(*batch, rows, len(table))
+
+
+def _package(module: str, predictor: str) -> ModuleType:
+    """An optional package, imported when a predictor that needs it is built."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = {"sklearn.ensemble": "scikit-learn"}.get(module, module)
+        raise ValueError(
+            f"--predictor={predictor} needs {package}: pip install 'weaknas_jax[trees]'"
+        ) from error
