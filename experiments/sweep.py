@@ -34,6 +34,9 @@ NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end"}
 ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
 
 
+ADOPTED = {"table", "seeds", "first_run"}  # may be other than before, but are not by themselves
+
+
 class Point(NamedTuple):
     """One combination: what is said of it, the values of all flags, what they configure."""
 
@@ -129,7 +132,7 @@ def _adopt(axes: Axes) -> Axes:
             and (name in stored_axes or flag.value != there.get(name))
         ):
             other.append(f"--{name}={flag.value}")
-        elif name in there and not flag.present and name not in FREE - {"table"}:
+        elif name in there and not flag.present and name not in FREE - ADOPTED:
             flag.value = there[name]
     if other:
         raise ValueError(
