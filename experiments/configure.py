@@ -109,7 +109,10 @@ def configure(values: Mapping[str, Any]) -> Configured:
     return Configured(
         table=table,
         protocol=rule,
-        problem=_problem(flag.dataset, flag.table_version, flag.table, sha256, rule),
+        problem=_problem(
+            *(flag.dataset, flag.table_version, flag.table, sha256),
+            *(rule, flag.features, flag.without),
+        ),
         build=build,
         point=point,
         settings=Settings(
@@ -124,6 +127,8 @@ def configure(values: Mapping[str, Any]) -> Configured:
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
             **{name: getattr(flag, name) if searches else None for name in CHOICES},
+            "features": flag.features,
+            "without": flag.without,
             "numbers": point,
             "stop": flag.stop,
             "seed": flag.seed,
@@ -185,8 +190,8 @@ def _table(dataset: str | None, version: str, file: str | None, sha256: str | No
 
 
 @functools.lru_cache(maxsize=3)
-def _problem(dataset, version, file, sha256, rule: protocol.Protocol) -> task.Task:
-    return task.make(_table(dataset, version, file, sha256), rule)
+def _problem(dataset, version, file, sha256, rule, features, without) -> task.Task:
+    return task.make(_table(dataset, version, file, sha256), rule, features, without)
 
 
 def _point(flag: SimpleNamespace, table: Table, habits: Habits) -> dict[str, float]:

@@ -35,6 +35,9 @@ for _name, _help in _helps.items():
 for _name in sorted({name for of in NUMBERS.values() for name in of}):
     _of = ", ".join(f"{user[2:]} ({of[_name]:g})" for user, of in NUMBERS.items() if _name in of)
     _float(_name, None, f"Numeric setting of (default): {_of}.")
+_help = "Feature blocks of kernels: the space's, or what its columns alone tell."
+FEATURES = _enum("features", "space", ["space", "columns"], _help)
+WITHOUT = flags.DEFINE_string("without", None, "A feature block to leave out (ablation).")
 PROTOCOL = _enum("protocol", "honest", list(protocol.PRESETS), "Preset of the switches below.")
 _helps = {
     "labels": "What a query returns.",

@@ -153,6 +153,11 @@ def test_blocks_follow_the_space():
     without = default_blocks({"slots": 0, "effects": 0})
     assert [b.feature for b in without] == ["slots", "effects", "effects"]
     assert without[0].weight == TABLE[0].weight + TABLE[3].weight
+    cell = default_blocks({"grams": 0, "counts": 0})
+    assert [b.feature for b in cell] == ["grams", "counts", "grams"]
+    assert cell[0].weight == CELL[0].weight + CELL[1].weight
+    with pytest.raises(ValueError, match="none of the feature blocks slots, effects, counts"):
+        default_blocks({"colour": 0})
     with pytest.raises(ValueError, match="needs feature blocks"):
         gp().init(Space(jnp.zeros((3, 2))), 5)
 

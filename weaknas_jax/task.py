@@ -29,27 +29,44 @@ class Task:
     target: jax.Array
 
 
-def make(table: Table, protocol: Protocol) -> Task:
+def make(table: Table, protocol: Protocol, kind: str = "space", without: str | None = None) -> Task:
     """The `Task` of a table under a protocol.
+
+    Args:
+      table: the table.
+      protocol: the switches.
+      kind, without: feature blocks, see `features`.
 
     Raises:
       TableError: the table cannot serve a switch; the message names the flag.
     """
     return Task(
-        space=Space(jnp.asarray(table.encoding, jnp.float32), features(table)),
+        space=Space(jnp.asarray(table.encoding, jnp.float32), features(table, kind, without)),
         scores=jnp.asarray(_scores(table, protocol.labels), jnp.float32),
         truth=jnp.asarray(table.valid_mean, jnp.float32),
         target=jnp.asarray(target_mask(table, protocol.target)),
     )
 
 
-def features(table: Table) -> dict[str, jax.Array]:
-    """The feature blocks of the table's space, those of `spaces.generic` where it is unknown."""
-    if table.space == "nasbench201" and table.names is not None:
+def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:
+    """The feature blocks of a table by name, float32 [N, d] each.
+
+    Args:
+      table: the table.
+      kind: ``space``, those of the table's space (of its columns, where it is unknown); or
+        ``columns``, what can be made of the encoding alone (`spaces.generic`).
+      without: a block to leave out, to see what it is worth.
+
+    Raises:
+      TableError: there is no such block.
+    """
+    if kind == "space" and table.space == "nasbench201" and table.names is not None:
         blocks = nasbench201.features(np.array([nasbench201.parse(n) for n in table.names]))
     else:
         blocks = generic.features(table.encoding)
-    return {name: jnp.asarray(block) for name, block in blocks.items()}
+    if without is not None and without not in blocks:
+        raise TableError(f"--without={without}: there are the blocks {', '.join(blocks)}")
+    return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}
 
 
 def _scores(table: Table, which: str) -> np.ndarray:

@@ -59,7 +59,7 @@ class State:
 
 
 def default_blocks(features: Mapping[str, jax.Array]) -> tuple[Block, ...]:
-    """`CELL` where the space has paths, else what of `TABLE` it has features for.
+    """What it has features for: of `CELL` where it has paths or grams, else of `TABLE`.
 
     The weight of an absent kernel of a distance goes to the first block.
 
@@ -70,10 +70,12 @@ def default_blocks(features: Mapping[str, jax.Array]) -> tuple[Block, ...]:
         raise ValueError(
             "a Gaussian process needs feature blocks: Space(encoding, task.features(table))"
         )
-    if "paths" in features:
-        return CELL
-    present = [block for block in TABLE if block.feature in features]
-    lost = sum(b.weight for b in TABLE if b not in present and b.kind in kernels.DISTANCE)
+    whole = CELL if {"paths", "grams"} & set(features) else TABLE
+    present = [block for block in whole if block.feature in features]
+    if not present:
+        wanted = ", ".join(dict.fromkeys(block.feature for block in whole))
+        raise ValueError(f"none of the feature blocks {wanted}; there are {', '.join(features)}")
+    lost = sum(b.weight for b in whole if b not in present and b.kind in kernels.DISTANCE)
     return (present[0]._replace(weight=present[0].weight + lost), *present[1:])
 
 
