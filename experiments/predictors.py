@@ -1,0 +1,199 @@
+"""Which predictor ranks best?
+
+    python -m experiments.predictors
+
+fits every registered predictor on n uniformly drawn architectures of NAS-Bench-201 / CIFAR-10, lets
+it rank those that were not drawn, and leaves ``predictors.csv``, ``.md``, ``.png`` and ``.json`` in
+a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes on.
+"""
+
+import hashlib
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags, logging
+
+from experiments import console
+from weaknas_jax import quality, qualityfolder, ranking, runfolder, standings, task
+from weaknas_jax.batch import run_keys
+from weaknas_jax.predictors import HABITS, PREDICTORS, Habits, make
+from weaknas_jax.protocol import HONEST
+from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table, nasbench201
+from weaknas_jax.types import Scorer, numbers
+
+_enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
+
+OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
+_help = "Go on with the comparison in --out; --predictor, --n and --runs add to it."
+RESUME = flags.DEFINE_bool("resume", False, _help)
+_enum("space", "nasbench201", ["nasbench201", "table"], "Whose architectures are ranked.")
+_enum("dataset", "cifar10", list(nasbench201.DATASETS), "Data set of NAS-Bench-201.")
+flags.DEFINE_string("table", None, "Canonical table (.npz) instead.")
+_enum("table_version", "v1.1", list(nasbench201.VERSIONS), "Edition of NAS-Bench-201.")
+_list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
+_list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
+_list("k", ["10", "100"], "k of precision@k.")
+_int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", lower_bound=1)
+_help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
+_enum("label_transform", None, list(quality.TRANSFORMS), f"{_help} own.")
+_int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+FIXED = ("space", "dataset", "table_version", "k", "label_transform", "seed")
+GROWING = ("predictor", "n", "runs")  # say which cells there are, not what one is
+Scorers = dict[str, tuple[Scorer, str]]  # each with the name of its label transform
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
+    logging.set_verbosity(logging.WARNING)
+    again = "calling it again"
+    try:
+        asked = {name: flags.FLAGS[name].value for name in (*FIXED, *GROWING, "table")}
+        asked |= {name: _whole_numbers(name) for name in ("n", "k")}
+        named = list(asked["predictor"] or ())
+        stored = _adopt(asked) if RESUME.value else None
+        table, checksum = _table(asked)
+        if stored is not None and stored["table_sha256"] != checksum:
+            raise ValueError(f"--table={asked['table']}: not the file that {OUT.value} began with")
+        _check_sizes(asked, table)
+        scorers = _scorers(asked, named, table)
+        name = f"{table.space}-{table.dataset}-predictors"
+        folder = qualityfolder.prepare(OUT.value, name, may_hold_one=stored is not None)
+        again = f"python -m experiments.predictors --out={shlex.quote(str(folder))} --resume"
+        sessions = [*(stored["sessions"] if stored else []), _here()]
+        config = {"flags": asked, "table_sha256": checksum, "sessions": sessions}
+        with runfolder.locked(folder):
+            _compare(folder, config, table, scorers)
+        return 0
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        return console.fail(
+            f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
+        )
+    except KeyboardInterrupt:
+        return console.fail(f"interrupted; what was computed is kept, go on by {again}", 130)
+
+
+def _whole_numbers(name: str) -> list[int]:
+    texts = flags.FLAGS[name].value
+    if not texts or not all(t.strip().isdecimal() and int(t) > 0 for t in texts):
+        given = ",".join(texts or ())
+        raise ValueError(f"--{name}={given}: give whole numbers above 0, divided by commas")
+    return sorted({int(t) for t in texts})
+
+
+def _adopt(asked: dict) -> dict | None:
+    """What is stored in --out, and its flags put into ``asked``; None = nothing is there yet.
+
+    Raises:
+      ValueError: a flag says otherwise; names all that do.
+    """
+    if OUT.value is None:
+        raise ValueError("--resume needs --out=FOLDER, the comparison to go on with")
+    stored = qualityfolder.stored(Path(OUT.value))
+    if stored is None:
+        console.note(f"{OUT.value}: nothing to resume there, starting")
+        return None
+    other = []
+    for name in asked:
+        there = stored["flags"].get(name)
+        if not flags.FLAGS[name].present:
+            asked[name] = there
+        elif name in FIXED and asked[name] != there:
+            other.append(f"--{name}={asked[name]} (there: {there})")
+        elif name == "runs":
+            asked[name] = max(asked[name], there)
+        elif name in GROWING:  # of --predictor, None stands for all
+            both = None not in (asked[name], there)
+            asked[name] = list(dict.fromkeys([*there, *asked[name]])) if both else None
+    if other:
+        raise ValueError(
+            f"--resume: {OUT.value} was begun otherwise: {', '.join(other)}; leave these flags "
+            "out, or name another folder"
+        )
+    asked["n"].sort()
+    for part in ("device", "versions"):
+        if _here()[part] != (before := stored["sessions"][-1][part]):
+            console.note(f"note: begun with other {part} ({before}): fits may round otherwise")
+    return stored
+
+
+def _table(asked: dict) -> tuple[Table, str | None]:
+    """The table, and the checksum of the file that --table names."""
+    if asked["table"] is not None:
+        table = load_table(asked["table"])
+        return table, hashlib.sha256(Path(asked["table"]).read_bytes()).hexdigest()
+    if asked["space"] == "table":
+        raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
+    return load_nasbench201(asked["dataset"], asked["table_version"]), None
+
+
+def _check_sizes(asked: dict, table: Table) -> None:
+    n, k, labelled = asked["n"][-1], asked["k"][-1], int(np.isfinite(table.valid_mean).sum())
+    if n + k >= labelled:
+        raise ValueError(
+            f"--n={n} leaves {max(0, labelled - n):,} of the {labelled:,} labelled architectures "
+            f"to rank, which must be more than --k={k}; lower one of them"
+        )
+
+
+def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
+    """Each predictor with its label transform; one that cannot be had is left out, unless named.
+
+    Raises:
+      ValueError: one is unknown, or was named and cannot be had.
+    """
+    scorers = {}
+    for name in asked["predictor"] or [*PREDICTORS, *named]:
+        if name not in PREDICTORS:
+            raise ValueError(f"--predictor={name}: unknown; there are {', '.join(PREDICTORS)}")
+        habits = HABITS.get(name, Habits())
+        own = numbers(PREDICTORS[name]).keys() & habits.numbers.keys()
+        try:
+            predictor = make(name, table.encoding, **{key: habits.numbers[key] for key in own})
+        except ValueError as error:
+            if asked["predictor"] or name in named:
+                raise ValueError(f"--predictor={name}: {error}") from None
+            console.note(f"{name} is left out: {error}")
+            continue
+        scorer = predictor if isinstance(predictor, Scorer) else ranking.refit(predictor)
+        scorers[name] = scorer, asked["label_transform"] or habits.label_transform
+    return scorers
+
+
+def _here() -> dict:
+    versions = runfolder.versions() | {"scipy": metadata.version("scipy")}
+    command = "python -m experiments.predictors " + shlex.join(sys.argv[1:])
+    return {"command": command, "device": runfolder.device(), "versions": versions}
+
+
+def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None:
+    """Computes the cells that are missing in ``folder``, saves and prints what all of them say."""
+    asked, cells = config["flags"], qualityfolder.begin(folder, config)
+    known = {(cell.predictor, cell.n, cell.run) for cell in cells}
+    console.note(f"{folder}: {', '.join(scorers)}; {len(known)} fits are there already")
+    keys, space = run_keys(asked["seed"], range(asked["runs"])), task.make(table, HONEST).space
+    truth = table.valid_mean
+    for cell in quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], known):
+        cells.append(cell)
+        qualityfolder.append(folder, cell)
+        if cell.run + 1 == asked["runs"]:
+            console.note(f"{cell.predictor}: n = {cell.n} done")
+    cells.sort(key=lambda cell: cell[:3])
+    title = f"{table.space} / {table.dataset} {table.version}".strip()
+    title += f": ranking what was not drawn, {asked['runs']} runs"
+    fitted = ", ".join(f"{name} {transform}" for name, (_, transform) in scorers.items())
+    heading = (
+        f"# {title}\n\nFitted on n labels drawn uniformly, the same for all; "
+        f"seed {asked['seed']}; label transforms: {fitted}."
+    )
+    paths = qualityfolder.save(folder, config, cells, heading, title)
+    print(standings.text(cells), "", *paths, sep="\n")
+
+
+if __name__ == "__main__":
+    app.run(main)

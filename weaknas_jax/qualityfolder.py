@@ -1,0 +1,120 @@
+"""What a comparison of predictors leaves in its folder.
+
+``cells.jsonl`` holds one line for each (predictor, n, run), appended as it is computed, and is all
+that is needed to go on. The others are made of it: ``predictors.csv`` and ``predictors.md`` (mean
+and standard error over runs), ``predictors.png``, and ``predictors.json``, which is there from the
+start with the flags and gets each cell at the end.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from weaknas_jax import files, runfolder, standings
+from weaknas_jax.quality import Cell, Quality
+from weaknas_jax.runfolder import FolderError
+
+CELLS, CONFIG = "cells.jsonl", "predictors.json"
+FILES = ("predictors.csv", "predictors.md", "predictors.png", CONFIG, CELLS)
+
+
+def prepare(out: str | None, default_name: str, may_hold_one: bool) -> Path:
+    """The folder to write to, as `runfolder.prepare` makes it.
+
+    Raises:
+      FolderError: it cannot be used, or holds a comparison already.
+    """
+    folder = runfolder.prepare(out, default_name)
+    if not may_hold_one and any((folder / name).exists() for name in FILES):
+        why = "holds a comparison; go on with it by --resume, or name another folder"
+        raise FolderError(f"--out={out}: {why}")
+    return folder
+
+
+def stored(folder: Path) -> dict | None:
+    """What ``predictors.json`` says of the comparison in ``folder``; None = there is none.
+
+    Raises:
+      FolderError: it cannot be read.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text())
+        if not isinstance(config["flags"], dict) or not isinstance(config["sessions"], list):
+            raise TypeError("fields 'flags' and 'sessions'")
+        return config
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"cannot be resumed from ({error!r}); name another folder"
+        raise FolderError(f"{path}: {why}") from None
+
+
+def begin(folder: Path, config: dict) -> list[Cell]:
+    """Writes ``predictors.json`` and returns the cells that are there already.
+
+    A last line that was cut short is removed, so that what is appended stands on its own.
+
+    Raises:
+      FolderError: another line cannot be read.
+    """
+    path = folder / CELLS
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        lines = enumerate(whole.decode().splitlines(), 1)
+        cells = [_parsed(line, f"{path}, line {at}") for at, line in lines]
+    except UnicodeDecodeError:
+        raise FolderError(f"{path}: is damaged; name another folder") from None
+    if whole != content:
+        with files.replacing(path) as file:
+            file.write(whole)
+    _write_config(folder, config, cells)
+    return cells
+
+
+def append(folder: Path, cell: Cell) -> None:
+    """Keeps a cell."""
+    with open(folder / CELLS, "a") as file:
+        file.write(json.dumps(_plain(cell), allow_nan=False) + "\n")
+
+
+def save(folder: Path, config: dict, cells: Sequence[Cell], heading: str, title: str) -> list[str]:
+    """Writes everything that is made of the cells; returns the paths."""
+    rows = standings.summarize(cells)
+    sheet = io.StringIO()
+    csv.writer(sheet, lineterminator="\n").writerows([standings.Row._fields, *rows])
+    _write(folder / "predictors.csv", sheet.getvalue())
+    _write(folder / "predictors.md", f"{heading}\n\n{standings.text(cells)}\n")
+    standings.draw(rows, title, folder / "predictors.png")
+    _write_config(folder, config, cells)
+    return [str(folder / name) for name in FILES]
+
+
+def _plain(cell: Cell) -> dict:
+    metrics = {k: v if math.isfinite(v) else None for k, v in cell.quality.metrics.items()}
+    of = {"predictor": cell.predictor, "n": cell.n, "run": cell.run}
+    return of | {"nan": cell.quality.nan, "metrics": metrics}
+
+
+def _parsed(line: str, where: str) -> Cell:
+    try:
+        cell = json.loads(line)
+        metrics = {k: math.nan if v is None else float(v) for k, v in cell["metrics"].items()}
+        quality = Quality(int(cell["nan"]), metrics)
+        return Cell(str(cell["predictor"]), int(cell["n"]), int(cell["run"]), quality)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FolderError(f"{where}: is damaged ({error!r}); remove the line, then go on") from None
+
+
+def _write_config(folder: Path, config: dict, cells: Sequence[Cell]) -> None:
+    content = config | {"cells": [_plain(cell) for cell in cells]}
+    _write(folder / CONFIG, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _write(path: Path, content: str) -> None:
+    with files.replacing(path) as file:
+        file.write(content.encode())
