@@ -64,7 +64,9 @@ def main(argv: list[str]) -> int:
         folder = qualityfolder.prepare(OUT.value, name, may_hold_one=stored is not None)
         again = f"python -m experiments.predictors --out={shlex.quote(str(folder))} --resume"
         sessions = [*(stored["sessions"] if stored else []), _here()]
-        config = {"flags": asked, "table_sha256": checksum, "sessions": sessions}
+        transforms = {name: transform for name, (_, transform) in scorers.items()}
+        config = {"flags": asked, "label_transforms": transforms}
+        config |= {"table_sha256": checksum, "sessions": sessions}
         with runfolder.locked(folder):
             _compare(folder, config, table, scorers)
         return 0
@@ -186,12 +188,7 @@ def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None
     cells.sort(key=lambda cell: cell[:3])
     title = f"{table.space} / {table.dataset} {table.version}".strip()
     title += f": ranking what was not drawn, {asked['runs']} runs"
-    fitted = ", ".join(f"{name} {transform}" for name, (_, transform) in scorers.items())
-    heading = (
-        f"# {title}\n\nFitted on n labels drawn uniformly, the same for all; "
-        f"seed {asked['seed']}; label transforms: {fitted}."
-    )
-    paths = qualityfolder.save(folder, config, cells, heading, title)
+    paths = qualityfolder.save(folder, config, cells, title)
     print(standings.text(cells), "", *paths, sep="\n")
 
 

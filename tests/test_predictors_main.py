@@ -118,6 +118,7 @@ def test_what_it_leaves(finished, table):
     config = config_of(out)
     flags = {"n": [9, 20], "k": [3], "runs": 2, "seed": 0, "predictor": ["linear"]}
     assert config["flags"].items() >= {**flags, "table": str(table)}.items()
+    assert config["label_transforms"] == {"linear": "standardize"}
     assert config["sessions"][0]["versions"]["jax"]
     lines = [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()]
     assert config["cells"] == lines

@@ -82,13 +82,16 @@ def append(folder: Path, cell: Cell) -> None:
         file.write(json.dumps(_plain(cell), allow_nan=False) + "\n")
 
 
-def save(folder: Path, config: dict, cells: Sequence[Cell], heading: str, title: str) -> list[str]:
+def save(folder: Path, config: dict, cells: Sequence[Cell], title: str) -> list[str]:
     """Writes everything that is made of the cells; returns the paths."""
     rows = standings.summarize(cells)
     sheet = io.StringIO()
     csv.writer(sheet, lineterminator="\n").writerows([standings.Row._fields, *rows])
     _write(folder / "predictors.csv", sheet.getvalue())
-    _write(folder / "predictors.md", f"{heading}\n\n{standings.text(cells)}\n")
+    transforms = ", ".join(map(" ".join, config["label_transforms"].items()))
+    how = f"Fitted on n labels drawn uniformly, the same for all (seed {config['flags']['seed']})"
+    how += f"; label transforms: {transforms}."
+    _write(folder / "predictors.md", f"# {title}\n\n{how}\n\n{standings.text(cells)}\n")
     standings.draw(rows, title, folder / "predictors.png")
     _write_config(folder, config, cells)
     return [str(folder / name) for name in FILES]
