@@ -86,7 +86,7 @@ def schedule(start: Number, end: Number, rounds: int) -> jax.Array:
     ``0.96^x`` at x evenly from 0 to 99, scaled to the two ends.
 
     >>> schedule(1000, 100, 4).tolist()
-    [1000, 323, 145, 100]
+    [1000, 322, 145, 100]
     """
     fall = 0.96 ** np.linspace(0.0, 99.0, rounds)
     share = (fall - fall[-1]) / (fall[0] - fall[-1]) if rounds > 1 else np.ones(rounds)

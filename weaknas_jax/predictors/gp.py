@@ -106,10 +106,19 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         slots = jax.vmap(lambda index: jnp.argmax(queried == index))(indices)
         usable = (indices >= 0) & mask[slots]
         order = jnp.argsort(~usable, stable=True)
-        indices, slots, usable = indices[order], slots[order], usable[order]
-        for at in range(0, len(indices), _TILE):
-            block = slice(at, at + _TILE)
-            state = _learn(kernel, state, indices[block], slots[block], usable[block], noise)
+        new = jnp.stack([indices[order], slots[order], usable[order]])
+        width = min(_TILE, new.shape[1])
+        new = jnp.pad(new, ((0, 0), (0, -new.shape[1] % width)))
+
+        def learn(block, state):
+            at = block * width
+            indices, slots, usable = jax.lax.dynamic_slice_in_dim(new, at, width, axis=1)
+            return _learn(kernel, state, indices, slots, usable.astype(bool), noise)
+
+        blocks = (jnp.sum(usable) + width - 1) // width
+        state = (
+            learn(0, state) if new.shape[1] == width else jax.lax.fori_loop(0, blocks, learn, state)
+        )
         labels = jnp.where(jnp.arange(len(state.slots)) < state.size, y[state.slots], 0.0)
         mean = _explained_by(labels, state)
         prediction = Prediction(mean, _deviation(state.variance))
