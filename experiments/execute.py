@@ -12,7 +12,7 @@ from absl import flags
 from experiments import console
 from experiments.configure import Configured
 from weaknas_jax import Job, Plan, PlanError, Program, report, runfolder, session
-from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax.checkpoint import CheckpointError, Checkpoints
 from weaknas_jax.trace import join
 
 
@@ -117,13 +117,48 @@ def execute(
     return Outcome(summaries, result.complete, worked=True)
 
 
+def in_folder(
+    module: str,
+    out: str | None,
+    name: str,
+    may_hold_one: bool,
+    work: Callable[[Path, console.Stop, str], int],
+) -> int:
+    """Work in a folder that is this process's alone; errors become one line and an exit status.
+
+    Args:
+      module: the main, to say how to go on.
+      out, name, may_hold_one: as of `runfolder.prepare`.
+      work: ``work(folder, stop, again)``, where ``again`` is the line to go on by.
+    """
+    again = f"python -m {module} --out={shlex.quote(out)} --resume" if out else "it again"
+    try:
+        folder = runfolder.prepare(out, name, may_hold_one)
+        again = f"python -m {module} --out={shlex.quote(str(folder))} --resume"
+        with runfolder.locked(folder), console.stoppable() as stop:
+            try:
+                return work(folder, stop, again)
+            finally:
+                runfolder.discard(folder)
+    except CheckpointError as error:
+        return console.fail(f"{error}; earlier ones are intact: make room, then go on by {again}")
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        return console.fail(f"--out={out or 'runs'}: {error}; make room, then go on by {again}")
+    except KeyboardInterrupt:
+        return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
+
+
 def compile_program(members: Sequence[Member], device: str) -> Program:
     """The program of all ``members``, and its plan printed.
 
     Raises:
-      PlanError: it does not fit; names the flags.
+      ValueError: it does not fit, or there are not so many devices; names the flags.
     """
     values, search = members[0].values, members[0].search
+    if values["devices"] and values["devices"] > len(jax.devices()):
+        raise ValueError(f"--devices={values['devices']}: there are {len(jax.devices())} here")
     jax.config.update("jax_default_matmul_precision", values["matmul_precision"])
     console.note(f"compiling for {device} ...")
     try:

@@ -8,18 +8,15 @@ sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``,
 --resume`` goes on with the same runs. Lists of settings: `experiments.sweep`.
 """
 
-import shlex
 from pathlib import Path
 
-import jax
 from absl import app, flags, logging
 
 from experiments import console, sweep
 from experiments.configure import configure
-from experiments.execute import Member, broken, check_platform, execute, wanted
+from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import FREE, NAMES, values
 from weaknas_jax import report, runfolder
-from weaknas_jax.checkpoint import CheckpointError
 from weaknas_jax.tables import nasbench201
 
 
@@ -29,39 +26,28 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     given = values()
     out = given["out"]
-    if sweep.holds_one(out) or (
-        given["dataset"] is given["table"] is None
-        and given["space"] == "nasbench201"
-        and not (given["resume"] and out and (Path(out) / "config.json").exists())
-    ):
+    resumable = given["resume"] and out and (Path(out) / "config.json").exists()
+    named = given["dataset"] or given["table"] or given["space"] == "table"
+    if (given["resume"] and sweep.holds_one(out)) or not (named or resumable):
         return sweep.run({"dataset": list(nasbench201.DATASETS)}, "experiments.nasbench")
-    again = f"python -m experiments.nasbench --out={out} --resume" if out else "it again"
+    if sweep.holds_one(out):
+        return console.fail(f"--out={out}: holds a sweep of searches; name another folder")
     try:
         stored = _adopt() if given["resume"] else None
         given = values()
         search = configure(given)
         if stored is not None and stored["table_sha256"] != search.table_sha256:
             raise ValueError(f"--table={given['table']}: not the file that {out} began with")
-        if given["devices"] and given["devices"] > len(jax.devices()):
-            raise ValueError(f"--devices={given['devices']}: there are {len(jax.devices())} here")
-        name = f"{search.table.space}-{search.table.dataset}-{given['method']}"
-        folder = runfolder.prepare(out, name, given["resume"] or given["overwrite"])
-        again = f"python -m experiments.nasbench --out={shlex.quote(str(folder))} --resume"
-        with runfolder.locked(folder), console.stoppable() as stop:
-            try:
-                runs = wanted(search.seeds, given["first_run"], stored)
-                member = Member(folder, given, search, runs, stored)
-                return _search(member, stop, again)
-            finally:
-                runfolder.discard(folder)
-    except CheckpointError as error:
-        return console.fail(f"{error}; earlier ones are intact: make room, then go on by {again}")
     except ValueError as error:
         return console.fail(str(error))
-    except OSError as error:
-        return console.fail(f"--out={out or 'runs'}: {error}; make room, then go on by {again}")
-    except KeyboardInterrupt:
-        return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
+
+    def work(folder: Path, stop: console.Stop, again: str) -> int:
+        runs = wanted(search.seeds, given["first_run"], stored)
+        return _search(Member(folder, given, search, runs, stored), stop, again)
+
+    name = f"{search.table.space}-{search.table.dataset}-{given['method']}"
+    may_hold_one = given["resume"] or given["overwrite"]
+    return in_folder("experiments.nasbench", out, name, may_hold_one, work)
 
 
 def _adopt() -> dict | None:

@@ -10,7 +10,7 @@ combination leaves a run folder of its own, all of them ``sweep.csv``, ``sweep.m
 
 import itertools
 import json
-import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +21,10 @@ from absl import app, flags, logging
 
 from experiments import console
 from experiments.configure import NUMBERS, Configured, configure
-from experiments.execute import Member, broken, check_platform, execute, wanted
+from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import FREE, NAMES, values
 from weaknas_jax import comparison, files, plots, runfolder
-from weaknas_jax.checkpoint import CheckpointError, Checkpoints
+from weaknas_jax.checkpoint import Checkpoints
 from weaknas_jax.runfolder import FolderError
 
 Axes = Mapping[str, Sequence[str]]
@@ -75,32 +75,25 @@ def holds_one(out: str | None) -> bool:
 
 def run(axes: Axes, module: str) -> int:
     """All of the command line: the sweep over ``axes``, other flags as they are."""
-    out, again = values()["out"], "it again"
+    out = values()["out"]
     try:
         axes = _adopt(axes) if values()["resume"] else axes
         given = values()
         points = _points(axes, given)
-        name = f"{points[0].search.table.space}-{'-'.join(axes) or given['method']}"
-        folder = runfolder.prepare(out, name, given["resume"] or given["overwrite"])
-        if holds_one(str(folder)) and not (given["resume"] or given["overwrite"]):
+    except ValueError as error:
+        return console.fail(str(error))
+    may_hold_one = given["resume"] or given["overwrite"]
+
+    def work(folder: Path, stop: console.Stop, again: str) -> int:
+        if holds_one(str(folder)) and not may_hold_one:
             raise FolderError(
                 f"--out={out}: holds a sweep; go on with it by --resume, replace it by "
                 "--overwrite, or name another folder"
             )
-        again = f"python -m {module} --out={shlex.quote(str(folder))} --resume"
-        with runfolder.locked(folder), console.stoppable() as stop:
-            try:
-                return _sweep(folder, points, axes, given, stop, again)
-            finally:
-                runfolder.discard(folder)
-    except CheckpointError as error:
-        return console.fail(f"{error}; earlier ones are intact: make room, then go on by {again}")
-    except ValueError as error:
-        return console.fail(str(error))
-    except OSError as error:
-        return console.fail(f"--out={out or 'runs'}: {error}; make room, then go on by {again}")
-    except KeyboardInterrupt:
-        return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
+        return _sweep(folder, points, axes, given, stop, again)
+
+    name = f"{points[0].search.table.space}-{'-'.join(axes) or given['method']}"
+    return in_folder(module, out, name, may_hold_one, work)
 
 
 def _adopt(axes: Axes) -> Axes:
@@ -178,6 +171,8 @@ def _sweep(
     stop: console.Stop,
     again: str,
 ) -> int:
+    if given["overwrite"]:
+        _clear(folder)
     content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
     content |= {"device": runfolder.device(), "versions": runfolder.versions()}
     with files.replacing(folder / FILE) as file:
@@ -210,6 +205,14 @@ def _sweep(
     print(f"{folder}/*/  config.json, trace.npz, summary.json, curve.png of each")
     lost = broken([s for *_, s in results], [f for _, f, _ in results], given["seed"])
     return console.fail(lost, 1) if lost else 0
+
+
+def _clear(folder: Path) -> None:
+    """Removes the sweep that was there."""
+    if holds_one(str(folder)):
+        for config in folder.glob("*/config.json"):
+            shutil.rmtree(config.parent)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _member(folder: Path, point: Point, resume: bool) -> Member:

@@ -114,6 +114,33 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
     assert {len(runfolder.load_trace(f).run) for f in out.glob("top*/")} == {3}
 
 
+def test_replaced_as_a_whole(file, tmp_path, capsys):
+    out = tmp_path / "out"
+    line = [f"--table={file}", f"--out={out}", *QUICK, "--seeds=1"]
+    assert call(*line, "--top=8,20") == 0
+    (out / "checkpoints" / "0").mkdir(parents=True)
+    assert call(*line, "--top=9,21", "--overwrite") == 0
+    assert sorted(f.parent.name for f in out.glob("*/trace.npz")) == ["top=21", "top=9"]
+    assert not (out / "checkpoints" / "0").exists()
+    for more in ([], ["--overwrite"]):
+        assert call(*line, *more, module=nasbench) == 2
+        assert "holds a sweep" in capsys.readouterr().err
+
+
+def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
+    out = tmp_path / "out"
+    line = [f"--out={out}", "--seeds=1", "--budget=4"]
+    assert call(*line, module=nasbench) == 0
+    found = sorted(f.parent.name for f in out.glob("*/trace.npz"))
+    assert found == ["dataset=cifar10", "dataset=cifar100", "dataset=imagenet16"]
+    assert call(f"--out={out}", "--resume", "--seeds=2", module=nasbench) == 0
+    for name in found:
+        summary = runfolder.load_summary(out / name)
+        assert (summary["predictor"], summary["seeds"], summary["stop"]) == ("gp", 2, "optimum")
+    assert call(f"--out={out / found[0]}", "--resume", module=nasbench) == 0
+    assert "finished already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

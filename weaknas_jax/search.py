@@ -112,8 +112,10 @@ def weaknas(
 
         if sampler.greedy and scorer.select is not None:
             count = jnp.asarray((*sizes, 0))[jnp.minimum(known.round, len(sizes))]
-            arguments = score, prediction, known.seen, batch, count
+            most = max(sizes[1:], default=1)  # the initial round may be larger
+            arguments = score, prediction, known.seen, most, count
             indices = scorer.select(state.scorer, state.space, *arguments)
+            indices = jnp.pad(indices, (0, batch - most), constant_values=-1)
         else:
             key = key_for(state.key, SAMPLE, known.round)
             now = current_top(known.round)
