@@ -23,7 +23,7 @@ from experiments import console
 from experiments.configure import NUMBERS, Configured, configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import FREE, NAMES, values
-from weaknas_jax import comparison, files, plots, runfolder
+from weaknas_jax import comparison, files, plots, report, runfolder
 from weaknas_jax.checkpoint import Checkpoints
 from weaknas_jax.runfolder import FolderError
 
@@ -200,7 +200,8 @@ def _sweep(
     results.sort(key=lambda result: points.index(result[0]))
     rows = [comparison.row(point.name, summary) for point, _, summary in results]
     _write(folder, rows, results)
-    print(comparison.text(rows))
+    print(comparison.text(rows) + "\n")
+    print(report.shared([summary for *_, summary in results]) + "\n")
     print("\n".join(str(folder / name) for name in ("sweep.csv", "sweep.md", "sweep.png")))
     print(f"{folder}/*/  config.json, trace.npz, summary.json, curve.png of each")
     lost = broken([s for *_, s in results], [f for _, f, _ in results], given["seed"])

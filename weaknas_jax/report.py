@@ -90,12 +90,24 @@ def _final(accuracy: np.ndarray, test: np.ndarray) -> dict:
     }
 
 
+_TIMES = ("run_s", "compile_s")
 LABELS = {
     "best_valid_test": "test of best by valid",
     "oracle_test": "best test (oracle)",
     "predicted_best_test": "test of predicted best",
     "best_valid": "best valid",
 }
+
+
+def shared(summaries: list[dict]) -> str:
+    """What several searches have in common of how they were done, printed."""
+    first, *others = [_what(summary) for summary in summaries]
+    rows = [row for row in first if all(row in other for other in others)]
+    spent = [sum(s["timing"][k] / s["timing_of_searches"] for s in summaries) for k in _TIMES]
+    rows.append(
+        ("time", f"{spent[0]:.1f} s + {spent[1]:.1f} s compiling, on {_devices(summaries)}")
+    )
+    return _columns(rows)
 
 
 def text(summary: dict, files: list[str]) -> str:
@@ -123,8 +135,16 @@ def text(summary: dict, files: list[str]) -> str:
     value = f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"
     rows.append(("time", value + f", {together} searches together" * (together > 1)))
     rows += [("files" * (i == 0), name) for i, name in enumerate(files)]
+    return _columns(rows)
+
+
+def _columns(rows: list[tuple[str, str]]) -> str:
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
+
+
+def _devices(summaries: list[dict]) -> str:
+    return ", ".join(dict.fromkeys(summary["device"] for summary in summaries))
 
 
 def _what(summary: dict) -> list[tuple[str, str]]:
