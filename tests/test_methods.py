@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from conftest import build, planted_table
 
-from weaknas_jax import Space
+from weaknas_jax import Space, Table, linear, task
+from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import METHODS, USES_PREDICTOR
+from weaknas_jax.predictors import make
+from weaknas_jax.sampling import SAMPLINGS
 
 
 def drive(method, scores, seed=0):
@@ -68,3 +71,41 @@ def test_constant_scores_are_survived(name):
 def test_predictions_come_with_every_tell(name):
     _, info = drive(build(name), planted_table().valid_mean)
     assert info.prediction.mean.shape == (64,)
+
+
+CHOICES = [("acquisition", name) for name in ACQUISITIONS] + [("sampler", n) for n in SAMPLINGS]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_every_acquisition_and_sampler_keeps_the_rules(choice):
+    """Never twice, the budget, the same again, through failed queries, better than chance."""
+    part, name = choice
+    made = {"acquisition": ACQUISITIONS, "sampler": SAMPLINGS}[part][name]()
+    method = build("weaknas", linear(draws=2), budget=29, **{part: made})
+    scores = planted_table(noise=0.1).valid_mean.copy()
+    scores[::5] = np.nan
+    told, info = drive(method, scores)
+    assert len(set(told)) == len(told) == 29
+    assert told == drive(method, scores)[0]
+    assert told != drive(method, scores, seed=1)[0]
+    assert jnp.isfinite(info.prediction.mean).all()
+    assert np.nanmean(scores[told[5:]]) > np.nanmean(scores)
+
+
+@pytest.mark.parametrize("name", ["gp", "linear", "knn"])
+def test_equal_encodings_and_constant_scores_are_survived(name):
+    """Two copies of each architecture, all scores equal, more budget than architectures."""
+    table = planted_table((3, 3))
+    table = Table("twice", "d", np.vstack([table.encoding] * 2), valid=np.full((18, 1), 50.0))
+    space = Space(jnp.asarray(table.encoding), task.features(table))
+    method = build("weaknas", make(name, table.encoding), budget=25)
+    state, told = method.init(jax.random.key(0), space), []
+    ask, tell = jax.jit(method.ask), jax.jit(method.tell)
+    while True:
+        state, indices = ask(state)
+        told += [int(i) for i in indices if i >= 0]
+        if indices.max() < 0:
+            break
+        state, info = tell(state, indices, jnp.where(indices >= 0, 50.0, jnp.nan))
+        assert jnp.isfinite(info.prediction.mean).all()
+    assert sorted(told) == list(range(18))
