@@ -19,7 +19,7 @@ from absl import app, flags, logging
 _ONE = flags.DEFINE_string("one", None, "Run one variant, given as JSON; used by the benchmark.")
 _RUNS = flags.DEFINE_integer("runs", 4, "Runs of each predictor.", lower_bound=1)
 _BUDGET = flags.DEFINE_integer("budget", 40, "Queries of a run, in rounds of 10.")
-_PREDICTORS = flags.DEFINE_list("predictors", ["mlp", "linear"], "Which predictors.")
+_PREDICTORS = flags.DEFINE_list("predictors", ["mlp", "linear", "gp"], "Which predictors.")
 VARIANTS = {
     "the same again": {},
     "alone": {"alone": True},
@@ -40,7 +40,8 @@ def run(variant: dict, predictor: str, path: str) -> None:
     problem = task.make(wn.load_nasbench201("cifar10"), wn.HONEST)
 
     def build(chunk: int):
-        scorer = wn.refit(wn.PREDICTORS[predictor](), chunk)
+        learner = wn.PREDICTORS[predictor]()
+        scorer = learner if isinstance(learner, wn.Scorer) else wn.refit(learner, chunk)
         return wn.weaknas(scorer, budget=_BUDGET.value)
 
     layout = {**REFERENCE, **variant}

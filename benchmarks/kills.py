@@ -33,7 +33,13 @@ _ROOT = Path(__file__).parents[1]
 
 def job(out: Path, *more: str) -> subprocess.Popen:
     line = [sys.executable, "-m", "experiments.nasbench", f"--out={out}", "--checkpoint_every=0"]
-    line += ["--seeds=4", f"--budget={_BUDGET.value}", f"--predictor={_PREDICTOR.value}", *more]
+    line += [
+        "--dataset=cifar10",
+        "--seeds=4",
+        f"--budget={_BUDGET.value}",
+        f"--predictor={_PREDICTOR.value}",
+        *more,
+    ]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(line, cwd=_ROOT, stdout=quiet, stderr=quiet)
 
