@@ -21,6 +21,8 @@ def main(argv: list[str]) -> int:
     try:
         summaries = [runfolder.load_summary(folder) for folder in argv[1:]]
         names = [os.path.basename(os.path.normpath(folder)) for folder in argv[1:]]
+        if len(set(names)) < len(names):
+            names = [os.path.normpath(folder) for folder in argv[1:]]
         plots.draw([plots.Result(n, s) for n, s in zip(names, summaries, strict=True)], _FILE.value)
     except runfolder.FolderError as error:
         return console.fail(str(error))
