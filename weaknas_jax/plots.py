@@ -34,11 +34,12 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(groups), 2, squeeze=False)
     for (left, right), (title, group) in zip(panels, groups.items(), strict=True):
-        lowest = [_accuracy(left, result, f"C{i}") for i, result in enumerate(group)]
+        ranges = np.array([_accuracy(left, result, f"C{i}") for i, result in enumerate(group)])
         for i, result in enumerate(group):
             _optimum(right, result, f"C{i}")
-        if np.isfinite(lowest).any():
-            left.set_ylim(bottom=np.nanmin(lowest))
+        if np.isfinite(ranges).any(axis=0).all():
+            low, high = np.nanmin(ranges[:, 0]), np.nanmax(ranges[:, 1])
+            left.set_ylim(low, high + 0.05 * (high - low) if high > low else None)
         left.set(xlabel="queries", ylabel="accuracy (%), mean and deviation over runs", title=title)
         right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(0, 1.02))
         for axes, place in ((left, "lower right"), (right, "upper left")):
@@ -48,16 +49,23 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
         figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 
 
-def _accuracy(axes: Axes, result: Result, color: str) -> float:
-    """Draws the reported curve (best valid, where there is no test); returns where it begins."""
+def _accuracy(axes: Axes, result: Result, color: str) -> tuple[float, float]:
+    """Draws the reported curve (best valid, where there is no test).
+
+    Returns:
+      The range worth showing: from the mean after a twentieth of the queries up.
+    """
     final, curves = result.summary["final"], result.summary["curve"]
     name = "best_valid" if final["test_mean"] is None else final["report"]
+    best = np.nan
     if final["test_mean"] is not None:
-        axes.axhline(final["test_mean"] + final["regret"], color="0.4", ls=":", lw=1)
+        best = final["test_mean"] + final["regret"]
+        axes.axhline(best, color="0.4", ls=":", lw=1)
     mean, std = (np.array(curves[name][key], dtype=np.float64) for key in ("mean", "std"))
     axes.plot(curves["queries"], mean, color=color, label=f"{result.name}: {report.LABELS[name]}")
     axes.fill_between(curves["queries"], mean - std, mean + std, color=color, alpha=0.2, lw=0)
-    return mean[len(mean) // 20]
+    begin = len(mean) // 20
+    return mean[begin], np.fmax(best, np.fmax.reduce((mean + np.nan_to_num(std))[begin:]))
 
 
 def _optimum(axes: Axes, result: Result, color: str) -> None:
