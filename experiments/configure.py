@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import jax
+
 from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.predictors import HABITS, HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, make
@@ -236,6 +238,8 @@ def _rules(flag: SimpleNamespace, table: Table) -> protocol.Protocol:
 
 def _check_numbers(flag: SimpleNamespace, table: Table) -> None:
     """Raises ValueError, naming the flag, where the numbers do not fit together."""
+    if flag.devices and flag.devices > len(jax.devices()):
+        raise ValueError(f"--devices={flag.devices}: there are {len(jax.devices())} here")
     if flag.first_run + flag.seeds > 2**31:
         raise ValueError(f"--first_run={flag.first_run}: run numbers end at {2**31 - 1}")
     if flag.budget < flag.init:
