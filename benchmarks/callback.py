@@ -16,7 +16,8 @@ import numpy as np
 import xgboost
 from absl import app, flags, logging
 
-from weaknas_jax import Space, load_nasbench201
+from benchmarks.common import labelled
+from weaknas_jax import Space
 from weaknas_jax.acquisition import jitter
 from weaknas_jax.predictors import gbrt
 
@@ -27,13 +28,11 @@ SETTINGS = {"max_depth": 20, "nthread": 1}
 
 def main(_):
     logging.set_verbosity(logging.WARNING)
-    table, n = load_nasbench201("cifar10"), _N.value
-    x, y = table.encoding, table.valid_mean
-    y = ((y - y.mean()) / y.std()).astype(np.float32)
+    (x, y), n = labelled(), _N.value
     space, scorer = Space(jnp.asarray(x)), gbrt(x)
     print(
         f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, XGBoost {xgboost.__version__}, "
-        f"NumPy {np.__version__}; n = {n}, N = {len(table):,}, 1000 trees of depth 20"
+        f"NumPy {np.__version__}; n = {n}, N = {len(x):,}, 1000 trees of depth 20"
     )
 
     @jax.jit
@@ -54,7 +53,7 @@ def main(_):
     names = {through_jax: "ours", same_calls: "the same calls", train: "xgboost.train"}
     seconds = {one: [] for one in names}
     for turn in range(-1, _REPEATS.value):  # the first, not counted, compiles
-        rows = np.random.default_rng(turn + 1).choice(len(table), n, replace=False)
+        rows = np.random.default_rng(turn + 1).choice(len(x), n, replace=False)
         arguments = jax.random.key(turn + 1), rows.astype(np.int32), y[rows], np.ones(n, bool)
         means = {}
         for one in list(names)[:: 1 if turn % 2 else -1]:
@@ -62,7 +61,7 @@ def main(_):
             means[one] = jax.block_until_ready(one(*arguments))
             if turn >= 0:
                 seconds[one].append(time.perf_counter() - began)
-        ties = jitter(arguments[0], len(table))
+        ties = jitter(arguments[0], len(x))
         for one in (same_calls, train):
             np.testing.assert_allclose(means[through_jax], means[one] + ties, rtol=1e-6, atol=1e-7)
     for one, name in names.items():

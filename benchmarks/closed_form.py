@@ -9,7 +9,6 @@ five MLPs of the paper in both. The two are timed in turn; ratios are pair by pa
 (min..max). Needs the extra ``test``.
 """
 
-import time
 import warnings
 
 import jax
@@ -21,23 +20,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.neural_network import MLPRegressor
 
-from weaknas_jax import Space, load_nasbench201, refit
+from benchmarks.common import labelled, spread, timed
+from weaknas_jax import Space, refit
 from weaknas_jax.predictors import ensemble, gp
 from weaknas_jax.predictors.kernels import Block
 
 _REPEATS = flags.DEFINE_integer("repeats", 9, "Pairs for each n, of Gaussian processes.")
 _NETWORKS = flags.DEFINE_integer("networks", 3, "Pairs for each n, of ensembles.")
 LENGTH, NOISE = 6.0, 0.1
-
-
-def timed(function, *arguments):
-    began = time.perf_counter()
-    result = jax.block_until_ready(function(*arguments))
-    return time.perf_counter() - began, result
-
-
-def spread(values) -> str:
-    return f"{np.median(values):8.2f} ({np.min(values):.2f}..{np.max(values):.2f})"
 
 
 def processes(space, x, y, n):
@@ -90,9 +80,7 @@ def ensembles(space, x, y, n):
 def main(_):
     logging.set_verbosity(logging.WARNING)
     warnings.filterwarnings("ignore")
-    table = load_nasbench201("cifar10")
-    x, y = table.encoding, table.valid_mean
-    y = ((y - y.mean()) / y.std()).astype(np.float32)
+    x, y = labelled()
     space = Space(jnp.asarray(x), {"columns": jnp.asarray(x)})
     print(
         f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, scikit-learn {sklearn.__version__}"

@@ -22,7 +22,8 @@ import threadpoolctl
 from absl import app, flags, logging
 from sklearn.neural_network import MLPRegressor
 
-from weaknas_jax import load_nasbench201, mlp, plan, ranking
+from benchmarks.common import labelled, spread, timed
+from weaknas_jax import mlp, plan, ranking
 from weaknas_jax.predictors.mlp import CPU_WIDTHS, init_params, train
 
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Pairs for each n and type.", lower_bound=1)
@@ -44,12 +45,6 @@ class Twin(MLPRegressor):
         self.intercepts_ = [np.array(b, dtype) for _, b in self.params]
 
 
-def timed(function, *arguments):
-    began = time.perf_counter()
-    result = jax.block_until_ready(function(*arguments))
-    return time.perf_counter() - began, result
-
-
 def matmul_limit(rows: int, repeats: int = 9) -> tuple[float, float]:
     """GFLOP/s of [rows, 1000] @ [1000, 1000] in float32, the fastest of a few: NumPy's, JAX's."""
     rng = np.random.default_rng(0)
@@ -60,17 +55,10 @@ def matmul_limit(rows: int, repeats: int = 9) -> tuple[float, float]:
     return tuple(2e6 * rows / np.min(times, axis=0) / 1e9)
 
 
-def spread(values) -> str:
-    values = np.asarray(values)
-    return f"{np.median(values):6.2f} ({values.min():.2f}..{values.max():.2f})"
-
-
 def main(_):
     logging.set_verbosity(logging.WARNING)
     warnings.filterwarnings("ignore")
-    table = load_nasbench201("cifar10")
-    x, y = table.encoding, table.valid_mean
-    y = ((y - y.mean()) / y.std()).astype(np.float32)
+    x, y = labelled()
     blas = threadpoolctl.threadpool_info()
     blas = [
         f"{b['internal_api']} {b['version']} ({b['num_threads']} threads)"

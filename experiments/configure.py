@@ -18,7 +18,7 @@ from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table
 from weaknas_jax.types import Method, numbers
 
 CHOICES = {
-    "label_transform": ("standardize", "rank"),
+    "label_transform": tuple(labels.TRANSFORMS),
     "acquisition": tuple(ACQUISITIONS),
     "sampling": tuple(SAMPLINGS),
 }
@@ -71,8 +71,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
     """
     flag = SimpleNamespace(**values)
     habits = _fill_in(flag)
-    sha256 = _digest(flag.table)
-    table = _load(flag, sha256)
+    table, sha256 = load(flag.space, flag.dataset, flag.table_version, flag.table)
     _check_numbers(flag, table)
     rule, point = _rules(flag, table), _point(flag, table, habits)
     searches = flag.method in methods.USES_PREDICTOR
@@ -171,18 +170,21 @@ def _fill_in(flag: SimpleNamespace) -> Habits:
     return habits
 
 
-def _digest(file: str | None) -> str | None:
-    """The file's checksum; None where it cannot be read, which reading the table will tell."""
-    try:
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
-    except OSError:
-        return None
+def load(
+    space: str, dataset: str | None, version: str, file: str | None
+) -> tuple[Table, str | None]:
+    """The table that the flags name, and the checksum of its file, if it is one.
 
-
-def _load(flag: SimpleNamespace, sha256: str | None) -> Table:
-    if flag.table is None and flag.space == "table":
+    Raises:
+      TableError: it cannot be had.
+    """
+    if file is None and space == "table":
         raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
-    return _table(flag.dataset, flag.table_version, flag.table, sha256)
+    try:
+        sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    except OSError:
+        sha256 = None  # reading the table tells why
+    return _table(dataset, version, file, sha256), sha256
 
 
 @functools.lru_cache(maxsize=3)  # a sweep has many searches on few tables

@@ -1,6 +1,7 @@
 """The flags of a search on a table, shared by the mains that do one or many."""
 
 import sys
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from absl import flags
@@ -78,6 +79,35 @@ PRECISION = _enum(
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 FREE = {"out", "overwrite", "resume", "checkpoint_every", "seeds", "first_run", "devices"}
 FREE |= {"memory", "table"}  # may differ when an experiment is resumed
+
+
+def may_resume(what: str) -> None:
+    """Raises ValueError where --resume cannot be meant; ``what`` is to be gone on with."""
+    if OUT.value is None:
+        raise ValueError(f"--resume needs --out=FOLDER, the {what} to go on with")
+    if OVERWRITE.value:
+        raise ValueError("--resume and --overwrite exclude one another; drop one")
+
+
+def adopt(stored: Mapping[str, Any], kept: Collection[str] = ("table",)) -> list[str]:
+    """Gives flags that are not in this call their ``stored`` values.
+
+    Args:
+      stored: values by name.
+      kept: of those that may differ, the ones that are taken over all the same.
+
+    Returns:
+      The flags of this call that say otherwise and may not.
+    """
+    other = []
+    for name in NAMES:
+        flag = flags.FLAGS[name]
+        if flag.present:
+            if name not in FREE and flag.value != stored.get(name):
+                other.append(name)
+        elif name in stored and (name not in FREE or name in kept):
+            flag.value = stored[name]
+    return other
 
 
 def values() -> dict[str, Any]:

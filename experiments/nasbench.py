@@ -10,12 +10,12 @@ sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``,
 
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, logging
 
 from experiments import console, sweep
 from experiments.configure import configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
-from experiments.flags import FREE, NAMES, values
+from experiments.flags import OUT, adopt, may_resume, values
 from weaknas_jax import report, runfolder
 from weaknas_jax.tables import nasbench201
 
@@ -58,29 +58,21 @@ def _adopt() -> dict | None:
     Raises:
       ValueError: a flag says otherwise, or the backend is another; names them.
     """
-    given = values()
-    if given["out"] is None:
-        raise ValueError("--resume needs --out=FOLDER, the experiment to go on with")
-    if given["overwrite"]:
-        raise ValueError("--resume and --overwrite exclude one another; drop one")
-    stored = runfolder.stored_config(Path(given["out"]))
+    may_resume("experiment")
+    out = OUT.value
+    stored = runfolder.stored_config(Path(out))
     if stored is None:
-        console.note(f"{given['out']}: nothing to resume there, starting")
+        console.note(f"{out}: nothing to resume there, starting")
         return None
     there = stored["flags"] | {k: stored["settings"][k] for k in ("lanes", "chunk")}
-    other = []
-    for name in NAMES:
-        flag = flags.FLAGS[name]
-        if flag.present and name not in FREE and flag.value != there.get(name):
-            other.append(f"--{name}={flag.value} (there: {there.get(name)})")
-        elif name in there and not flag.present and name not in FREE - {"table"}:
-            flag.value = there[name]
-    if other:
+    if names := adopt(there):
+        now = values()
+        other = ", ".join(f"--{name}={now[name]} (there: {there.get(name)})" for name in names)
         raise ValueError(
-            f"--resume: {given['out']} was begun otherwise: {', '.join(other)}; leave these flags "
+            f"--resume: {out} was begun otherwise: {other}; leave these flags "
             "out, or name another folder"
         )
-    check_platform(stored, given["out"])
+    check_platform(stored, out)
     return stored
 
 

@@ -7,7 +7,6 @@ it rank those that were not drawn, and leaves ``predictors.csv``, ``.md``, ``.pn
 a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes on.
 """
 
-import hashlib
 import shlex
 import sys
 from importlib import metadata
@@ -17,11 +16,12 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments import console
-from weaknas_jax import quality, qualityfolder, ranking, runfolder, standings, task
+from experiments.configure import load
+from weaknas_jax import labels, quality, qualityfolder, ranking, runfolder, standings, task
 from weaknas_jax.batch import run_keys
 from weaknas_jax.predictors import HABITS, PREDICTORS, Habits, make
 from weaknas_jax.protocol import HONEST
-from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table, nasbench201
+from weaknas_jax.tables import Table, nasbench201
 from weaknas_jax.types import Scorer, numbers
 
 _enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
@@ -38,7 +38,7 @@ _list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures 
 _list("k", ["10", "100"], "k of precision@k.")
 _int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", lower_bound=1)
 _help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
-_enum("label_transform", None, list(quality.TRANSFORMS), f"{_help} own.")
+_enum("label_transform", None, list(labels.TRANSFORMS), f"{_help} own.")
 _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 FIXED = ("space", "dataset", "table_version", "k", "label_transform", "seed")
 GROWING = ("predictor", "n", "runs")  # say which cells there are, not what one is
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
         asked |= {name: _whole_numbers(name) for name in ("n", "k")}
         named = list(asked["predictor"] or ())
         stored = _adopt(asked) if RESUME.value else None
-        table, checksum = _table(asked)
+        table, checksum = load(*(asked[k] for k in ("space", "dataset", "table_version", "table")))
         if stored is not None and stored["table_sha256"] != checksum:
             raise ValueError(f"--table={asked['table']}: not the file that {OUT.value} began with")
         _check_sizes(asked, table)
@@ -122,16 +122,6 @@ def _adopt(asked: dict) -> dict | None:
         if _here()[part] != (before := stored["sessions"][-1][part]):
             console.note(f"note: begun with other {part} ({before}): fits may round otherwise")
     return stored
-
-
-def _table(asked: dict) -> tuple[Table, str | None]:
-    """The table, and the checksum of the file that --table names."""
-    if asked["table"] is not None:
-        table = load_table(asked["table"])
-        return table, hashlib.sha256(Path(asked["table"]).read_bytes()).hexdigest()
-    if asked["space"] == "table":
-        raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
-    return load_nasbench201(asked["dataset"], asked["table_version"]), None
 
 
 def _check_sizes(asked: dict, table: Table) -> None:

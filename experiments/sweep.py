@@ -22,7 +22,7 @@ from absl import app, flags, logging
 from experiments import console
 from experiments.configure import NUMBERS, Configured, configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
-from experiments.flags import FREE, NAMES, values
+from experiments.flags import FREE, NAMES, OUT, adopt, may_resume, values
 from weaknas_jax import comparison, files, plots, report, runfolder
 from weaknas_jax.checkpoint import Checkpoints
 from weaknas_jax.runfolder import FolderError
@@ -32,8 +32,6 @@ Axes = Mapping[str, Sequence[str]]
 FILE = "sweep.json"
 NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end"}
 ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
-
-
 ADOPTED = {"table", "seeds", "first_run"}  # may be other than before, but are not by themselves
 
 
@@ -102,37 +100,27 @@ def _adopt(axes: Axes) -> Axes:
     Raises:
       ValueError: a flag says otherwise; names it.
     """
-    given = values()
-    if given["out"] is None:
-        raise ValueError("--resume needs --out=FOLDER, the sweep to go on with")
-    if given["overwrite"]:
-        raise ValueError("--resume and --overwrite exclude one another; drop one")
-    path = Path(given["out"]) / FILE
+    may_resume("sweep")
+    out = OUT.value
+    path = Path(out) / FILE
     try:
         stored = json.loads(path.read_text())
         there, stored_axes = stored["flags"], stored["axes"]
     except FileNotFoundError:
-        console.note(f"{given['out']}: nothing to resume there, starting")
+        console.note(f"{out}: nothing to resume there, starting")
         return axes
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(f"{path}: cannot be resumed from ({error!r}); --overwrite") from None
     other = [f"--{k}={','.join(v)}" for k, v in axes.items() if list(v) != stored_axes.get(k)]
-    for name in NAMES:
-        flag = flags.FLAGS[name]
-        if (
-            flag.present
-            and name not in FREE
-            and (name in stored_axes or flag.value != there.get(name))
-        ):
-            other.append(f"--{name}={flag.value}")
-        elif name in there and not flag.present and name not in FREE - ADOPTED:
-            flag.value = there[name]
+    listed = [name for name in stored_axes if flags.FLAGS[name].present]  # one value, there many
+    names = dict.fromkeys([*listed, *adopt(there, kept=ADOPTED)])
+    other += [f"--{name}={flags.FLAGS[name].value}" for name in names]
     if other:
         raise ValueError(
-            f"--resume: {given['out']} was begun otherwise than {', '.join(other)}; leave these "
+            f"--resume: {out} was begun otherwise than {', '.join(other)}; leave these "
             "flags out, or name another folder"
         )
-    check_platform(stored, given["out"])
+    check_platform(stored, out)
     return stored_axes
 
 
@@ -177,27 +165,28 @@ def _sweep(
     content |= {"device": runfolder.device(), "versions": runfolder.versions()}
     with files.replacing(folder / FILE) as file:
         file.write((json.dumps(content, indent=1) + "\n").encode())
-    groups: dict[str, list[Point]] = {}
-    for point in points:
+    groups: dict[str, list[int]] = {}
+    for place, point in enumerate(points):
         same = {k: v for k, v in point.values.items() if k not in NUMERIC}
-        groups.setdefault(json.dumps([same, sorted(point.search.point)]), []).append(point)
+        groups.setdefault(json.dumps([same, sorted(point.search.point)]), []).append(place)
 
-    results: list[tuple[Point, Path, dict]] = []
-    for number, group in enumerate(groups.values()):
+    done: dict[int, tuple[Point, Path, dict]] = {}
+    for number, places in enumerate(groups.values()):
+        group = [points[place] for place in places]
         members = [_member(folder, point, given["resume"]) for point in group]
         titles = "; ".join(_title(point.name) for point in group[:4])
         more = f" and {len(group) - 4} more" * (len(group) > 4)
         console.note(f"[{number + 1}/{len(groups)}] {titles or 'one search'}{more}")
         members = _planned_as_before(members)
         outcome = execute(members, Checkpoints(folder / "checkpoints" / str(number)), stop)
-        for point, member, summary in zip(group, members, outcome.summaries, strict=True):
+        for place, member, summary in zip(places, members, outcome.summaries, strict=True):
             if summary is not None:
-                results.append((point, member.folder, summary))
+                done[place] = points[place], member.folder, summary
         if not outcome.complete:
-            done = f"{len(results)} of {len(points)} searches have finished runs"
-            return console.fail(f"interrupted: {done}; go on by {again}", stop.code)
+            so_far = f"{len(done)} of {len(points)} searches have finished runs"
+            return console.fail(f"interrupted: {so_far}; go on by {again}", stop.code)
 
-    results.sort(key=lambda result: points.index(result[0]))
+    results = [done[place] for place in sorted(done)]
     rows = [comparison.row(point.name, summary) for point, _, summary in results]
     _write(folder, rows, results)
     print(comparison.text(rows) + "\n")

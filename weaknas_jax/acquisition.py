@@ -41,7 +41,7 @@ def ucb(*, beta: Number = 1.5, patience: Number = 20.0) -> Acquisition:
         best = jnp.argmax(jnp.where(known.mask, known.scores, -jnp.inf))
         since = known.told - 1 - best
         width = jnp.minimum(beta * jnp.maximum(1.0, since / patience), jnp.maximum(beta, _WIDEST))
-        return prediction.mean + width * prediction.std + jitter(key, len(prediction.mean))
+        return prediction.mean + width * prediction.std + _noise(key, prediction)
 
     return score
 

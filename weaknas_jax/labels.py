@@ -48,3 +48,6 @@ def rank_normal(scores: jax.Array, mask: jax.Array) -> jax.Array:
     equal = jnp.sum(mask & (scores == scores[:, None]), axis=1)
     share = (below + equal / 2) / n
     return jnp.where(mask, jax.scipy.special.ndtri(jnp.where(mask, share, 0.5)), 0.0)
+
+
+TRANSFORMS = {"standardize": standardize_observed, "rank": rank_normal}

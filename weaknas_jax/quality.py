@@ -14,11 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from weaknas_jax import labels, sampling, search
+from weaknas_jax import sampling, search
+from weaknas_jax.labels import TRANSFORMS
 from weaknas_jax.types import Scorer, Space
-
-TRANSFORMS = {"standardize": labels.standardize_observed, "rank": labels.rank_normal}
-"""Label transforms by the names that `predictors.Habits` has for them."""
 
 
 class Quality(NamedTuple):

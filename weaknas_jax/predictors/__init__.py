@@ -60,7 +60,17 @@ class Habits(NamedTuple):
     host: bool = False
 
 
-_PROCESS = Habits("rank", "ucb", "greedy", 1, 1, 400, "optimum", seeds=20, quick=True)
+_PROCESS = Habits(
+    label_transform="rank",
+    acquisition="ucb",
+    sampling="greedy",
+    init=1,
+    per_round=1,
+    budget=400,
+    stop="optimum",
+    seeds=20,
+    quick=True,
+)
 HABITS = {
     "gp": _PROCESS._replace(seeds=100),
     "gp_ml": _PROCESS,

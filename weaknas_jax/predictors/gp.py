@@ -5,8 +5,9 @@ evaluated, the whitened cross-covariance V = L^-1 k(evaluated, .) [n, N] gives f
 
     variance = k(x, x) - sum_rows V^2        mean = (L^-1 y)^T V
 
-A new label appends one row to L and V in O(N n); its row of L is a column of V, so nothing is
-solved. The mean is computed anew from all labels, which may be transformed anew each round.
+A new label appends one row to L and V in O(N n); its row of L is a column of V, so that only labels
+that come together are solved for, among themselves. The mean is computed anew from all labels,
+which may be transformed anew each round.
 
 The frozen setting was chosen on NAS-Bench-201 / CIFAR-10 (docs/results.md): `CELL` for its space,
 `TABLE` for a table of unknown origin; the noise and length scales are of labels of variance one.
@@ -115,10 +116,9 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
             indices, slots, usable = jax.lax.dynamic_slice_in_dim(new, at, width, axis=1)
             return _learn(kernel, state, indices, slots, usable.astype(bool), noise)
 
-        blocks = (jnp.sum(usable) + width - 1) // width
-        state = (
-            learn(0, state) if new.shape[1] == width else jax.lax.fori_loop(0, blocks, learn, state)
-        )
+        trips = (jnp.sum(usable) + width - 1) // width
+        single = new.shape[1] == width
+        state = learn(0, state) if single else jax.lax.fori_loop(0, trips, learn, state)
         labels = jnp.where(jnp.arange(len(state.slots)) < state.size, y[state.slots], 0.0)
         mean = _explained_by(labels, state)
         prediction = Prediction(mean, _deviation(state.variance))

@@ -3,7 +3,7 @@
 The weight of each block and the noise maximise the log marginal likelihood (Rasmussen & Williams,
 2006, eq. 5.8) times a log-normal prior around the frozen values, by a few steps of gradient descent
 in each round from where the round before ended. Length scales stay. Then everything known is
-learnt anew with them, so that a round costs O(N n) a label instead of O(N n) in all.
+learnt anew with them, so that a round costs O(N n^2), where the other's costs O(N n) a new label.
 """
 
 from typing import NamedTuple
