@@ -16,7 +16,7 @@ from conftest import planted_table
 from sklearn.ensemble import RandomForestRegressor
 
 from experiments.configure import configure
-from experiments.nasbench import NAMES, flags
+from experiments.flags import NAMES, flags
 from weaknas_jax import HONEST, Job, Plan, Program, Settings, plan, task
 from weaknas_jax.acquisition import jitter
 from weaknas_jax.methods import METHODS
