@@ -1,5 +1,14 @@
 """Small tables and quick predictors for the tests."""
 
+import os
+from pathlib import Path
+
+# Some thirty processes compile the same few programs: they share what they compiled. Set before
+# JAX is imported; workers and the mains that tests start inherit it.
+_cache = Path(__file__).parents[1] / ".pytest_cache" / "xla"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
