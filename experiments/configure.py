@@ -11,17 +11,13 @@ from typing import Any, NamedTuple
 import jax
 
 from weaknas_jax import Settings, labels, methods, plan, protocol, task
-from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
-from weaknas_jax.predictors import HABITS, HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, make
+from weaknas_jax.acquisition import ACQUISITIONS
+from weaknas_jax.methods import CHOICES
+from weaknas_jax.predictors import HABITS, PREDICTORS, Habits
 from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
 from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table
 from weaknas_jax.types import Method, numbers
 
-CHOICES = {
-    "label_transform": tuple(labels.TRANSFORMS),
-    "acquisition": tuple(ACQUISITIONS),
-    "sampling": tuple(SAMPLINGS),
-}
 NUMBERS = {
     f"--{flag}={name}": numbers(builder)
     for flag, registry in (
@@ -82,28 +78,17 @@ def configure(values: Mapping[str, Any]) -> Configured:
         transform = labels.rank_normal
 
     def build(chunk: int | None = None, **number: float) -> Method:
-        def settings(builder: Callable[..., Any]) -> dict[str, float]:
-            return {name: number[name] for name in numbers(builder) if name in number}
-
-        predictor, acquisition, sampler = (
-            registry[name]
-            for registry, name in (
-                (PREDICTORS, flag.predictor),
-                (ACQUISITIONS, flag.acquisition),
-                (SAMPLINGS, flag.sampling),
-            )
-        )
-        draws = int(flag.acquisition in NEEDS_DRAWS)
-        return methods.METHODS[flag.method](
-            predictor=make(flag.predictor, table.encoding, draws, **settings(predictor)),
+        return methods.make(
+            flag.predictor,
+            method=flag.method,
+            encoding=table.encoding,
+            label_transform=transform,
+            acquisition=flag.acquisition,
+            sampling=flag.sampling,
             chunk=chunk,
-            top=number["top"],
-            top_end=number.get("top_end"),
-            transform=transform,
             predicted_best_first=rule.predicted_top == "counted",
-            acquisition=acquisition(**settings(acquisition)),
-            sampler=sampler(**settings(sampler)),
             **sizes,
+            **number,
         )
 
     build(**point)  # what is missing or refused shows now
@@ -158,15 +143,11 @@ def _fill_in(flag: SimpleNamespace) -> Habits:
             setattr(flag, name, getattr(habits, name))
     if flag.dynamics is None:
         flag.dynamics = not habits.quick
-    for needs, what, has in (
-        (NEEDS_DEVIATION, "a deviation", HAS_DEVIATION),
-        (NEEDS_DRAWS, "draws of the function", HAS_DRAWS),
-    ):
-        if flag.acquisition in needs and flag.predictor not in has:
-            raise ValueError(
-                f"--acquisition={flag.acquisition} needs {what}, which --predictor="
-                f"{flag.predictor} does not give; those that do: {', '.join(sorted(has))}"
-            )
+    if searches:
+        try:
+            methods.check_together(flag.predictor, flag.acquisition)
+        except ValueError as error:
+            raise ValueError(f"--{error}") from None
     return habits
 
 

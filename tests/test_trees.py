@@ -148,7 +148,7 @@ def test_lanes_are_fitted_at_the_same_time(monkeypatch):
     monkeypatch.setattr(trees, "cores", lambda: 2)
     both = threading.Barrier(2, timeout=60)
 
-    def learn(words, x, y):
+    def learn(words, x, y, table):
         both.wait()
         return np.zeros((1, len(TABLE)))
 
@@ -181,7 +181,7 @@ def test_one_thread_for_jax_is_enough(devices):
 
 
 def test_what_goes_wrong_on_the_host_is_said():
-    def learn(words, x, y):
+    def learn(words, x, y, table):
         raise RuntimeError("out of leaves")
 
     with pytest.raises(Exception, match="out of leaves"):

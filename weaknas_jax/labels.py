@@ -50,4 +50,23 @@ def rank_normal(scores: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(mask, jax.scipy.special.ndtri(jnp.where(mask, share, 0.5)), 0.0)
 
 
+def inverse(mean: jax.Array, y: jax.Array, scores: jax.Array) -> jax.Array:
+    """The scores that predicted labels stand for, between the known ones, float32 [n].
+
+    Args:
+      mean: predicted labels [n].
+      y, scores: known labels and scores [Q]; where a score is NaN there is none. Labels outside of
+        the known ones stand for the worst and best score, and all for 0 if none is known.
+
+    >>> inverse(jnp.array([0.5, 9.0]), jnp.array([1.0, 0.0, 7.0]), jnp.array([90.0, 80.0, jnp.nan]))
+    Array([85., 90.], dtype=float32)
+    """
+    known = jnp.isfinite(scores)
+    order = jnp.argsort(jnp.where(known, y, jnp.inf))
+    last = order[jnp.maximum(jnp.sum(known) - 1, 0)]
+    order = jnp.where(known[order], order, last)
+    found = jnp.interp(mean, y[order], jnp.where(known, scores, 0.0)[order])
+    return jnp.where(jnp.any(known), found, 0.0)
+
+
 TRANSFORMS = {"standardize": standardize_observed, "rank": rank_normal}

@@ -1,16 +1,24 @@
 """Methods by name. Registering one here is what offers it as a flag and gets it tested.
 
 Every builder takes the same keywords and uses what it needs: ``predictor`` (a `Predictor` or
-`Scorer`), ``chunk``, and those of `search.weaknas`.
+`Scorer`), ``chunk``, and those of `search.weaknas`. `make` goes all the way from names.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
+
+from weaknas_jax import labels
+from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.baselines.random import random_search
+from weaknas_jax.predictors import HABITS, HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits
+from weaknas_jax.predictors import make as make_predictor
 from weaknas_jax.ranking import refit
+from weaknas_jax.sampling import SAMPLINGS
 from weaknas_jax.search import weaknas
-from weaknas_jax.types import Method, Predictor, Scorer
+from weaknas_jax.types import Method, Number, Predictor, Scorer, numbers
 
 
 def _weaknas(*, predictor: Predictor | Scorer, chunk: int | None = None, **settings: Any) -> Method:
@@ -24,3 +32,96 @@ def _random(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
 
 METHODS: dict[str, Callable[..., Method]] = {"weaknas": _weaknas, "random": _random}
 USES_PREDICTOR = {"weaknas"}
+CHOICES = {
+    "label_transform": labels.TRANSFORMS,
+    "acquisition": ACQUISITIONS,
+    "sampling": SAMPLINGS,
+}
+"""What is chosen by name besides the predictor."""
+
+
+def make(
+    predictor: str = "gp",
+    *,
+    method: str = "weaknas",
+    budget: int | None = None,
+    init: int | None = None,
+    per_round: int | None = None,
+    label_transform: str | Callable[..., jax.Array] | None = None,
+    acquisition: str | None = None,
+    sampling: str | None = None,
+    encoding: np.ndarray | None = None,
+    chunk: int | None = None,
+    predicted_best_first: bool = False,
+    top: Number = 100,
+    top_end: Number | None = None,
+    **number: Number,
+) -> Method:
+    """A method from names; what is left out is the habit of the predictor.
+
+    >>> make("gp", budget=50, per_round=4, beta=2.0).sizes[:3]
+    (1, 4, 4)
+
+    Args:
+      predictor: in `predictors.PREDICTORS`.
+      method: in `METHODS`; one of no predictor ignores what is said of it.
+      budget, init, per_round, top, top_end, predicted_best_first: as of `search.weaknas`.
+      label_transform: a name in `labels.TRANSFORMS`, or a transform.
+      acquisition: in `acquisition.ACQUISITIONS`.
+      sampling: in `sampling.SAMPLINGS`.
+      encoding: [N, D] of a space that stays, for predictors that keep it on the host.
+      chunk: architectures scored at once.
+      **number: numeric settings of the predictor, acquisition and sampling that are used.
+
+    Raises:
+      ValueError: a name or number is unknown, or they do not go together.
+    """
+    registries = {"method": METHODS, "predictor": PREDICTORS} | CHOICES
+    habits = HABITS.get(predictor, Habits())._asdict()
+    chosen = {"method": method, "predictor": predictor, "label_transform": label_transform}
+    chosen |= {"acquisition": acquisition, "sampling": sampling}
+    chosen = {key: habits.get(key) if value is None else value for key, value in chosen.items()}
+    for key, value in chosen.items():
+        if not callable(value) and value not in registries[key]:
+            raise ValueError(f"{key}={value}: choose one of {', '.join(registries[key])}")
+    sizes = {"init": init, "per_round": per_round, "budget": budget}
+    sizes = {key: habits[key] if value is None else value for key, value in sizes.items()}
+    if method not in USES_PREDICTOR:
+        return METHODS[method](**sizes)._replace(settings={"method": method, **sizes})
+    check_together(predictor, chosen["acquisition"])
+
+    part = {key: registries[key][chosen[key]] for key in ("predictor", "acquisition", "sampling")}
+    brings = {key: numbers(builder) for key, builder in part.items()}
+    usual = {name for of in brings.values() for name in of}
+    if stray := sorted(set(number) - usual):
+        what = ", ".join(f"{key}={chosen[key]}" for key in part)
+        raise ValueError(f"{stray[0]}={number[stray[0]]}: {what} have no such setting")
+    number = {k: v for k, v in habits["numbers"].items() if k in usual} | number
+    own = {key: {k: number[k] for k in of if k in number} for key, of in brings.items()}
+    draws = int(chosen["acquisition"] in NEEDS_DRAWS)
+    transform = chosen["label_transform"]
+    built = METHODS[method](
+        predictor=make_predictor(predictor, encoding, draws, **own["predictor"]),
+        chunk=chunk,
+        top=top,
+        top_end=top_end,
+        transform=transform if callable(transform) else labels.TRANSFORMS[transform],
+        predicted_best_first=predicted_best_first,
+        acquisition=part["acquisition"](**own["acquisition"]),
+        sampler=part["sampling"](**own["sampling"]),
+        **sizes,
+    )
+    return built._replace(settings=chosen | sizes | {"top": top, "top_end": top_end} | number)
+
+
+def check_together(predictor: str, acquisition: str) -> None:
+    """Raises ValueError where an acquisition needs what a predictor does not give."""
+    for needs, what, has in (
+        (NEEDS_DEVIATION, "a deviation", HAS_DEVIATION),
+        (NEEDS_DRAWS, "draws of the function", HAS_DRAWS),
+    ):
+        if acquisition in needs and predictor not in has:
+            raise ValueError(
+                f"acquisition={acquisition} needs {what}, which predictor={predictor} does not "
+                f"give; those that do: {', '.join(sorted(has))}"
+            )

@@ -139,4 +139,17 @@ def weaknas(
         state = state.replace(history=known, labels=y, scorer=learnt, prediction=prediction)
         return state, Info(prediction, current_top(known.round))
 
-    return Method(start, ask, tell, sizes)
+    def believe(state: State, indices: jax.Array) -> jax.Array:
+        mean = state.prediction.mean[jnp.maximum(indices, 0)]
+        return labels.inverse(mean, state.labels, state.history.scores)
+
+    def move(state: State, space: Space) -> State:
+        known = state.history
+        key = key_for(state.key, FIT, known.round)
+        arguments = space, known.queried, state.labels, known.mask
+        everything = jnp.where(known.mask, known.queried, -1)
+        fresh = scorer.init(space, budget)
+        learnt, prediction = scorer.update(key, fresh, *arguments, everything)
+        return state.replace(space=space, scorer=learnt, prediction=prediction)
+
+    return Method(start, ask, tell, believe, move, sizes)

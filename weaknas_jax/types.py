@@ -16,6 +16,7 @@ loop speaks to is a `Scorer`: something that is updated with labels and scores t
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -107,15 +108,22 @@ class Method(NamedTuple):
     ``init(key, space) -> state``;
     ``ask(state) -> (state, indices int32 [B])``, -1 = none (all -1: the method has finished);
     ``tell(state, indices [B], scores float32 [B]) -> (state, Info)``, NaN = a failed evaluation.
-    The same object is scanned over a table and drives somebody's real training jobs.
+    The same object is scanned over a table and drives somebody's real training jobs (`drive`), for
+    which it has two functions more:
+    ``believe(state, indices [B]) -> float32 [B]``: the scores that it expects;
+    ``move(state, space) -> state``: the same knowledge in another space of N rows, where what was
+    asked for has kept its rows.
     """
 
     init: Callable[..., Any]
     ask: Callable[..., Any]
     tell: Callable[..., Any]
+    believe: Callable[..., jax.Array]
+    move: Callable[..., Any]
     sizes: tuple[
         int, ...
     ]  # queries of each round, the initial one first; T+1 numbers, B the largest
+    settings: Mapping[str, Any] = MappingProxyType({})  # what `methods.make` made it of
 
     @property
     def budget(self) -> int:

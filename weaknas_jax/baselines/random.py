@@ -4,6 +4,7 @@ Its initial round is that of `search.weaknas` under the same key.
 """
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 from weaknas_jax import history, sampling, search
@@ -36,4 +37,10 @@ def random_search(*, init: int = 10, per_round: int = 10, budget: int = 200) -> 
     def tell(state: State, indices: jax.Array, scores: jax.Array) -> tuple[State, Info]:
         return state.replace(history=history.tell(state.history, indices, scores)), Info()
 
-    return Method(start, ask, tell, sizes)
+    def believe(state: State, indices: jax.Array) -> jax.Array:
+        return jnp.zeros(len(indices))  # it does not matter what it is told
+
+    def move(state: State, space: Space) -> State:
+        return state.replace(space=space)
+
+    return Method(start, ask, tell, believe, move, sizes)

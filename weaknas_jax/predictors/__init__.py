@@ -85,12 +85,14 @@ HABITS = {
 }
 
 
-def make(name: str, encoding: np.ndarray, draws: int = 0, **settings: Any) -> Predictor | Scorer:
+def make(
+    name: str, encoding: np.ndarray | None = None, draws: int = 0, **settings: Any
+) -> Predictor | Scorer:
     """A registered predictor.
 
     Args:
       name: in `PREDICTORS`.
-      encoding: [N, D] of the table, for those that keep it on the host.
+      encoding: [N, D] of a table that stays, for those that keep it on the host.
       draws: E, draws of the posterior wanted, for those that do not always give some.
       **settings: of its builder.
     """

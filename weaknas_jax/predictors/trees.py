@@ -23,15 +23,15 @@ from weaknas_jax.acquisition import jitter
 from weaknas_jax.plan import cores
 from weaknas_jax.types import Prediction, Scorer
 
-Learn = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""``learn(words uint32 [W], x [n, D], y [n]) -> [P, N]``, n > 0: see `on_host`."""
+Learn = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""``learn(words uint32 [W], x [n, D], y [n], table [N, D]) -> [P, N]``, n > 0: see `on_host`."""
 
 
-def gbrt(encoding: np.ndarray, *, trees: int = 1000, depth: int = 20) -> Scorer:
+def gbrt(encoding: np.ndarray | None = None, *, trees: int = 1000, depth: int = 20) -> Scorer:
     """Gradient-boosted regression trees by XGBoost (Chen & Guestrin, 2016), its other defaults.
 
     Args:
-      encoding: [N, D] of the whole table.
+      encoding: [N, D] of the whole table; None = the space's, which may then change.
       trees: rounds of boosting.
       depth: of each tree, at most.
 
@@ -39,23 +39,24 @@ def gbrt(encoding: np.ndarray, *, trees: int = 1000, depth: int = 20) -> Scorer:
       ValueError: XGBoost is not installed.
     """
     xgboost = _package("xgboost", "gbrt")
-    table = np.ascontiguousarray(encoding, np.float32)
 
-    def learn(words, x, y):
+    def learn(words, x, y, table):
         data = xgboost.DMatrix(x, y, nthread=1)
         booster = xgboost.Booster({"max_depth": depth, "nthread": 1}, [data])
         for i in range(trees):  # xgboost.train, less what it looks up in each round, with the lock
             booster.update(data, i)
         return booster.inplace_predict(table)[None]
 
-    return on_host(learn, table)
+    return on_host(learn, encoding)
 
 
-def forest(encoding: np.ndarray, *, trees: int = 1000, depth: int = 10, draws: int = 0) -> Scorer:
+def forest(
+    encoding: np.ndarray | None = None, *, trees: int = 1000, depth: int = 10, draws: int = 0
+) -> Scorer:
     """A random forest (Breiman, 2001) by scikit-learn; its deviation is that among the trees.
 
     Args:
-      encoding: [N, D] of the whole table.
+      encoding: [N, D] of the whole table; None = the space's, which may then change.
       trees: how many.
       depth: of each tree, at most.
       draws: E, trees that come with each prediction, for Thompson sampling.
@@ -64,9 +65,8 @@ def forest(encoding: np.ndarray, *, trees: int = 1000, depth: int = 10, draws: i
       ValueError: scikit-learn is not installed.
     """
     ensemble = _package("sklearn.ensemble", "forest")
-    table = np.ascontiguousarray(encoding, np.float32)
 
-    def learn(words, x, y):
+    def learn(words, x, y, table):
         model = ensemble.RandomForestRegressor(
             trees, max_depth=depth, n_jobs=1, random_state=np.random.RandomState(words)
         ).fit(x, y)
@@ -79,10 +79,10 @@ def forest(encoding: np.ndarray, *, trees: int = 1000, depth: int = 10, draws: i
         mean = total / trees
         return np.stack([mean, np.sqrt(np.maximum(squares / trees - mean**2, 1e-6)), *drawn])
 
-    return on_host(learn, table, 2 + draws)
+    return on_host(learn, encoding, 2 + draws)
 
 
-def on_host(learn: Learn, table: np.ndarray, rows: int = 1) -> Scorer:
+def on_host(learn: Learn, encoding: np.ndarray | None, rows: int = 1) -> Scorer:
     """The `Scorer` that fits and scores on the host.
 
     Equal predictions come in an order drawn from the key: those of trees tie in large groups.
@@ -90,50 +90,59 @@ def on_host(learn: Learn, table: np.ndarray, rows: int = 1) -> Scorer:
     Args:
       learn: fits and scores all N, with one thread and without JAX, which may wait for the
         callback itself. It returns the mean, the deviation and draws, as many of them as ``rows``.
-      table: [N, D], the encoding.
+      encoding: [N, D]; None = the space's, which then crosses over each time.
       rows: P; 1 = no deviation, 2 = no draws.
     """
+
+    table = None if encoding is None else np.ascontiguousarray(encoding, np.float32)
 
     def init(space, budget):
         del space, budget
         return ()
 
     def update(key, state, space, queried, y, mask, indices):
-        del space, indices
+        del indices
+        operands = (jax.random.key_data(key), queried, y, mask)
         scores = jax.pure_callback(
             functools.partial(score_lanes, learn, table, rows),
-            jax.ShapeDtypeStruct((rows, len(table)), jnp.float32),
-            *(jax.random.key_data(key), queried, y, mask),
+            jax.ShapeDtypeStruct((rows, space.size), jnp.float32),
+            *(operands if table is not None else (*operands, space.encoding)),
             vmap_method="broadcast_all",
         )
-        mean, ties = scores[0], jitter(key, len(table))
+        mean, ties = scores[0], jitter(key, space.size)
         std = scores[1] if rows > 1 else None
         return state, Prediction(mean + ties, std, scores[2:] + ties if rows > 2 else None)
 
     return Scorer(init, update)
 
 
-def score_lanes(learn: Learn, table: np.ndarray, rows: int, *operands: jax.Array) -> np.ndarray:
+def score_lanes(
+    learn: Learn, table: np.ndarray | None, rows: int, *operands: jax.Array
+) -> np.ndarray:
     """What the callback does: float32 [..., P, N], zeros where there is no label.
 
     Args:
       learn, table, rows: as of `on_host`.
-      *operands: words of the key [..., W], queried, labels and mask [..., Q].
+      *operands: words of the key [..., W], queried, labels and mask [..., Q]; where ``table`` is
+        None that too [..., N, D], the same in all lanes.
     """
+    arrays = [np.asarray(a) for a in operands]
+    batch = arrays[3].shape[:-1]
+    if table is None:
+        encoding = arrays.pop()
+        table = np.ascontiguousarray(encoding.reshape(-1, *encoding.shape[-2:])[0])
 
     def one(words, queried, y, mask):
         if not mask.any():
             return np.zeros((rows, len(table)), np.float32)
-        return learn(words, table[queried[mask]], y[mask]).astype(np.float32)
+        return learn(words, table[queried[mask]], y[mask], table).astype(np.float32)
 
-    arrays = [np.asarray(a) for a in operands]
     lanes = list(zip(*(a.reshape(-1, a.shape[-1]) for a in arrays), strict=True))
     names = [b"".join(a.tobytes() for a in lane) for lane in lanes]
     distinct = dict(zip(names, lanes, strict=True))  # lanes without a run repeat another
     with ThreadPoolExecutor(min(len(distinct), cores())) as pool:
         found = pool.map(lambda lane: one(*lane), distinct.values())
         scores = dict(zip(distinct, found, strict=True))
-    batch = arrays[-1].shape[:-1]
     return np.stack([scores[name] for name in names]).reshape(*batch, rows, len(table))
 
 

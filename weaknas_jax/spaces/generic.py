@@ -4,7 +4,7 @@ The columns are read as *slots*, the choices that made the architecture: a run o
 sum to one is a one-hot choice, any other column an ordinal one. Constant slots are dropped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
 
@@ -39,30 +39,49 @@ def slots_of(encoding: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def features(encoding: np.ndarray) -> dict[str, np.ndarray]:
+    """Feature blocks of columns [N, D], float32 [N, d] each, see `blocks`.
+
+    A number counts by its place among the levels of its column, choices of equal width as alike.
+    """
+    encoding = np.nan_to_num(np.asarray(encoding, np.float64))
+
+    def slot(kind: str, block: np.ndarray) -> tuple[np.ndarray, Hashable]:
+        if kind == "choice":
+            return block, block.shape[1] if block.shape[1] > 1 else None
+        levels, place = np.unique(block, return_inverse=True)
+        return place.ravel() / (len(levels) - 1), None
+
+    return blocks([slot(*found) for found in slots_of(encoding)], len(encoding))
+
+
+def blocks(slots: Iterable[tuple[np.ndarray, Hashable]], size: int) -> dict[str, np.ndarray]:
     """Feature blocks, float32 [N, d] each.
 
     ``slots``: scaled so that the squared distance of two rows is the number of choices in which
-    they differ; a number counts by its place among the levels of its column, in [0, 1].
+    they differ.
     ``effects``: the same, and for a number also the square of its place, centred.
-    ``counts``: square roots of how often each level is chosen, over choices of equal width where
+    ``counts``: square roots of how often each level is chosen, over choices that are alike where
     there are three or more of them; absent where there are none.
+
+    Args:
+      slots: of each choice its levels one-hot [N, levels], or its place in [0, 1] [N]; and what
+        choices that are alike have in common, None = nothing.
+      size: N.
     """
-    encoding = np.nan_to_num(np.asarray(encoding, np.float64))
-    slots, effects, alike = [], [], {}
-    for kind, block in slots_of(encoding):
-        if kind == "choice":
-            slots.append(block / 2**0.5)
-            effects.append(block / 2**0.5)
-            if block.shape[1] > 1:
-                alike.setdefault(block.shape[1], []).append(block)
-        else:
-            levels, place = np.unique(block, return_inverse=True)
-            place = place.reshape(-1, 1) / (len(levels) - 1)
-            slots.append(2**0.5 * place)
+    distances, effects, alike = [], [], {}
+    for block, kin in slots:
+        if block.ndim == 1:
+            place = block[:, None]
+            distances.append(2**0.5 * place)
             effects += [2**0.5 * place, (2 * place - 1) ** 2 - 1 / 3]
-    nothing = [np.zeros((len(encoding), 1))]
-    found = {"slots": np.hstack(slots or nothing), "effects": np.hstack(effects or nothing)}
-    counts = [np.sqrt(sum(blocks)) for blocks in alike.values() if len(blocks) > 2]
+            continue
+        distances.append(block / 2**0.5)
+        effects.append(block / 2**0.5)
+        if kin is not None:
+            alike.setdefault(kin, []).append(block)
+    nothing = [np.zeros((size, 1))]
+    found = {"slots": np.hstack(distances or nothing), "effects": np.hstack(effects or nothing)}
+    counts = [np.sqrt(sum(group)) for group in alike.values() if len(group) > 2]
     if counts:
         found["counts"] = np.hstack(counts)
     return {name: block.astype(np.float32) for name, block in found.items()}

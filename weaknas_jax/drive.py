@@ -1,0 +1,190 @@
+"""A method driven from the host, one ask and one tell at a time: what jobs and studies need.
+
+The same pure functions that `batch` scans over tables, compiled once each. While queries are out
+(*pending*), an ask takes them into account as a kriging believer (Ginsbourger et al., 2010): it is
+made by a state that was told what the method believes of them, which is then thrown away.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weaknas_jax import history
+from weaknas_jax.batch import run_keys
+from weaknas_jax.spaces import pool as pools
+from weaknas_jax.spaces.choices import Arch, Choices
+from weaknas_jax.types import Method, Space
+
+
+class Driver:
+    """One search under way.
+
+    Args:
+      method: what asks.
+      space: named choices, or a `Space` whose architectures are called by their rows.
+      seed, run: the run's key is that of run ``run`` of an experiment with ``seed``.
+      pool: rows of a space that is too large to list.
+      refresh: told queries between two refreshes of such a pool.
+
+    Raises:
+      ValueError: the method asks for more than there is; or `SpaceError`.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        space: Choices | Space,
+        *,
+        seed: int = 0,
+        run: int = 0,
+        pool: int = pools.SIZE,
+        refresh: int = 20,
+    ):
+        self.method, self.choices = method, space if isinstance(space, Choices) else None
+        self._seed, self._refresh, self._since, self._width = seed, refresh, 0, 1
+        if self.choices is not None:
+            self.pool = pools.start(self.choices, seed, pool)
+            space = self.choices.space(self.pool.codes)
+        if method.budget > space.size:
+            raise ValueError(
+                f"budget={method.budget} is more than the {space.size:,} architectures of the "
+                "space; lower the budget"
+            )
+        self.size = space.size
+        self._pure = method._replace(settings=())  # hashable: what a program is compiled for
+        self.state = _init(self._pure, run_keys(seed, [run])[0], space)
+
+    def ask(self, pending: Sequence[int] = ()) -> list[int]:
+        """The rows to evaluate next, none = the method has finished.
+
+        Args:
+          pending: rows asked for and not told yet that are to be taken into account.
+        """
+        self._renew_if_due()
+        indices = self._padded(pending)
+        self.state, asked = _ask(self._pure, bool(len(pending)), self.state, indices)
+        return [int(row) for row in np.asarray(asked) if row >= 0]
+
+    def mark(self, archs: Sequence[Arch | int]) -> list[int]:
+        """Notes that an ask gave these architectures, as a journal says; returns their rows."""
+        self._renew_if_due()
+        rows = [self.row(arch) for arch in archs]
+        self.state = _mark(self._pure, self.state, _pad(rows, max(self.method.sizes)))
+        return rows
+
+    def tell(self, rows: Sequence[int], scores: Sequence[float]) -> None:
+        """Gives the scores of rows, in this order; NaN = failed."""
+        width = max(self.method.sizes)
+        for at in range(0, len(rows), width):  # no more at once than a round: one program
+            part = np.full(width, np.nan, np.float32)
+            some = rows[at : at + width]
+            part[: len(some)] = scores[at : at + width]
+            self.state = _tell(self._pure, self.state, _pad(some, width), part)
+        self._since += len(rows)
+
+    def see(self, rows: Sequence[int]) -> None:
+        """Notes rows that somebody else had evaluated: they are never asked for."""
+        self.state = _see(self.state, self._padded(rows))
+
+    def arch(self, row: int) -> Arch | int:
+        """The architecture of a row; the row itself where the space has no choices."""
+        return row if self.choices is None else self.choices.arch(self.pool.codes[row])
+
+    def row(self, arch: Mapping[str, Any] | int) -> int:
+        """The row of an architecture, which is put into the pool if it is not there.
+
+        Raises:
+          ValueError: there is no such architecture.
+        """
+        if self.choices is None:
+            if not (isinstance(arch, int) and 0 <= arch < self.size):
+                raise ValueError(f"architecture {arch!r}: give a row below {self.size}")
+            return arch
+        codes = self.choices.codes(arch)
+        found = pools.find(self.pool, codes)
+        if found is None:
+            found = self._make_room(codes)
+        return found
+
+    @property
+    def _whole(self) -> bool:
+        return self.choices is None or self.pool.whole
+
+    def _padded(self, rows: Sequence[int]) -> jax.Array:
+        """To a power of two that never falls: few programs, whatever the number of workers."""
+        self._width = max(self._width, 1 << max(0, len(rows) - 1).bit_length())
+        return _pad(rows, self._width)
+
+    def _renew_if_due(self) -> None:
+        if self._whole or self._since < self._refresh:
+            return
+        known, self._since = self.state.history, 0
+        scores = np.asarray(known.scores)
+        order = np.argsort(-scores, kind="stable")[: int(np.isfinite(scores).sum())]
+        best = np.asarray(known.queried)[order]
+        worth = getattr(self.state, "prediction", None)
+        worth = np.zeros(self.size) if worth is None else np.asarray(worth.mean)
+        asked = np.asarray(known.seen)
+        self._move(pools.refresh(self.choices, self.pool, self._seed, asked, best, worth))
+
+    def _make_room(self, codes: np.ndarray) -> int:
+        if self.pool.whole or not self.choices.allowed(codes[None])[0]:
+            arch = self.choices.arch(codes)
+            raise ValueError(f"architecture {arch}: does not meet the constraint of the space")
+        free = np.flatnonzero(~np.asarray(self.state.history.seen))
+        if not len(free):
+            raise ValueError("the pool is full; give the search a larger one")
+        row, rows = int(free[-1]), self.pool.codes.copy()
+        rows[row] = codes
+        self._move(self.pool._replace(codes=rows))
+        return row
+
+    def _move(self, pool: pools.Pool) -> None:
+        self.pool = pool
+        self.state = _move(self._pure, self.state, self.choices.space(pool.codes))
+
+
+def _pad(rows: Sequence[int], width: int) -> jax.Array:
+    return jnp.asarray([*rows, *[-1] * (width - len(rows))], jnp.int32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(method: Method, key: jax.Array, space: Space) -> Any:
+    return method.init(key, space)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _ask(method: Method, believes: bool, state: Any, pending: jax.Array) -> tuple[Any, jax.Array]:
+    if not believes:
+        return method.ask(state)
+    believed, _ = method.tell(state, pending, method.believe(state, pending))
+    _, indices = method.ask(believed)
+    known, indices = history.ask(state.history, indices, method.sizes)
+    return state.replace(history=known), indices
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _tell(method: Method, state: Any, indices: jax.Array, scores: jax.Array) -> Any:
+    return method.tell(state, indices, scores)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _mark(method: Method, state: Any, indices: jax.Array) -> Any:
+    everything = (len(indices),) * (len(method.sizes) + 1)  # also of an earlier, larger round
+    return state.replace(history=history.ask(state.history, indices, everything)[0])
+
+
+@jax.jit
+def _see(state: Any, indices: jax.Array) -> Any:
+    seen = state.history.seen
+    seen = seen.at[jnp.where(indices >= 0, indices, len(seen))].set(True, mode="drop")
+    return state.replace(history=state.history.replace(seen=seen))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _move(method: Method, state: Any, space: Space) -> Any:
+    return method.move(state, space)

@@ -1,0 +1,212 @@
+"""Where jobs run: processes of our own, or any `concurrent.futures.Executor`.
+
+Our own processes (pebble) are supervised: one that hangs is ended at its time-out, one that dies is
+replaced, and only its job is lost. An executor of somebody else's cannot be told to end a job that
+runs; such a job is given up, and its result, should it come, ignored.
+"""
+
+import contextlib
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+
+import cloudpickle
+import numpy as np
+from pebble import ProcessExpired, ProcessPool
+
+
+class Outcome(NamedTuple):
+    """What an attempt came to.
+
+    Attributes:
+      score: larger is better; None = it failed.
+      error: why, None = it did not fail.
+      seconds: how long it took.
+      info: what else the function returned, by name.
+    """
+
+    score: float | None
+    error: str | None = None
+    seconds: float = 0.0
+    info: Mapping[str, Any] = {}
+
+
+class WorkersError(ValueError):
+    """Jobs that cannot be started; says why and what to do."""
+
+
+def attempt(evaluate: Callable[[Any], Any], arch: Any) -> Outcome:
+    """``evaluate(arch)``, whatever happens in it."""
+    start = time.perf_counter()
+    try:
+        score, info = _read(evaluate(arch))
+        error = None if np.isfinite(score) else f"the score is {score}"
+    except (Exception, SystemExit) as failure:
+        score, info = None, {}
+        error = "".join(traceback.format_exception(failure)[-3:]).strip()[-2000:]
+    seconds = time.perf_counter() - start
+    return Outcome(None if error else score, error, seconds, info)
+
+
+def _read(returned: Any) -> tuple[float, dict[str, Any]]:
+    if isinstance(returned, Mapping):
+        if "score" not in returned:
+            raise ValueError(f"evaluate returned {dict(returned)}: it has no 'score'")
+        more = {str(k): v for k, v in returned.items() if k != "score"}
+        return _number(returned["score"]), {k: _plain(v) for k, v in more.items()}
+    return _number(returned), {}
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str | bytes | None) or np.ndim(value) != 0:
+        raise ValueError(
+            f"evaluate returned {value!r}: give a number, or a dict with a number as 'score'"
+        )
+    return float(value)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it; what it has not becomes a text."""
+    if isinstance(value, bool | int | str | None):
+        return value
+    try:
+        number = float(value)
+        return number if np.isfinite(number) else str(number)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+class _Packed:
+    """A function as it is sent to other processes, whatever it is made of."""
+
+    def __init__(self, evaluate: Callable[[Any], Any]):
+        try:
+            self.content = cloudpickle.dumps(evaluate)
+            cloudpickle.loads(self.content)
+        except Exception as error:
+            raise WorkersError(
+                f"evaluate={evaluate!r} cannot be sent to other processes ({error}): open files, "
+                "locks and connections inside of it, or use executor=ThreadPoolExecutor(workers)"
+            ) from None
+
+    def __call__(self, arch: Any) -> Any:
+        return _unpacked(self.content)(arch)
+
+
+_loaded: dict[bytes, Callable[[Any], Any]] = {}
+
+
+def _unpacked(content: bytes) -> Callable[[Any], Any]:
+    if content not in _loaded:
+        _loaded.clear()
+        _loaded[content] = cloudpickle.loads(content)
+    return _loaded[content]
+
+
+class Workers:
+    """Starts attempts and reads what they came to; made by `opened`.
+
+    Attributes:
+      count: jobs at once.
+      limit: seconds of an attempt, None = no limit.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[Any], Any],
+        executor: Executor | None,
+        count: int,
+        limit: float | None,
+    ):
+        self.count, self.limit, self._executor, self._own = count, limit, executor, None
+        self._threads = isinstance(executor, ThreadPoolExecutor)
+        self._evaluate = evaluate if self._threads else _Packed(evaluate)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether time-outs are kept without us."""
+        return self._executor is None
+
+    def submit(self, arch: Any) -> Future:
+        """Starts an attempt."""
+        if self._executor is not None:
+            try:
+                return self._executor.submit(attempt, self._evaluate, arch)
+            except BrokenExecutor:
+                self.replace()
+                return self.submit(arch)
+        if self._own is None:
+            self._own = ProcessPool(self.count, context=get_context("spawn"))
+        return self._own.submit(attempt, self.limit, self._evaluate, arch)
+
+    def outcome(self, future: Future) -> Outcome | None:
+        """Of an attempt that ended; None = it was none of its fault."""
+        try:
+            return future.result()
+        except ProcessExpired as error:
+            return Outcome(None, f"the worker died (exit code {error.exitcode})")
+        except TimeoutError:
+            return self.expired()
+        except BrokenExecutor:  # whichever job it was took the others with it
+            if self._executor is not None:
+                self.replace()
+            return None
+        except CancelledError:
+            return None
+        except Exception as error:  # of the executor: the function's own are read by `attempt`
+            return Outcome(None, f"{type(error).__name__}: {error}"[-2000:])
+
+    def late(self, since: float) -> bool:
+        """Whether an attempt that began ``since`` (`time.monotonic`) takes too long."""
+        return self.limit is not None and time.monotonic() - since > self.limit
+
+    def expired(self) -> Outcome:
+        """Of an attempt that took too long."""
+        return Outcome(None, f"took longer than the time-out of {self.limit:g} s", self.limit)
+
+    def replace(self) -> None:
+        """Goes on without an executor that broke, or whose workers all hang."""
+        what = "new threads" if self._threads else "processes of our own"
+        warnings.warn(f"{self._executor!r} broke or hangs: going on with {what}", stacklevel=2)
+        self._executor = ThreadPoolExecutor(self.count) if self._threads else None
+
+    def close(self) -> None:
+        """Ends what runs in processes of our own."""
+        if self._own is not None:
+            self._own.stop()
+            self._own.join()
+
+
+@contextlib.contextmanager
+def opened(
+    evaluate: Callable[[Any], Any],
+    executor: Executor | None,
+    count: int | None,
+    limit: float | None,
+) -> Iterator[Workers]:
+    """Workers for as long as the body runs.
+
+    Args:
+      evaluate: of an architecture; a number, or a mapping that has one as ``score``.
+      executor: None = processes of our own.
+      count: jobs at once; None = as many as the executor has workers, 1 if it does not say.
+      limit: seconds that an attempt may take, None = no limit.
+
+    Raises:
+      WorkersError: the function cannot be sent to them, or the numbers make no sense.
+    """
+    if count is None:
+        count = getattr(executor, "_max_workers", 1)
+    if count < 1:
+        raise WorkersError(f"workers={count}: must be at least 1")
+    if limit is not None and not limit > 0:
+        raise WorkersError(f"timeout={limit}: give seconds, more than 0")
+    workers = Workers(evaluate, executor, count, limit)
+    try:
+        yield workers
+    finally:
+        workers.close()
