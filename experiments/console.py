@@ -30,8 +30,8 @@ def progress_line(every: float = 20.0) -> Callable[[Progress], None]:
             return
         last[0] = time.monotonic()
         left = now.seconds * (1 / now.share - 1) if now.share else 0.0
-        line = f"{now.finished}/{now.runs} runs, {100 * now.share:.0f} %, {_clock(now.seconds)}"
-        line += "" if ended else f", about {_clock(left)} left"
+        line = f"{now.finished}/{now.runs} runs, {100 * now.share:.0f} %, {clock(now.seconds)}"
+        line += "" if ended else f", about {clock(left)} left"
         print(
             f"\r{line:<60}" if live else line,
             end="" if live and not ended else "\n",
@@ -42,7 +42,8 @@ def progress_line(every: float = 20.0) -> Callable[[Progress], None]:
     return show
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
@@ -62,15 +63,15 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Signals ask for an end at the next good moment, instead of breaking in."""
+def stoppable(what: str = "stopping after this round") -> Iterator[Stop]:
+    """Signals ask for an end at the next good moment, instead of breaking in; ``what`` is said."""
     stop = Stop()
 
     def ask(number, frame):
         if stop():
             raise KeyboardInterrupt
         stop.signal = number
-        note("\nstopping after this round (once more to stop at once) ...")
+        note(f"\n{what} (once more to stop at once) ...")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

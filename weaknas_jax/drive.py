@@ -42,7 +42,7 @@ class Driver:
         seed: int = 0,
         run: int = 0,
         pool: int = pools.SIZE,
-        refresh: int = 20,
+        refresh: int = 10,
     ):
         self.method, self.choices = method, space if isinstance(space, Choices) else None
         self._seed, self._refresh, self._since, self._width = seed, refresh, 0, 1
@@ -120,9 +120,10 @@ class Driver:
         return _pad(rows, self._width)
 
     def _renew_if_due(self) -> None:
-        if self._whole or self._since < self._refresh:
+        known = self.state.history
+        if self._whole or self._since < self._refresh or known.asked >= self.method.budget:
             return
-        known, self._since = self.state.history, 0
+        self._since = 0
         scores = np.asarray(known.scores)
         order = np.argsort(-scores, kind="stable")[: int(np.isfinite(scores).sum())]
         best = np.asarray(known.queried)[order]

@@ -106,6 +106,7 @@ def search(
     seed: int = 0,
     pool: int = SIZE,
     journal: str | None = None,
+    about: Mapping[str, Any] = {},
     retries: int = 1,
     timeout: float | None = None,
     give_up: int = 10,
@@ -128,6 +129,8 @@ def search(
       seed: of the method's random numbers.
       pool: rows of a space that is too large to list.
       journal: a file that keeps what is finished; made if it is not there, gone on with if it is.
+      about: what else tells this search from others, as JSON; a journal that says otherwise is not
+        gone on with.
       retries: further attempts at an architecture that failed.
       timeout: seconds that an attempt may take.
       give_up: failed architectures after which the search ends if none has succeeded by then.
@@ -145,7 +148,14 @@ def search(
     if retries < 0:
         raise JobsError(f"retries={retries}: must not be negative")
     driver = Driver(method, space, seed=seed, pool=pool)
-    header = {"mode": mode, "seed": seed, "pool": pool, "method": said(method), **_named(space)}
+    header = {
+        "mode": mode,
+        "seed": seed,
+        "pool": pool,
+        "method": said(method),
+        **_named(space),
+        **about,
+    }
     with (
         pools.opened(evaluate, executor, workers, timeout) as at_work,
         _journal(journal, header) as book,
@@ -280,9 +290,10 @@ class _Search:
         self._finish(row, last)
         finished = self.finished
         if len(finished) >= self.give_up and all(e.score is None for e in finished):
+            why = (last.error or "").strip().splitlines()[-1:]
             raise JobsError(
-                f"all of the first {len(finished)} architectures failed, {arch} by: {last.error}\n"
-                "Mend it and call again; nothing of this counts then"
+                f"all of the first {len(finished)} architectures failed, the last by: "
+                f"{' '.join(why)}\nmend it and call again: what failed is then tried anew"
             )
         return last
 

@@ -133,8 +133,10 @@ def _parse(path: Path, content: bytes) -> tuple[list[dict[str, Any]], int]:
 
 def _torn_at_once(content: bytes) -> bool:
     """Whether a file without a whole line is nothing but the beginning of a first line."""
-    start = b'{"kind":"search"'
-    return not content or (b"\n" not in content and start.startswith(content[9:][: len(start)]))
+    check, text = content[:8], content[8:]
+    start = b' {"kind":"search"'
+    hexadecimal = all(c in b"0123456789abcdef" for c in check)
+    return hexadecimal and b"\n" not in content and start.startswith(text[: len(start)])
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from weaknas_jax.spaces.choices import Choices, SpaceError
 
 SIZE = 10_000
-_STAY, _PARENTS, _TRIES = 0.2, 20, 200
+_STAY, _PARENTS, _TRIES = 0.2, 8, 200
 
 
 class Pool(NamedTuple):

@@ -1,0 +1,177 @@
+"""Search a space of your own with a shell command for each architecture.
+
+    python -m experiments.jobs --space=FILE.json --command='python train.py {arch}' --workers=4
+
+``{arch}`` is the architecture as JSON, ``{NAME}`` the value of a choice; the last line of output is
+the score, larger is better. The same line goes on where it was stopped, whatever stopped it, and
+with a larger ``--budget`` goes further. README and docs/jobs.md tell what a space file holds.
+"""
+
+import hashlib
+import json
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags, logging
+
+from experiments import console
+from experiments.configure import NUMBERS
+from weaknas_jax import jobreport, jobs, methods, runfolder
+from weaknas_jax.command import Command
+from weaknas_jax.predictors import HABITS, PREDICTORS, Habits
+from weaknas_jax.spaces import pool, spacefile
+from weaknas_jax.spaces.choices import Choices
+
+_enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
+
+SPACE = flags.DEFINE_string("space", None, "JSON file of the choices (docs/jobs.md).")
+COMMAND = flags.DEFINE_string("command", None, "Shell command of a job, with {arch} or {NAME}.")
+WORKERS = _int("workers", 1, "Commands at once.", lower_bound=1)
+_help = "Tell a whole round at once (same queries whatever the speed of jobs), or each as it comes."
+MODE = _enum("mode", "rounds", list(jobs.MODES), _help)
+BUDGET = _int("budget", 100, "Q, queries in all.", lower_bound=1)
+_help = "M0, random architectures at the start. Default: 4, or as many as workers."
+INIT = _int("init", None, _help, lower_bound=1)
+_help = "M, queries of a later round. Default: as many as workers; in async mode 1."
+PER_ROUND = _int("per_round", None, _help, lower_bound=1)
+MINIMIZE = flags.DEFINE_bool("minimize", False, "Smaller scores are better.")
+_help = "What every architecture must meet, e.g. 'depth * width <= 512'; besides the file's own."
+CONSTRAINT = flags.DEFINE_string("constraint", None, _help)
+_help = "What is to be small beside a good score, for the Pareto front; in place of the file's."
+COST = flags.DEFINE_string("cost", None, _help)
+RETRIES = _int("retries", 1, "Further attempts at an architecture that failed.", lower_bound=0)
+TIMEOUT = _float("timeout", None, "Seconds that a command may take.", lower_bound=1e-3)
+METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
+PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
+for _name, _registry in methods.CHOICES.items():
+    _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")
+TOP = _int("top", 100, "N, the predicted best among which the M are drawn.", lower_bound=1)
+for _name in sorted({name for of in NUMBERS.values() for name in of}):
+    _float(_name, None, "As of experiments.nasbench.")
+_help = "Rows that are ranked of a space that is too large to list."
+POOL = _int("pool", pool.SIZE, _help, lower_bound=10)
+SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
+    logging.set_verbosity(logging.WARNING)
+    try:
+        return _search()
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        why = "what is finished is kept: mend it, then go on by the same line"
+        return console.fail(f"{error}; {why}")
+
+
+def _search() -> int:
+    for flag in (SPACE, COMMAND):
+        if not flag.value:
+            raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
+    space, method = _space(), _method()
+    about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
+    identity = {"space": space.describe(), "method": jobs.said(method), "mode": MODE.value, **about}
+    identity |= {"seed": SEED.value, "pool": POOL.value}
+    mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    out = OUT.value or f"runs/jobs-{Path(SPACE.value).stem}-{mark}"
+    folder = runfolder.prepare(out, "jobs", may_hold_one=True)
+    if (folder / "config.json").exists():
+        raise ValueError(f"--out={out}: holds an experiment on a table; name another folder")
+    workers, sign = WORKERS.value, -1.0 if MINIMIZE.value else 1.0
+    command = Command(COMMAND.value, space.names, folder / "logs", workers, TIMEOUT.value)
+    console.note(f"{folder}: {len(space.names)} choices, {method.budget} queries")
+    with console.stoppable("no more jobs; waiting for those that run") as stop:
+        threads = ThreadPoolExecutor(workers)
+        try:
+            result = jobs.search(
+                method,
+                lambda arch: _signed(command(arch), sign),
+                space,
+                executor=threads,
+                workers=workers,
+                mode=MODE.value,
+                seed=SEED.value,
+                pool=POOL.value,
+                journal=str(folder / "journal.jsonl"),
+                about=about,
+                retries=RETRIES.value,
+                progress=lambda now: console.note(_line(now, sign)),
+                stop=stop,
+            )
+        except KeyboardInterrupt:
+            return console.fail("interrupted; the same line goes on", 130)
+        finally:
+            command.end()
+            threads.shutdown()
+    if result.torn:
+        console.note(f"{folder}/journal.jsonl: a torn last line was cut off")
+    if result.resumed and result.resumed == len(result.evaluations):
+        console.note(f"{folder}: all {result.resumed} queries were finished already")
+    more = {"settings": identity, "budget": method.budget, "versions": runfolder.versions()}
+    summary = jobreport.summarize(result, space, sign, **more)
+    print(jobreport.text(summary, jobreport.save(folder, result, space, summary, sign)))
+    if not result.complete:
+        return console.fail(f"interrupted; the same line goes on: {_same_line()}", stop.code)
+    return 0 if result.best is not None else console.fail("no job succeeded", 1)
+
+
+def _space() -> Choices:
+    """The space of the file, with the constraint and cost of the flags."""
+    space = spacefile.load(SPACE.value)
+    constraint = space.constraint
+    if CONSTRAINT.value is not None:
+        constraint = f"({constraint}) and ({CONSTRAINT.value})" if constraint else CONSTRAINT.value
+    return Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
+
+
+def _method() -> Any:
+    workers, habits = WORKERS.value, HABITS.get(PREDICTOR.value, Habits())
+    most = max(workers, habits.per_round) if MODE.value == "rounds" else 1
+    values = {name: flags.FLAGS[name].value for name in methods.CHOICES}
+    given = {name: flags.FLAGS[name].value for of in NUMBERS.values() for name in of}
+    return methods.make(
+        PREDICTOR.value,
+        method=METHOD.value,
+        budget=BUDGET.value,
+        init=min(BUDGET.value, INIT.value or max(4, workers, habits.init)),
+        per_round=PER_ROUND.value or most,
+        top=TOP.value,
+        **values,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _signed(returned: Any, sign: float) -> Any:
+    if isinstance(returned, dict):
+        return returned | {"score": sign * returned["score"]}
+    return sign * returned
+
+
+def _line(now: jobs.Progress, sign: float) -> str:
+    """One line for each finished query."""
+    last, best = now.last, now.best
+    said = "failed" if last.score is None else f"{sign * last.score:.6g}"
+    line = f"[{now.finished}/{now.budget}] {said} in {last.seconds:.1f} s"
+    if best is not None:
+        line += f", best {sign * best.score:.6g}"
+    if now.failed:
+        line += f", {now.failed} failed"
+    if now.finished < now.budget:
+        line += f", about {console.clock(now.left)} left"
+    if last.score is None:
+        return f"{line}  {json.dumps(last.arch)}\n    {(last.error or '').splitlines()[-1]}"
+    return f"{line}  {json.dumps(last.arch)}"
+
+
+def _same_line() -> str:
+    return f"python -m experiments.jobs {shlex.join(sys.argv[1:])}"
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,157 @@
+"""A method driven from the host does what the batch does, and more."""
+
+import exact
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import SMALL, build, planted_table
+
+from weaknas_jax import HONEST, Job, Program, Settings, Space, labels, methods, task
+from weaknas_jax.acquisition import ACQUISITIONS
+from weaknas_jax.drive import Driver
+from weaknas_jax.predictors import HABITS, Habits, make
+from weaknas_jax.sampling import SAMPLINGS
+from weaknas_jax.spaces.choices import Choices, categorical, integer
+
+TABLE = planted_table(noise=0.5)
+SPACE = Space(jnp.asarray(TABLE.encoding), task.features(TABLE))
+
+
+def score(row):
+    return TABLE.valid_mean[row]
+
+
+def follow(driver, pending=0):
+    """Queries in order, ``pending`` of them out at any time."""
+    asked, out = [], []
+    while True:
+        rows = driver.ask(out if pending else ())
+        asked, out = asked + rows, out + rows
+        if not out:
+            return asked
+        while out and (len(out) > pending or not rows):
+            driver.tell(out[:1], [score(out.pop(0))]) if pending else None
+            if not pending:
+                driver.tell(out, [score(row) for row in out])
+                out = []
+
+
+@pytest.mark.parametrize("predictor", ["gp", "gp_ml", "linear"])
+def test_rounds_are_those_of_the_batch(predictor):
+    method = methods.make(predictor, init=4, per_round=3, budget=15, top=8)
+    program = Program(lambda chunk: method, task.make(TABLE, HONEST), Settings())
+    (trace,) = [t for step in program.work(7, [Job(0, 3)]) for _, t in step.ended]
+    asked = follow(Driver(method, SPACE, seed=7, run=3))
+    assert asked == trace.queried[0].tolist() if trace.queried.ndim > 1 else trace.queried.tolist()
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_what_is_pending_is_never_asked_again(name):
+    asked = follow(Driver(build(name, per_round=1, budget=40), SPACE), pending=4)
+    assert len(asked) == len(set(asked)) == 40
+
+
+def test_what_is_pending_is_believed():
+    """The next query of a bound on a Gaussian process is not the neighbour of one under way."""
+    method = methods.make("gp", init=5, per_round=1, budget=20)
+    ignoring, believing, knowing = (Driver(method, SPACE, seed=1) for _ in range(3))
+    for driver in (ignoring, believing, knowing):
+        rows = driver.ask()
+        driver.tell(rows, [score(row) for row in rows])
+    first = believing.ask()
+    assert ignoring.ask() == knowing.ask() == first
+    believed = np.asarray(method.believe(believing.state, jnp.asarray(first)))
+    knowing.tell(first, believed)
+    assert believing.ask(first) == knowing.ask()
+    assert believing.state.history.told == 5  # what was believed is forgotten
+
+
+def test_believed_scores_lie_between_known_ones():
+    y, scores = jnp.array([-1.0, 1.0, 0.0, 0.0]), jnp.array([10.0, 30.0, jnp.nan, 20.0])
+    found = labels.inverse(jnp.array([-5.0, -0.5, 0.0, 0.5, 5.0]), y, scores)
+    np.testing.assert_allclose(found, [10, 15, 20, 25, 30])
+    nothing = labels.inverse(jnp.array([1.0]), y, jnp.full(4, jnp.nan))
+    np.testing.assert_array_equal(nothing, [0.0])
+
+
+def small(method, predictor):
+    """A registered method without an encoding of its own, as for a pool."""
+    if predictor is None:
+        return build(method, budget=26, init=5)
+    habits = HABITS.get(predictor, Habits())
+    return build(
+        method,
+        make(predictor, **SMALL.get(predictor, {})),
+        budget=26,
+        init=5,
+        acquisition=ACQUISITIONS[habits.acquisition](),
+        sampler=SAMPLINGS[habits.sampling](),
+    )
+
+
+@pytest.mark.parametrize("case", exact.CASES, ids=str)
+def test_every_method_searches_a_pool_that_is_refreshed(case):
+    choices = Choices({f"c{i}": integer(0, 5) for i in range(6)})
+    method = small(*case)
+
+    def run():
+        driver, archs = Driver(method, choices, pool=60, refresh=6), []
+        while rows := driver.ask():
+            archs += [driver.arch(row) for row in rows]
+            driver.tell(rows, [sum(driver.arch(row).values()) for row in rows])
+        assert driver.pool.refreshes == 3
+        return driver, archs
+
+    driver, archs = run()
+    assert len({tuple(arch.values()) for arch in archs}) == 26
+    assert archs == run()[1]
+    # Moved to where it is, it knows what it knew. (The last ask, for nothing, was a round more.)
+    before, known = driver.state, driver.state.history
+    before = before.replace(history=known.replace(round=known.round - 1))
+    after = method.move(before, choices.space(driver.pool.codes))
+    if hasattr(before, "prediction") and case[1] not in ("gp_ml", "warm_ensemble"):
+        np.testing.assert_allclose(after.prediction.mean, before.prediction.mean, atol=2e-3)
+
+
+def test_a_large_space_is_searched_beyond_its_first_sample():
+    """The optimum is one of 6^10; a sample of 400 holds nothing near it."""
+    choices = Choices({f"c{i}": categorical(*range(6)) for i in range(10)})
+
+    def value(arch):
+        return sum((c == i % 6) for i, c in enumerate(arch.values()))
+
+    method = methods.make("gp", init=8, per_round=4, budget=120)
+    driver = Driver(method, choices, pool=400, refresh=12)
+    first = max(value(choices.arch(row)) for row in driver.pool.codes)
+    best = 0
+    while rows := driver.ask():
+        scores = [value(driver.arch(row)) for row in rows]
+        best = max(best, *scores)
+        driver.tell(rows, scores)
+    assert first <= 7
+    assert best >= 9
+
+
+def test_what_others_evaluated_finds_its_place():
+    choices = Choices({f"c{i}": integer(0, 5) for i in range(6)}, constraint="c0 < 5")
+    driver = Driver(methods.make("linear", init=3, per_round=1, budget=9), choices, pool=50)
+    rows = driver.ask()
+    driver.tell(rows, [1.0, 2.0, 3.0])
+    arch = dict.fromkeys(choices.names, 4)
+    row = driver.row(arch)
+    assert driver.arch(row) == arch
+    assert row not in rows
+    driver.see([row])
+    driver.tell([row], [100.0])
+    assert driver.state.history.told == 4
+    later = [driver.ask()[0] for _ in range(5)]
+    assert row not in later
+    with pytest.raises(ValueError, match="does not meet the constraint"):
+        driver.row(arch | {"c0": 5})
+    with pytest.raises(ValueError, match="give a row below 64"):
+        Driver(build("random"), SPACE).row(64)
+
+
+def test_a_budget_beyond_the_space():
+    with pytest.raises(ValueError, match="budget=65 is more than the 64 architectures"):
+        Driver(build("random", budget=65), SPACE)

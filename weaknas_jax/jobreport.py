@@ -1,0 +1,138 @@
+"""What a search with jobs leaves: a table, a summary, the best architecture and a picture."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from weaknas_jax import files, pareto
+from weaknas_jax.jobs import Evaluation, Result
+from weaknas_jax.spaces.choices import Choices
+
+
+def summarize(result: Result, space: Choices, sign: float = 1.0, **more: Any) -> dict[str, Any]:
+    """Everything that ``summary.json`` holds; ``more`` is put beside it.
+
+    Args:
+      result: of the search.
+      space: what was searched.
+      sign: -1 where the scores are negatives of what the user minimises.
+    """
+    done = result.evaluations
+    best = result.best
+    summary = {
+        "complete": result.complete,
+        "finished": len(done),
+        "failed": sum(e.score is None for e in done),
+        "job_seconds": sum(e.seconds for e in done),
+        "busy": result.busy,
+        "best": None if best is None else _entry(best, done.index(best), sign),
+        "best_so_far": [None if np.isnan(b) else sign * b for b in best_so_far(done)],
+        **more,
+    }
+    if space.cost is not None:
+        scores, costs = _scores(done), _costs(done, space)
+        front = pareto.front(costs, scores)
+        summary["cost"] = space.describe()["cost"]
+        summary["pareto"] = [
+            _entry(done[i], int(i), sign) | {"cost": float(costs[i])} for i in front
+        ]
+    return summary
+
+
+def save(folder: Path, result: Result, space: Choices, summary: dict, sign: float = 1.0) -> list:
+    """Writes the files, ``summary.json`` last; returns their paths."""
+    with files.replacing(folder / "results.csv") as file:
+        file.write(table(result.evaluations, space, sign).encode())
+    if result.best is not None:
+        _write_json(folder / "best.json", result.best.arch)
+    _draw(folder / "curve.png", summary, result, space, sign)
+    _write_json(folder / "summary.json", summary)
+    names = ("results.csv", "best.json", "curve.png", "summary.json")
+    return [str(folder / name) for name in names if (folder / name).exists()]
+
+
+def table(done: Sequence[Evaluation], space: Choices, sign: float = 1.0) -> str:
+    """The evaluations as comma-separated text, in the order in which the method was told."""
+    info = list(dict.fromkeys(name for e in done for name in e.info))
+    cost = [] if space.cost is None else ["cost"]
+    costs = _costs(done, space)
+    text = io.StringIO()
+    sheet = csv.writer(text, lineterminator="\n")
+    head = ["query", "score", *cost, *space.names, *info, "seconds", "attempts", "error"]
+    sheet.writerow(head)
+    for at, e in enumerate(done):
+        score = None if e.score is None else sign * e.score
+        values = [*([costs[at]] if cost else []), *e.arch.values(), *(e.info.get(n) for n in info)]
+        sheet.writerow([at + 1, score, *values, f"{e.seconds:.3f}", e.attempts, e.error])
+    return text.getvalue()
+
+
+def text(summary: dict, paths: Sequence[str]) -> str:
+    """The summary as it is printed."""
+    best, lines = summary["best"], []
+    if best is not None:
+        lines.append(f"best      {best['score']:.6g}, query {best['query']}")
+        lines.append(f"          {json.dumps(best['arch'])}")
+    lines.append(
+        f"queries   {summary['finished']} finished, {summary['failed']} failed, "
+        f"{summary['job_seconds']:.1f} s of jobs"
+    )
+    if "pareto" in summary:
+        lines.append(f"front of score against cost = {summary['cost']}:")
+        lines += [
+            f"  {p['cost']:>12.6g} {p['score']:>12.6g}  {json.dumps(p['arch'])}"
+            for p in summary["pareto"]
+        ]
+    return "\n".join([*lines, *(f"          {path}" for path in paths)])
+
+
+def best_so_far(done: Sequence[Evaluation]) -> np.ndarray:
+    """float64 [n], NaN before the first success."""
+    return np.fmax.accumulate(_scores(done)) if len(done) else np.zeros(0)
+
+
+def _scores(done: Sequence[Evaluation]) -> np.ndarray:
+    return np.array([np.nan if e.score is None else e.score for e in done], np.float64)
+
+
+def _costs(done: Sequence[Evaluation], space: Choices) -> np.ndarray | None:
+    codes = np.array([space.codes(e.arch) for e in done], np.int16)
+    return space.costs(codes.reshape(-1, len(space.names)))
+
+
+def _entry(e: Evaluation, at: int, sign: float) -> dict[str, Any]:
+    return {"query": at + 1, "score": sign * e.score, "arch": e.arch, "info": dict(e.info)}
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with files.replacing(path) as file:
+        file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def _draw(path: Path, summary: dict, result: Result, space: Choices, sign: float) -> None:
+    with_cost = "pareto" in summary
+    figure = Figure(figsize=(10 if with_cost else 5.5, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2 if with_cost else 1, squeeze=False)[0]
+    done = result.evaluations
+    queries, scores = np.arange(1, len(done) + 1), sign * _scores(done)
+    panels[0].plot(queries, scores, ".", color="0.6", label="each query")
+    panels[0].step(queries, sign * best_so_far(done), where="post", label="best so far")
+    panels[0].set(xlabel="queries", ylabel="score")
+    if with_cost:
+        panels[1].plot(_costs(done, space), scores, ".", color="0.6", label="each query")
+        front = [(p["cost"], p["score"]) for p in summary["pareto"]]
+        panels[1].step(*zip(*front, strict=True), where="post", label="front") if front else None
+        panels[1].set(xlabel=f"cost = {summary['cost']}", ylabel="score")
+    for axes in panels:
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    with files.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
