@@ -9,13 +9,14 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import CHOICES
 from weaknas_jax.predictors import HABITS, PREDICTORS, Habits
 from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
-from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table
+from weaknas_jax.tables import Table, TableError, columns, load_nasbench201, load_table
 from weaknas_jax.types import Method, numbers
 
 NUMBERS = {
@@ -42,6 +43,7 @@ class Configured(NamedTuple):
       lanes: that suit the predictor; None = any, the plan decides.
       said: what the summary says of the method.
       table_sha256: of the file that --table names.
+      cost: float64 [N], what --cost says of each architecture; None = nothing.
     """
 
     table: Table
@@ -54,6 +56,7 @@ class Configured(NamedTuple):
     lanes: int | None
     said: dict[str, Any]
     table_sha256: str | None
+    cost: np.ndarray | None
 
 
 def configure(values: Mapping[str, Any]) -> Configured:
@@ -67,8 +70,10 @@ def configure(values: Mapping[str, Any]) -> Configured:
     """
     flag = SimpleNamespace(**values)
     habits = _fill_in(flag)
-    table, sha256 = load(flag.space, flag.dataset, flag.table_version, flag.table)
+    which = flag.space, flag.dataset, flag.table_version, flag.table
+    table, sha256 = load(*which, flag.constraint)
     _check_numbers(flag, table)
+    cost = None if flag.cost is None else columns.cost(table, flag.cost)
     rule, point = _rules(flag, table), _point(flag, table, habits)
     searches = flag.method in methods.USES_PREDICTOR
     sizes = {name: getattr(flag, name) for name in ("init", "per_round", "budget")}
@@ -96,7 +101,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         table=table,
         protocol=rule,
         problem=_problem(
-            *(flag.dataset, flag.table_version, flag.table, sha256),
+            *(flag.dataset, flag.table_version, flag.table, sha256, flag.constraint),
             *(rule, flag.features, flag.without),
         ),
         build=build,
@@ -110,6 +115,8 @@ def configure(values: Mapping[str, Any]) -> Configured:
         seeds=flag.seeds,
         lanes=plan.cores() if habits.host else None,
         said={
+            "constraint": flag.constraint,
+            "of": len(load(*which)[0]),
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
             **{name: getattr(flag, name) if searches else None for name in CHOICES},
@@ -122,6 +129,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
             "top": point["top"],
         },
         table_sha256=sha256,
+        cost=cost,
     )
 
 
@@ -152,12 +160,14 @@ def _fill_in(flag: SimpleNamespace) -> Habits:
 
 
 def load(
-    space: str, dataset: str | None, version: str, file: str | None
+    space: str, dataset: str | None, version: str, file: str | None, constraint: str | None = None
 ) -> tuple[Table, str | None]:
     """The table that the flags name, and the checksum of its file, if it is one.
 
+    Under a ``constraint`` it is that of the architectures that meet it.
+
     Raises:
-      TableError: it cannot be had.
+      ValueError: it cannot be had.
     """
     if file is None and space == "table":
         raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
@@ -165,18 +175,25 @@ def load(
         sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
     except OSError:
         sha256 = None  # reading the table tells why
-    return _table(dataset, version, file, sha256), sha256
+    return _table(dataset, version, file, sha256, constraint), sha256
 
 
 @functools.lru_cache(maxsize=3)  # a sweep has many searches on few tables
-def _table(dataset: str | None, version: str, file: str | None, sha256: str | None) -> Table:
+def _whole(dataset: str | None, version: str, file: str | None, sha256: str | None) -> Table:
     del sha256  # of the file: another content is another table
     return load_table(file) if file else load_nasbench201(dataset or "cifar10", version)
 
 
 @functools.lru_cache(maxsize=3)
-def _problem(dataset, version, file, sha256, rule, features, without) -> task.Task:
-    return task.make(_table(dataset, version, file, sha256), rule, features, without)
+def _table(dataset, version, file, sha256, constraint) -> Table:
+    table = _whole(dataset, version, file, sha256)
+    return table if constraint is None else columns.constrained(table, constraint)
+
+
+@functools.lru_cache(maxsize=3)
+def _problem(dataset, version, file, sha256, constraint, rule, features, without) -> task.Task:
+    table = _table(dataset, version, file, sha256, constraint)
+    return task.make(table, rule, features, without)
 
 
 def _point(flag: SimpleNamespace, table: Table, habits: Habits) -> dict[str, float]:
@@ -231,10 +248,11 @@ def _check_numbers(flag: SimpleNamespace, table: Table) -> None:
             "raise --budget or lower --init"
         )
     if flag.budget > len(table):
-        raise ValueError(
-            f"--budget={flag.budget} is more than the {len(table):,} architectures of the table; "
-            "lower --budget"
-        )
+        those, do = "architectures of the table", "lower --budget"
+        if flag.constraint is not None:
+            those += f" that meet --constraint={flag.constraint!r}"
+            do += " or loosen --constraint"
+        raise ValueError(f"--budget={flag.budget} is more than the {len(table):,} {those}; {do}")
     draws = flag.method in methods.USES_PREDICTOR and flag.sampling not in NOT_IN_THE_TOP
     least = min(flag.top, flag.top_end or flag.top)
     if flag.per_round > least and draws:

@@ -11,7 +11,7 @@ from absl import flags
 
 from experiments import console
 from experiments.configure import Configured
-from weaknas_jax import Job, Plan, PlanError, Program, report, runfolder, session
+from weaknas_jax import Job, Plan, PlanError, Program, pareto, report, runfolder, session
 from weaknas_jax.checkpoint import CheckpointError, Checkpoints
 from weaknas_jax.trace import join
 
@@ -101,17 +101,21 @@ def execute(
         new = [trace for job, trace in result.ended if job.point == i]
         if new or (old is not None and summary is None):
             trace = join([*([old] if old else []), *new])
+            table, cost, traded = member.search.table, member.search.cost, None
+            if cost is not None:
+                traded = pareto.measure(trace, table, member.values["cost"], cost)
             summary = report.summarize(
                 trace,
-                member.search.table,
+                table,
                 member.search.protocol,
                 complete=set(trace.run.tolist()) >= member.runs,
                 timing=spent,
                 timing_of_searches=len(members),
                 **said,
                 **member.search.said,
+                **({"pareto": pareto.summary(traded, table)} if traded else {}),
             )
-            runfolder.save(member.folder, trace, summary)
+            runfolder.save(member.folder, trace, summary, traded)
         summaries.append(summary)
     if result.complete:
         checkpoints.remove()

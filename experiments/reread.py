@@ -1,6 +1,6 @@
 """Read a finished experiment under other protocol switches, without searching again.
 
-    python -m experiments.reread RUN [--counting=round] [--predicted_top=free] [--target=valid] ...
+    python -m experiments.reread RUN [--counting=round] [--predicted_top=free] [--cost=params] ...
 
 Only switches that the search did not depend on can be changed. A run that was stopped at its
 target ended where the old reading said so; a reading that meets the target later may then find it
@@ -13,8 +13,9 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments import console
-from weaknas_jax import protocol, report, runfolder
-from weaknas_jax.tables import load_nasbench201, load_table
+from experiments.configure import load
+from weaknas_jax import pareto, protocol, report, runfolder
+from weaknas_jax.tables import columns
 
 _SWITCHES = {
     "counting": protocol.CHOICES["counting"],
@@ -26,6 +27,7 @@ _FLAGS = {
     name: flags.DEFINE_enum(name, None, list(choices), "Default: as the experiment said.")
     for name, choices in _SWITCHES.items()
 }
+_COST = flags.DEFINE_string("cost", None, "Set the score against it; default: as it said.")
 
 
 def main(argv: list[str]) -> int:
@@ -34,16 +36,17 @@ def main(argv: list[str]) -> int:
     try:
         old, trace = runfolder.load_summary(argv[1]), runfolder.load_trace(argv[1])
         asked = json.loads((Path(argv[1]) / "config.json").read_text())["flags"]
-        if asked["table"]:
-            table = load_table(asked["table"])
-        else:
-            table = load_nasbench201(asked["dataset"], asked["table_version"])
+        which = (asked[name] for name in ("space", "dataset", "table_version", "table"))
+        table, _ = load(*which, asked.get("constraint"))
         switches = {name: old["protocol"][name] for name in protocol.CHOICES}
         changed = {name: flag.value for name, flag in _FLAGS.items() if flag.value is not None}
         if switches["predicted_top"] == "counted" and "predicted_top" in changed:
             return console.fail("--predicted_top: the search itself depended on it (counted)")
         rule = protocol.resolve(asked["protocol"], **(switches | changed))
         new = report.summarize(trace, table, rule)
+        if cost := _COST.value or asked.get("cost"):
+            traded = pareto.measure(trace, table, cost, columns.cost(table, cost))
+            new["pareto"] = pareto.summary(traded, table)
     except (ValueError, OSError, KeyError) as error:
         return console.fail(f"{argv[1]}: {error}")
     print(report.text({**old, **new}, []))

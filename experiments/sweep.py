@@ -8,8 +8,10 @@ combination leaves a run folder of its own, all of them ``sweep.csv``, ``sweep.m
 ``sweep.png``. ``--out=FOLDER --resume`` goes on where it stopped.
 """
 
+import hashlib
 import itertools
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,15 +50,28 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
 
     >>> split(["sweep", "--top=10,100", "--seeds=2"])
     (['sweep', '--seeds=2'], {'top': ['10', '100']})
+
+    A comma in brackets divides nothing:
+
+    >>> split(["sweep", "--constraint=min(a, b) < 5,op in ('conv', 'pool')"])
+    (['sweep'], {'constraint': ['min(a, b) < 5', "op in ('conv', 'pool')"]})
     """
     rest, axes = [], {}
     for argument in argv:
         name, equals, value = argument.partition("=")
-        if name.startswith("--") and equals and "," in value:
-            axes[name[2:]] = value.split(",")
+        listed = _divided(value)
+        if name.startswith("--") and equals and len(listed) > 1:
+            axes[name[2:]] = listed
         else:
             rest.append(argument)
     return rest, axes
+
+
+def _divided(text: str) -> list[str]:
+    """At each comma that is in no brackets."""
+    depths = itertools.accumulate((c in "([") - (c in ")]") for c in text)
+    ends = [i for i, depth in enumerate(depths) if text[i] == "," and depth <= 0]
+    return [text[i:j] for i, j in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)]
 
 
 def main(argv: list[str], axes: Axes) -> int:
@@ -192,7 +207,8 @@ def _sweep(
     print(comparison.text(rows) + "\n")
     print(report.shared([summary for *_, summary in results]) + "\n")
     print("\n".join(str(folder / name) for name in ("sweep.csv", "sweep.md", "sweep.png")))
-    print(f"{folder}/*/  config.json, trace.npz, summary.json, curve.png of each")
+    pictures = "curve.png" + f", {runfolder.PARETO}" * any("pareto" in s for *_, s in results)
+    print(f"{folder}/*/  config.json, trace.npz, summary.json, {pictures} of each")
     lost = broken([s for *_, s in results], [f for _, f, _ in results], given["seed"])
     return console.fail(lost, 1) if lost else 0
 
@@ -206,13 +222,20 @@ def _clear(folder: Path) -> None:
 
 
 def _member(folder: Path, point: Point, resume: bool) -> Member:
-    own = folder / (_title(point.name).replace(", ", "_").replace("/", "-") or "search")
+    own = folder / _folder_name(point.name)
     own.mkdir(exist_ok=True)
     stored = runfolder.stored_config(own) if resume else None
     if stored is not None and stored["table_sha256"] != point.search.table_sha256:
         raise ValueError(f"--table={point.values['table']}: not the file that {own} began with")
     runs = wanted(point.search.seeds, point.values["first_run"], stored)
     return Member(own, {**point.values, "out": str(own)}, point.search, runs, stored)
+
+
+def _folder_name(name: Mapping[str, str]) -> str:
+    """Of a combination; where signs had to give way, different combinations still differ."""
+    title = _title(name).replace(", ", "_") or "search"
+    safe = re.sub(r"[^\w=.,+-]+", "-", title)[:100]
+    return safe if safe == title else f"{safe}-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
 
 
 def _planned_as_before(members: list[Member]) -> list[Member]:

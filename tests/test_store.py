@@ -176,3 +176,34 @@ def test_saving_checks_first(tmp_path):
     with pytest.raises(TableError, match="'valid'"):
         save_table(tmp_path / "t.npz", dataclasses.replace(TABLE, valid=TABLE.valid[:3]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_some_of_the_rows():
+    table = dataclasses.replace(
+        planted_table(runs=2, noise=1.0), extra={"cost": np.arange(64) / 2}, licence="MIT"
+    )
+    keep = np.arange(64) % 3 == 1
+    some = table.where(keep)
+    assert len(some) == 21
+    for name in ("encoding", "valid", "test", "names"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(table, name)[keep])
+    assert some.extra["cost"].tolist() == (np.arange(64)[keep] / 2).tolist()
+    assert some.rows.tolist() == some.extra["row"].tolist() == np.arange(64)[keep].tolist()
+    assert (some.space, some.dataset, some.licence) == ("planted", "sum", "MIT")
+    assert "row" not in table.extra
+    assert table.rows.tolist() == list(range(64))
+
+    fewer = some.where(some.test_mean > 60)
+    assert 0 < len(fewer) < 21
+    np.testing.assert_array_equal(fewer.valid, table.valid[fewer.rows])
+
+    bare = dataclasses.replace(table, test=None, names=None, extra={"row": np.full(64, "text")})
+    bare = bare.where(keep)
+    assert (bare.test, bare.names) == (None, None)
+    assert bare.rows.tolist() == list(range(21))  # its column is no number of a row
+
+
+@pytest.mark.parametrize("mask", [np.ones(63, bool), np.ones(64), np.arange(5), True])
+def test_a_mask_marks_each_row(mask):
+    with pytest.raises(TableError, match=r"planted/sum: the mask is .*; expected bool \[64\]"):
+        TABLE.where(mask)

@@ -66,7 +66,7 @@ class Expression:
     def __call__(self, columns: Columns) -> np.ndarray:
         """Its value for each of N rows: bool [N] of a condition, else float64 [N].
 
-        A bare name of a column of texts gives object [N].
+        A bare name of a column of texts gives that.
 
         Args:
           columns: [N] each: numbers, texts, or objects that are a number, a text or None.
@@ -80,7 +80,7 @@ class Expression:
             return np.broadcast_to(self._meaning(read), size).copy()
 
     def _read(self, name: str, columns: Columns) -> np.ndarray:
-        """A column as bool, float64 (NaN = absent) or objects (None = absent)."""
+        """A column as bool, float64 (NaN = absent), text or objects (None = absent)."""
         if name not in columns:
             close = difflib.get_close_matches(name, columns, 1)
             hint = f"did you mean {close[0]!r}? " if close else ""
@@ -89,10 +89,10 @@ class Expression:
         column = np.asarray(columns[name])
         if column.dtype.kind in "fiu":
             return column.astype(np.float64)
-        if column.dtype.kind == "b":
+        if column.dtype.kind in "bU":
             return column
         if column.dtype.kind == "S":
-            column = np.char.decode(column, "utf-8", "replace")
+            return np.char.decode(column, "utf-8", "replace")
         column = column.astype(object)
         present = [value for value in column if not _absent(value)]
         if all(isinstance(value, bool | np.bool_) for value in present):
@@ -148,7 +148,7 @@ def parse(text: str, what: str) -> Expression:
 class _Reader:
     """Gives each part of a syntax tree its meaning, or refuses it: whitelist and evaluator in one.
 
-    A meaning takes the columns to an array [N] or [] of bool, float64 or objects.
+    A meaning takes the columns to an array [N] or [] of bool, float64, text or objects.
     """
 
     def __init__(self, text: str, what: str):
@@ -238,7 +238,7 @@ class _Reader:
             case ast.Constant(value=bool() as value):
                 return np.asarray(value)
             case ast.Constant(value=str() as value):
-                return np.asarray(value, object)
+                return np.asarray(value)
             case ast.Constant(value=int() | float() as value):
                 try:
                     return np.asarray(value, np.float64)
@@ -257,7 +257,10 @@ def _joined(join: Callable[..., Any], of: Callable[..., Any], *parts: _Meaning) 
 
 def _compare(compare: Callable[..., Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Elementwise, bool; False where one is absent."""
-    if object not in (np.asarray(a).dtype, np.asarray(b).dtype):
+    kinds = np.asarray(a).dtype.kind, np.asarray(b).dtype.kind
+    if kinds == ("U", "U"):
+        return compare(a, b)
+    if "O" not in kinds and "U" not in kinds:
         return compare(_number(a), _number(b)) & _present(a) & _present(b)
 
     def one(x: Any, y: Any) -> bool:
@@ -273,25 +276,26 @@ def _compare(compare: Callable[..., Any], a: np.ndarray, b: np.ndarray) -> np.nd
 def _number(value: np.ndarray) -> np.ndarray:
     """As float64; NaN where it is absent or text."""
     value = np.asarray(value)
-    if value.dtype == object:
+    if value.dtype.kind in "OU":
         value = np.frompyfunc(lambda x: x if _is_number(x) else np.nan, 1, 1)(value)
     return np.asarray(value, np.float64)
 
 
 def _truth(value: np.ndarray) -> np.ndarray:
     """As bool, like Python's; False where it is absent."""
-    return np.asarray(value).astype(bool) & _present(value)
+    value = np.asarray(value)
+    return (value != "" if value.dtype.kind == "U" else value.astype(bool)) & _present(value)
 
 
 def _present(value: np.ndarray) -> np.ndarray:
     value = np.asarray(value)
-    if value.dtype == object:
+    if value.dtype.kind == "O":
         return ~np.asarray(np.frompyfunc(_absent, 1, 1)(value), bool)
-    return ~np.isnan(value)
+    return np.ones(value.shape, bool) if value.dtype.kind == "U" else ~np.isnan(value)
 
 
 def _absent(value: Any) -> bool:
-    return value is None or (_is_number(value) and bool(np.isnan(value)))
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _is_number(value: Any) -> bool:

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from weaknas_jax import files, report, stats
+from weaknas_jax.pareto import Pareto
 
 
 class Result(NamedTuple):
@@ -28,23 +29,69 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
-        title = f"{result.summary['space']} / {result.summary['dataset']}"
-        groups.setdefault(title, []).append(result)
-    figure = Figure(figsize=(10, 4.2 * len(groups)), layout="constrained")
-    FigureCanvasAgg(figure)
+        groups.setdefault(title(result.summary), []).append(result)
+    figure = _figure(10, 4.2 * len(groups))
     panels = figure.subplots(len(groups), 2, squeeze=False)
-    for (left, right), (title, group) in zip(panels, groups.items(), strict=True):
+    for (left, right), (name, group) in zip(panels, groups.items(), strict=True):
         ranges = np.array([_accuracy(left, result, f"C{i}") for i, result in enumerate(group)])
         for i, result in enumerate(group):
             _optimum(right, result, f"C{i}")
         if np.isfinite(ranges).any(axis=0).all():
             low, high = np.nanmin(ranges[:, 0]), np.nanmax(ranges[:, 1])
             left.set_ylim(low, high + 0.05 * (high - low) if high > low else None)
-        left.set(xlabel="queries", ylabel="accuracy (%), mean and deviation over runs", title=title)
+        left.set(xlabel="queries", ylabel="accuracy (%), mean and deviation over runs", title=name)
         right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(0, 1.02))
         for axes, place in ((left, "lower right"), (right, "upper left")):
             axes.grid(alpha=0.3)
             axes.legend(fontsize="small", loc=place)
+    _save(figure, path)
+
+
+def draw_pareto(pareto: Pareto, name: str, path: str | Path) -> None:
+    """Validation accuracy against cost: all that was evaluated, its front, the table's own front.
+
+    Args:
+      pareto: what was found.
+      name: the title.
+      path: file to write; its ending chooses the format.
+    """
+    figure = _figure(6, 4.2)
+    axes = figure.subplots()
+    seen = np.flatnonzero(pareto.runs)
+    share = "" if pareto.share is None else f", {100 * pareto.share:.0f} % of it met by a run"
+    axes.scatter(
+        pareto.cost[seen], pareto.score[seen], s=6, c="C0", alpha=0.3, lw=0, label="evaluated"
+    )
+    for front, label, style in (
+        (pareto.best, f"front of the table{share}", {"color": "0.4", "ls": ":", "marker": "s"}),
+        (pareto.found, "front of the evaluated", {"color": "C0", "marker": "o"}),
+    ):
+        x, y = pareto.cost[front], pareto.score[front]
+        axes.step(x, y, where="post", ms=3, lw=1, label=label, **style)
+    if len(pareto.found):  # from the cheap end of the best there is; what is far below says little
+        top, low = pareto.score[pareto.best[-1]], pareto.score[pareto.best[0]]
+        low = min(low, pareto.score[pareto.found[-1]])
+        margin = 0.05 * (top - low) or 1.0
+        axes.set_ylim(low - margin, top + margin)
+    literal = pareto.text.replace("$", r"\$")  # no formula
+    axes.set(xlabel=literal, ylabel="mean validation accuracy (%)", title=name)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="lower right")
+    _save(figure, path)
+
+
+def title(summary: dict) -> str:
+    """Space and data set of a ``summary.json``."""
+    return f"{summary['space']} / {summary['dataset']}"
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: str | Path) -> None:
     with files.replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 

@@ -40,7 +40,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
         },
         "queries_to_optimum": {
             "target": protocol.target,
-            "target_rows": np.flatnonzero(target).tolist(),
+            "target_rows": table.rows[target].tolist(),
             **stats.queries_to_optimum(queries, budget),
         },
         "curve": {
@@ -91,6 +91,7 @@ def _final(accuracy: np.ndarray, test: np.ndarray) -> dict:
 
 
 _TIMES = ("run_s", "compile_s")
+FRONT = 10  # so many points of a Pareto front are printed
 LABELS = {
     "best_valid_test": "test of best by valid",
     "oracle_test": "best test (oracle)",
@@ -130,6 +131,8 @@ def text(summary: dict, files: list[str]) -> str:
     if summary["broken"]:
         value = ", ".join(f"run {run} in round {at}" for run, at in summary["broken"].items())
         rows.append(("stopped", f"{value}: the predictor returned NaN"))
+    if summary.get("pareto"):
+        rows += _pareto(summary["pareto"])
     run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
     together = summary.get("timing_of_searches", 1)
     value = f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"
@@ -158,11 +161,39 @@ def _what(summary: dict) -> list[tuple[str, str]]:
     said = [f"{name}={summary[name]}" for name in how if summary.get(name)]
     return [
         ("searched", f"{searched}, {summary['architectures']:,} architectures"),
+        *([("constraint", _constraint(summary))] if summary.get("constraint") else []),
         ("method", f"{method}, {seeds} run{'s' * (seeds != 1)} of {summary['budget']} queries"),
         *([("", ", ".join(said))] if said else []),
         ("protocol", protocol["name"]),
         ("", ", ".join(f"{switch}={protocol[switch]}" for switch in switches)),
     ]
+
+
+def _constraint(summary: dict) -> str:
+    met = f"met by {summary['architectures']:,} of {summary['of']:,} architectures"
+    return f"{summary['constraint']}; {met}"
+
+
+def _pareto(pareto: dict) -> list[tuple[str, str]]:
+    """Rows of the printed table: the front of valid accuracy against cost, its dearest end."""
+    front, size, share = (pareto[key] for key in ("front", "table_front", "share_of_table_front"))
+    said = f"{len(front)} evaluated that no other beats in valid and {pareto['cost']}"
+    if share is not None:
+        said += f"; a run evaluated {100 * share:.0f} % of the {size} of the table"
+    lines = [("cost", "valid", "test", "runs", "row", "name" * any(one["name"] for one in front))]
+    for one in front[-FRONT:]:
+        test = "-" if one["test"] is None else f"{one['test']:.3f}"
+        name = one["name"] or ""
+        cost, valid = f"{one['cost']:.7g}", f"{one['valid']:.3f}"
+        lines.append((cost, valid, test, str(one["runs"]), str(one["row"]), name))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    if len(front) > FRONT:
+        table.insert(1, f"... {len(front) - FRONT} cheaper ones, see summary.json")
+    return [("pareto front", said), *(("", line) for line in table)]
 
 
 def _queries(optimum: dict, seeds: int) -> list[tuple[str, str]]:

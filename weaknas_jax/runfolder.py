@@ -1,5 +1,6 @@
 """What an experiment leaves: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``.
 
+With a cost, ``pareto.png`` as well.
 ``config.json`` is there from the first round on, with ``checkpoints/`` beside it while runs are
 under way; the others come at the end. One process at a time works in a folder (`locked`).
 """
@@ -27,10 +28,12 @@ except ImportError:  # no such locks on this system
 from weaknas_jax import files, plots
 from weaknas_jax._version import __version__
 from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax.pareto import Pareto
 from weaknas_jax.tables.store import TableError, read_npz
 from weaknas_jax.trace import Trace
 
 FILES = ("summary.json", "trace.npz", "config.json", "curve.png")
+PARETO = "pareto.png"
 
 
 class FolderError(ValueError):
@@ -138,7 +141,7 @@ def stored_config(folder: Path) -> dict | None:
 def begin(folder: Path, config: dict, anew: bool) -> None:
     """Writes ``config.json``; ``anew``: whatever experiment was there is removed first."""
     if anew:
-        for name in FILES:
+        for name in (*FILES, PARETO):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     _write_json(folder / "config.json", config)
@@ -162,19 +165,21 @@ def checkpoints(folder: Path) -> Checkpoints:
     return Checkpoints(folder / "checkpoints")
 
 
-def save(folder: Path, trace: Trace, summary: dict) -> list[str]:
+def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None) -> list[str]:
     """Writes the results; returns the paths. ``summary.json`` comes last: it says done."""
     (folder / "summary.json").unlink(missing_ok=True)
     with files.replacing(folder / "trace.npz") as file:
         np.savez_compressed(file, allow_pickle=False, **trace._asdict())
     plots.draw([plots.Result(summary["method"], summary)], folder / "curve.png")
+    if pareto is not None:
+        plots.draw_pareto(pareto, plots.title(summary), folder / PARETO)
     _write_json(folder / "summary.json", summary)
     return paths(folder)
 
 
 def paths(folder: Path) -> list[str]:
     """Of an experiment that is finished."""
-    return [str(folder / name) for name in FILES]
+    return [str(folder / name) for name in (*FILES, PARETO) if (folder / name).exists()]
 
 
 def load_trace(folder: str | os.PathLike) -> Trace:

@@ -57,6 +57,37 @@ class Table:
         return len(self.encoding)
 
     @property
+    def rows(self) -> np.ndarray:
+        """Each row's number in the whole table, int64 [N]; see `where`."""
+        column = self.extra.get("row")
+        if column is None or column.dtype.kind not in "iu":
+            return np.arange(len(self))
+        return column.astype(np.int64)
+
+    def where(self, mask: np.ndarray) -> "Table":
+        """The table of some of the rows, and a column ``row`` of their numbers in this one.
+
+        A table that has such a column keeps it, so that it numbers the rows of the largest.
+
+        Args:
+          mask: bool [N], which rows are kept.
+
+        Raises:
+          TableError: the mask is not that.
+        """
+        mask = np.asarray(mask)
+        if mask.dtype != bool or mask.shape != (len(self),):
+            why = f"is {mask.dtype} {mask.shape}; expected bool [{len(self)}], a mark for each row"
+            raise TableError(f"{self.space}/{self.dataset}: the mask {why}")
+        parts = {name: getattr(self, name) for name in ("encoding", "valid", "test", "names")}
+        extra = {"row": np.arange(len(self)), **self.extra}
+        return dataclasses.replace(
+            self,
+            **{name: None if part is None else part[mask] for name, part in parts.items()},
+            extra={name: np.asarray(column)[mask] for name, column in extra.items()},
+        )
+
+    @property
     def valid_mean(self) -> np.ndarray:
         """Mean over the existing runs, float64 [N], percent; NaN where there is none."""
         return _mean(self.valid)
