@@ -282,6 +282,11 @@ def test_a_larger_budget_goes_further(tmp_path):
     result = search(GP, value, SPACE, journal=path, **threads())
     assert result.resumed == 12
     assert archs(result) == archs(search(GP, value, SPACE, **threads()))
+    uneven = tmp_path / "uneven"
+    search(gp(10), value, SPACE, journal=uneven, **threads())
+    result = search(GP, value, SPACE, journal=uneven, **threads())
+    assert (result.resumed, len(result.evaluations)) == (10, 24)
+    assert len({str(arch) for arch in archs(result)}) == 24
 
 
 def test_a_journal_of_another_search_is_refused(tmp_path):

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from absl import flags
 
 from weaknas_jax.command import Command, CommandError, score
 
@@ -252,9 +251,3 @@ def test_ended_commands_take_their_children_along(tmp_path):
 def test_lines_that_are_no_score(line, tmp_path):
     with pytest.raises(CommandError, match="is no number and no JSON object with a 'score'"):
         score(line, tmp_path)
-
-
-def test_flags_are_documented():
-    import experiments.jobs  # noqa: F401
-
-    assert all(flag.help for flag in flags.FLAGS.get_flags_for_module("experiments.jobs"))

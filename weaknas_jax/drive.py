@@ -175,8 +175,7 @@ def _tell(method: Method, state: Any, indices: jax.Array, scores: jax.Array) -> 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _mark(method: Method, state: Any, indices: jax.Array) -> Any:
-    everything = (len(indices),) * (len(method.sizes) + 1)  # also of an earlier, larger round
-    return state.replace(history=history.ask(state.history, indices, everything)[0])
+    return state.replace(history=history.ask(state.history, indices, method.sizes)[0])
 
 
 @jax.jit

@@ -62,10 +62,19 @@ def begin(space: Space, budget: int) -> History:
     )
 
 
+def quota(history: History, sizes: tuple[int, ...]) -> jax.Array:
+    """How many this round may ask for, int32.
+
+    A search that was begun with a smaller budget has had a smaller round: there is one more then.
+    """
+    more = max(sizes[1:], default=0)
+    size = jnp.asarray((*sizes, more))[jnp.minimum(history.round, len(sizes))]
+    return jnp.minimum(size, sum(sizes) - history.asked)
+
+
 def ask(history: History, indices: jax.Array, sizes: tuple[int, ...]) -> tuple[History, jax.Array]:
     """Notes as many of ``indices`` [B] as this round has as asked for; the rest become -1."""
-    quota = jnp.asarray((*sizes, 0))[jnp.minimum(history.round, len(sizes))]
-    indices = jnp.where(jnp.arange(len(indices)) < quota, indices, -1)
+    indices = jnp.where(jnp.arange(len(indices)) < quota(history, sizes), indices, -1)
     slots = jnp.where(indices >= 0, indices, len(history.seen))
     history = history.replace(
         seen=history.seen.at[slots].set(True, mode="drop"),

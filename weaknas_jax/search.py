@@ -111,7 +111,7 @@ def weaknas(
             return acquisition(prediction, told, key)
 
         if sampler.greedy and scorer.select is not None:
-            count = jnp.asarray((*sizes, 0))[jnp.minimum(known.round, len(sizes))]
+            count = history.quota(known, sizes)
             most = max(sizes[1:], default=1)  # the initial round may be larger
             arguments = score, prediction, known.seen, most, count
             indices = scorer.select(state.scorer, state.space, *arguments)
