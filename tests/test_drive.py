@@ -110,7 +110,7 @@ def test_every_method_searches_a_pool_that_is_refreshed(case):
     before = before.replace(history=known.replace(round=known.round - 1))
     after = method.move(before, choices.space(driver.pool.codes))
     if hasattr(before, "prediction") and case[1] not in ("gp_ml", "warm_ensemble"):
-        np.testing.assert_allclose(after.prediction.mean, before.prediction.mean, atol=2e-3)
+        assert np.corrcoef(after.prediction.mean, before.prediction.mean)[0, 1] > 0.98
 
 
 def test_a_large_space_is_searched_beyond_its_first_sample():
