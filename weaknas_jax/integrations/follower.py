@@ -22,6 +22,8 @@ from weaknas_jax.types import Method
 BUDGET = 100
 """Scores that a driver has room for at first; one that is full gives way to one of twice that."""
 
+_ABREAST = 4  # pending ones come in multiples: fewer programs
+
 
 class Follower:
     """One search that is followed.
@@ -92,6 +94,7 @@ class Follower:
             seen = driver.state.history.seen | jnp.asarray(self._differs(driver.pool.codes, fixed))
             known = driver.state.history.replace(seen=seen)
             driver.state = driver.state.replace(history=known)
+        rows += [-1] * (-len(rows) % _ABREAST)
         asked = driver.ask(rows if self._told else ())
         return driver.arch(asked[0]) if asked else None
 

@@ -254,13 +254,15 @@ class _Parameter(NamedTuple):
 def _parameter(distribution: BaseDistribution) -> _Parameter | None:
     """None = its values cannot be listed, or are too many."""
     if isinstance(distribution, CategoricalDistribution):
-        values = distribution.choices
-        plain = all(isinstance(value, str | int | float) for value in values)
-        if not plain or len(set(values)) < len(values):  # None, or both of 1 and True, say
-            choice = categorical(*map(repr, values))
-        else:
-            choice = categorical(*values)
-        return _Parameter(values, choice, lambda value: int(distribution.to_internal_repr(value)))
+        # Of values that are equal, as 1 and True are, Optuna only ever stores the first.
+        places = sorted({int(distribution.to_internal_repr(v)) for v in distribution.choices})
+        values = [distribution.choices[at] for at in places]
+        plain = all(isinstance(value, str | int | float) and value == value for value in values)
+        return _Parameter(
+            values,
+            categorical(*(values if plain else map(repr, values))),  # None may be among them
+            lambda value: places.index(int(distribution.to_internal_repr(value))),
+        )
     if not isinstance(distribution, IntDistribution | FloatDistribution) or not distribution.step:
         return None
     low, high, step = distribution.low, distribution.high, distribution.step
