@@ -193,6 +193,22 @@ def test_a_sampler_is_pickled_without_what_it_read():
     assert asked(study) == asked(unlike)
 
 
+def test_a_pruned_trial_counts_as_failed():
+    def next_after(**outcome):
+        study = studied(WeakNASSampler(seed=0), 8)
+        distributions = study.trials[0].distributions
+        params = {"op": "none", "depth": 1, "ratio": 0.0}
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=distributions, **outcome)
+        )
+        study.optimize(objective, n_trials=5)
+        return asked(study)[9:]
+
+    failed = next_after(state=TrialState.FAIL)
+    assert next_after(state=TrialState.PRUNED, intermediate_values={0: 9.0}, value=9.0) == failed
+    assert next_after(state=TrialState.COMPLETE, value=9.0) != failed
+
+
 def test_pruners_that_divide_a_study():
     def steps(trial):
         value = objective(trial)
