@@ -302,6 +302,7 @@ def test_two_objectives_are_refused():
         ({"per_round": 4}, "per_round=4"),
         ({"budget": 50}, "budget=50"),
         ({"init": 0}, "init=0"),
+        ({"seed": -1}, "seed=-1"),
     ],
 )
 def test_wrong_settings_are_said_at_once(settings, message):

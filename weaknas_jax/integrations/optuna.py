@@ -69,8 +69,7 @@ class WeakNASSampler(BaseSampler):
         independent_sampler: BaseSampler | None = None,
         **settings: Any,
     ):
-        for name, least in (("init", 1), ("pool", 1), ("seed", 0)):
-            value = {"init": init, "pool": pool, "seed": 0 if seed is None else seed}[name]
+        for name, value, least in (("init", init, 1), ("pool", pool, 1), ("seed", seed or 0, 0)):
             if value < least:
                 raise ValueError(f"{name}={value}: must be at least {least}")
         if own := {"budget", "per_round"} & set(settings):
@@ -82,9 +81,7 @@ class WeakNASSampler(BaseSampler):
         method_of(predictor, settings, BUDGET)  # what is wrong is said here, not in a trial
         self._predictor, self._settings = predictor, settings
         self._init, self._constraint, self._pool = init, constraint, pool
-        self._seed = (
-            int(np.random.SeedSequence().generate_state(1)[0] >> 1) if seed is None else seed
-        )
+        self._seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
         self._independent = independent_sampler
         self._warned: set[str] = set()
         self._forget()
