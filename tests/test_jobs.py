@@ -286,6 +286,8 @@ def test_a_larger_budget_goes_further(tmp_path):
     search(gp(10), value, SPACE, journal=uneven, **threads())
     result = search(GP, value, SPACE, journal=uneven, **threads())
     assert (result.resumed, len(result.evaluations)) == (10, 24)
+    with pytest.raises(JobsError, match="budget=10: the journal has more queries"):
+        search(gp(10), value, SPACE, journal=uneven, **threads())
     assert len({str(arch) for arch in archs(result)}) == 24
 
 

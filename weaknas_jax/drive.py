@@ -66,14 +66,16 @@ class Driver:
         """
         self._renew_if_due()
         indices = self._padded(pending)
-        self.state, asked = _ask(self._pure, bool(len(pending)), self.state, indices)
+        known, asked = _ask(self._pure, bool(len(pending)), self.state, indices)
+        self._note(known)
         return [int(row) for row in np.asarray(asked) if row >= 0]
 
     def mark(self, archs: Sequence[Arch | int]) -> list[int]:
         """Notes that an ask gave these architectures, as a journal says; returns their rows."""
         self._renew_if_due()
         rows = [self.row(arch) for arch in archs]
-        self.state = _mark(self._pure, self.state, _pad(rows, max(self.method.sizes)))
+        width = max(self.method.sizes)
+        self._note(_mark(self._pure, self.state.history, _pad(rows, width)))
         return rows
 
     def tell(self, rows: Sequence[int], scores: Sequence[float]) -> None:
@@ -88,7 +90,7 @@ class Driver:
 
     def see(self, rows: Sequence[int]) -> None:
         """Notes rows that somebody else had evaluated: they are never asked for."""
-        self.state = _see(self.state, self._padded(rows))
+        self._note(_see(self.state.history, self._padded(rows)))
 
     def arch(self, row: int) -> Arch | int:
         """The architecture of a row; the row itself where the space has no choices."""
@@ -113,6 +115,10 @@ class Driver:
     @property
     def _whole(self) -> bool:
         return self.choices is None or self.pool.whole
+
+    def _note(self, known: history.History) -> None:
+        """All that an ask changes: programs that gave the whole state would copy it."""
+        self.state = self.state.replace(history=known)
 
     def _padded(self, rows: Sequence[int]) -> jax.Array:
         """To a power of two that never falls: few programs, whatever the number of workers."""
@@ -159,13 +165,15 @@ def _init(method: Method, key: jax.Array, space: Space) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _ask(method: Method, believes: bool, state: Any, pending: jax.Array) -> tuple[Any, jax.Array]:
+def _ask(
+    method: Method, believes: bool, state: Any, pending: jax.Array
+) -> tuple[history.History, jax.Array]:
     if not believes:
-        return method.ask(state)
+        state, indices = method.ask(state)
+        return state.history, indices
     believed, _ = method.tell(state, pending, method.believe(state, pending))
     _, indices = method.ask(believed)
-    known, indices = history.ask(state.history, indices, method.sizes)
-    return state.replace(history=known), indices
+    return history.ask(state.history, indices, method.sizes)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -174,15 +182,14 @@ def _tell(method: Method, state: Any, indices: jax.Array, scores: jax.Array) -> 
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _mark(method: Method, state: Any, indices: jax.Array) -> Any:
-    return state.replace(history=history.ask(state.history, indices, method.sizes)[0])
+def _mark(method: Method, known: history.History, indices: jax.Array) -> history.History:
+    return history.ask(known, indices, method.sizes)[0]
 
 
 @jax.jit
-def _see(state: Any, indices: jax.Array) -> Any:
-    seen = state.history.seen
-    seen = seen.at[jnp.where(indices >= 0, indices, len(seen))].set(True, mode="drop")
-    return state.replace(history=state.history.replace(seen=seen))
+def _see(known: history.History, indices: jax.Array) -> history.History:
+    slots = jnp.where(indices >= 0, indices, len(known.seen))
+    return known.replace(seen=known.seen.at[slots].set(True, mode="drop"))
 
 
 @functools.partial(jax.jit, static_argnums=0)

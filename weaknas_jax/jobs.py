@@ -201,8 +201,15 @@ class _Search:
         if done and all(record["score"] is None for record in done):
             self._write({"kind": "again"})  # nothing ever succeeded: what was wrong may be mended
             records = []
+        asked = 0
         for record in records:
             if record["kind"] == "asked":
+                asked += len(record["archs"])
+                if asked > self.driver.method.budget:
+                    raise JobsError(
+                        f"budget={self.driver.method.budget}: the journal has more queries than "
+                        "that already; give the budget that it had, or a larger one"
+                    )
                 self._asked(self.driver.mark(record["archs"]))
                 continue
             row = self.driver.row(record["arch"])
