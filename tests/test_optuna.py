@@ -108,7 +108,7 @@ def test_resumed_from_a_database_is_as_uninterrupted(tmp_path, monkeypatch, sett
     whole, resumed = run("whole", [36]), run("resumed", [1, 21, 14])
     driver = whole.sampler._follower._driver
     assert (driver.method.budget, driver.pool.whole) == (40, not settings)
-    assert driver.pool.refreshes == (1 if settings else 0)
+    assert (driver.pool.refreshes > 0) == bool(settings)
     assert asked(whole) == asked(resumed)
     assert whole.trials[0].params["op"] == "pool"
     states = {trial.state for trial in whole.trials}
