@@ -65,8 +65,9 @@ class Driver:
           pending: rows asked for and not told yet that are to be taken into account.
         """
         self._renew_if_due()
-        indices = self._padded(pending)
-        known, asked = _ask(self._pure, bool(len(pending)), self.state, indices)
+        known, asked = _ask(self._pure, self._believing(pending) if len(pending) else self.state)
+        if len(pending):
+            known = _mark(self._pure, self.state.history, asked)
         self._note(known)
         return [int(row) for row in np.asarray(asked) if row >= 0]
 
@@ -116,6 +117,13 @@ class Driver:
     def _whole(self) -> bool:
         return self.choices is None or self.pool.whole
 
+    def _believing(self, pending: Sequence[int]) -> Any:
+        """The state that was told of ``pending`` what the method believes of it."""
+        indices = self._padded(pending)
+        believed = _believe(self._pure, self.state, indices)
+        scratch = jax.tree.map(lambda a: a.copy(), self.state)  # a tell takes its state's place
+        return _tell(self._pure, scratch, indices, believed)
+
     def _note(self, known: history.History) -> None:
         """All that an ask changes: programs that gave the whole state would copy it."""
         self.state = self.state.replace(history=known)
@@ -164,16 +172,15 @@ def _init(method: Method, key: jax.Array, space: Space) -> Any:
     return method.init(key, space)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _ask(
-    method: Method, believes: bool, state: Any, pending: jax.Array
-) -> tuple[history.History, jax.Array]:
-    if not believes:
-        state, indices = method.ask(state)
-        return state.history, indices
-    believed, _ = method.tell(state, pending, method.believe(state, pending))
-    _, indices = method.ask(believed)
-    return history.ask(state.history, indices, method.sizes)
+@functools.partial(jax.jit, static_argnums=0)
+def _ask(method: Method, state: Any) -> tuple[history.History, jax.Array]:
+    state, indices = method.ask(state)
+    return state.history, indices
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _believe(method: Method, state: Any, indices: jax.Array) -> jax.Array:
+    return method.believe(state, indices)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
