@@ -1,6 +1,7 @@
 """Sweeps: the same queries as single searches, one program where one will do, resumed."""
 
 import csv
+import functools
 import json
 import re
 import signal
@@ -175,7 +176,8 @@ def test_a_predictor_that_returns_nan_ends_its_run_and_is_named(
         fitted, fails = params
         return Prediction(jnp.where(fails, jnp.nan, good.predict(fitted, x).mean))
 
-    monkeypatch.setitem(PREDICTORS, "linear", lambda: Predictor(fit, predict))
+    builder = functools.wraps(PREDICTORS["linear"])(lambda **unused: Predictor(fit, predict))
+    monkeypatch.setitem(PREDICTORS, "linear", builder)
     out = tmp_path / "out"
     code = call(f"--table={file}", f"--out={out}", *QUICK, "--seeds=8", "--top=8", module=nasbench)
     assert code == 1
