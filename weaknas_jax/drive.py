@@ -86,7 +86,7 @@ class Driver:
             part = np.full(width, np.nan, np.float32)
             some = rows[at : at + width]
             part[: len(some)] = scores[at : at + width]
-            self.state = _tell(self._pure, self.state, _pad(some, width), part)
+            self.state = self._told(self.state, _pad(some, width), part)
         self._since += len(rows)
 
     def see(self, rows: Sequence[int]) -> None:
@@ -121,8 +121,14 @@ class Driver:
         """The state that was told of ``pending`` what the method believes of it."""
         indices = self._padded(pending)
         believed = _believe(self._pure, self.state, indices)
-        scratch = jax.tree.map(lambda a: a.copy(), self.state)  # a tell takes its state's place
-        return _tell(self._pure, scratch, indices, believed)
+        bare = self.state.replace(space=None)
+        scratch = jax.tree.map(lambda a: a.copy(), bare)  # a tell takes its state's place
+        return self._told(scratch, indices, believed)
+
+    def _told(self, state: Any, indices: jax.Array, scores: jax.Array) -> Any:
+        """``state`` that was told, in its place; the space is not copied."""
+        space, bare = self.state.space, state.replace(space=None)
+        return _tell(self._pure, bare, space, indices, scores).replace(space=space)
 
     def _note(self, known: history.History) -> None:
         """All that an ask changes: programs that gave the whole state would copy it."""
@@ -184,8 +190,8 @@ def _believe(method: Method, state: Any, indices: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _tell(method: Method, state: Any, indices: jax.Array, scores: jax.Array) -> Any:
-    return method.tell(state, indices, scores)[0]
+def _tell(method: Method, bare: Any, space: Space, indices: jax.Array, scores: jax.Array) -> Any:
+    return method.tell(bare.replace(space=space), indices, scores)[0].replace(space=None)
 
 
 @functools.partial(jax.jit, static_argnums=0)
