@@ -1,12 +1,14 @@
 """A method driven from the host does what the batch does, and more."""
 
+import functools
+
 import exact
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import SMALL, build, planted_table
 
-from weaknas_jax import HONEST, Job, Program, Settings, Space, labels, methods, task
+from weaknas_jax import HONEST, Job, Program, Settings, Space, drive, labels, methods, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.drive import Driver
 from weaknas_jax.predictors import HABITS, Habits, make
@@ -15,6 +17,7 @@ from weaknas_jax.spaces.choices import Choices, categorical, integer
 
 TABLE = planted_table(noise=0.5)
 SPACE = Space(jnp.asarray(TABLE.encoding), task.features(TABLE))
+PROGRAMS = (drive._init, drive._ask, drive._believe, drive._tell, drive._mark)
 
 
 def score(row):
@@ -43,6 +46,24 @@ def test_rounds_are_those_of_the_batch(predictor):
     (trace,) = [t for step in program.work(7, [Job(0, 3)]) for _, t in step.ended]
     asked = follow(Driver(method, SPACE, seed=7, run=3))
     assert asked == trace.queried[0].tolist() if trace.queried.ndim > 1 else trace.queried.tolist()
+
+
+def test_the_same_settings_are_compiled_once():
+    """Otherwise each search of a process costs seconds, and about 80 of them its memory maps."""
+    settings = {"init": 4, "per_round": 1, "budget": 10, "top": 8}
+    follow(Driver(methods.make("gp", **settings), SPACE), pending=2)
+    known = [f._cache_size() for f in PROGRAMS]
+    follow(Driver(methods.make("gp", **settings), SPACE, seed=1), pending=2)
+    assert [f._cache_size() for f in PROGRAMS] == known
+    follow(Driver(methods.make("gp", **settings | {"beta": 2.0}), SPACE), pending=2)
+    assert all(f._cache_size() > count for f, count in zip(PROGRAMS, known, strict=True))
+
+
+def test_settings_that_are_equal_but_not_the_same_are_told_apart():
+    whole, real = (methods.make("gp", budget=10, top=top) for top in (8, 8.0))
+    assert whole is not real
+    odd = functools.partial(labels.standardize_observed)
+    assert methods.make("gp", budget=10, label_transform=odd).settings["label_transform"] is odd
 
 
 @pytest.mark.parametrize("name", methods.METHODS)

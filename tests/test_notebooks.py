@@ -4,11 +4,16 @@ import json
 from pathlib import Path
 
 import nbclient
+import nbclient.exceptions
 import nbformat
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "colab"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+WATCH = """
+import faulthandler
+faulthandler.dump_traceback_later(390, repeat=True, file=open("hung.txt", "w"))
+"""
 
 
 def test_there_are_notebooks():
@@ -20,10 +25,14 @@ def test_it_runs_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(WATCH))
     client = nbclient.NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=400, resources={"metadata": {"path": str(tmp_path)}}
     )
-    client.execute()  # an exception in a cell is an exception here
+    try:
+        client.execute()  # an exception in a cell is an exception here
+    except nbclient.exceptions.CellTimeoutError:
+        pytest.fail("a cell hung; every thread then:\n" + (tmp_path / "hung.txt").read_text())
     text = "".join(o.get("text", "") for c in notebook.cells for o in c.get("outputs", []))
     assert "Traceback" not in text
     assert "error:" not in text

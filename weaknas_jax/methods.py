@@ -4,6 +4,7 @@ Every builder takes the same keywords and uses what it needs: ``predictor`` (a `
 `Scorer`), ``chunk``, and those of `search.weaknas`. `make` goes all the way from names.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,26 @@ CHOICES = {
 """What is chosen by name besides the predictor."""
 
 
+def _remembered(build: Callable[..., Method]) -> Callable[..., Method]:
+    """Gives the very same method for the same plain settings, and so the same programs.
+
+    What is compiled is kept by the method's functions: methods built anew would be compiled anew,
+    4 s and 800 memory maps of a process for each search.
+    """
+    known = functools.lru_cache(maxsize=None, typed=True)(build)
+
+    @functools.wraps(build)
+    def built(*args: Any, **named: Any) -> Method:
+        plain = all(
+            value is None or isinstance(value, str | int | float)
+            for value in (*args, *named.values())
+        )
+        return (known if plain else build)(*args, **named)
+
+    return built
+
+
+@_remembered
 def make(
     predictor: str = "gp",
     *,

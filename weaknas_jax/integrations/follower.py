@@ -141,14 +141,5 @@ class Follower:
 
 
 def method_of(predictor: str, settings: Mapping[str, Any], budget: int) -> Method:
-    """The method, which asks for one at a time; the same object for the same arguments.
-
-    Raises:
-      ValueError: as `methods.make`.
-    """
-    return _method_of(predictor, budget, tuple(sorted(settings.items())))
-
-
-@functools.lru_cache(maxsize=32)  # an object is compiled for once, however many studies use it
-def _method_of(predictor: str, budget: int, settings: tuple) -> Method:
-    return methods.make(predictor, init=1, per_round=1, budget=budget, **dict(settings))
+    """The method, which asks for one at a time; ValueError as `methods.make`."""
+    return methods.make(predictor, init=1, per_round=1, budget=budget, **settings)
