@@ -46,6 +46,7 @@ class Driver:
     ):
         self.method, self.choices = method, space if isinstance(space, Choices) else None
         self._seed, self._refresh, self._since, self._width = seed, refresh, 0, 1
+        self._scratch = None  # a state that nobody needs: new buffers cost more than the copying
         if self.choices is not None:
             self.pool = pools.start(self.choices, seed, pool)
             space = self.choices.space(self.pool.codes)
@@ -57,6 +58,21 @@ class Driver:
         self.size = space.size
         self._pure = method._replace(settings=())  # hashable: what a program is compiled for
         self.state = _init(self._pure, run_keys(seed, [run])[0], space)
+
+    def prepare(self, pending: int = 0) -> None:
+        """Compiles now what asks and tells need, so that no worker waits for it.
+
+        Args:
+          pending: so many queries may be out at an ask that takes them into account.
+        """
+        width = max(self.method.sizes)
+        self._told(self._copy(), _pad([], width), np.full(width, np.nan, np.float32))
+        state = self.state
+        if pending:
+            self._padded([-1] * pending)
+            for _ in range(2):  # the second copies into the first
+                state = self._believing([])
+        _mark(self._pure, *_ask(self._pure, state))
 
     def ask(self, pending: Sequence[int] = ()) -> list[int]:
         """The rows to evaluate next, none = the method has finished.
@@ -120,10 +136,17 @@ class Driver:
     def _believing(self, pending: Sequence[int]) -> Any:
         """The state that was told of ``pending`` what the method believes of it."""
         indices = self._padded(pending)
-        believed = _believe(self._pure, self.state, indices)
+        believed, scratch = _believe(self._pure, self.state, indices), self._scratch
+        self._scratch = None
         bare = self.state.replace(space=None)
-        scratch = jax.tree.map(lambda a: a.copy(), bare)  # a tell takes its state's place
-        return self._told(scratch, indices, believed)
+        scratch = self._copy() if scratch is None else _copy_into(scratch, bare)
+        state = self._told(scratch, indices, believed)
+        self._scratch = state.replace(space=None)
+        return state
+
+    def _copy(self) -> Any:
+        """The state but for the space, to be told something: a tell takes its state's place."""
+        return jax.tree.map(lambda a: a.copy(), self.state.replace(space=None))
 
     def _told(self, state: Any, indices: jax.Array, scores: jax.Array) -> Any:
         """``state`` that was told, in its place; the space is not copied."""
@@ -192,6 +215,11 @@ def _believe(method: Method, state: Any, indices: jax.Array) -> jax.Array:
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _tell(method: Method, bare: Any, space: Space, indices: jax.Array, scores: jax.Array) -> Any:
     return method.tell(bare.replace(space=space), indices, scores)[0].replace(space=None)
+
+
+@functools.partial(jax.jit, donate_argnums=0, keep_unused=True)
+def _copy_into(scratch: Any, state: Any) -> Any:
+    return jax.tree.map(jnp.copy, state)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -224,6 +224,8 @@ class _Search:
         """Runs jobs until the method has finished (True), or ``stop`` says so (False)."""
         running: dict[Future, tuple[int, float]] = {}
         given_up: set[Future] = set()
+        if self._queue or len(self.told) + len(self._out) < self.driver.method.budget:
+            self.driver.prepare(0 if self.rounds else workers.count)
         start, exhausted, began = time.perf_counter(), False, len(self.finished)
         while True:
             given_up = {future for future in given_up if not future.done()}
