@@ -2,9 +2,10 @@
 
     python tools/pack_tables.py --source=DIR
 
-DIR holds ``nb201/nasbench201.npz`` (see `weaknas_jax/tables/packed/NOTICE` for where its arrays
-come from). Every accuracy is a count of correct images, so integers lose nothing; the script
-reads its own output back and compares all of it before it ends.
+DIR holds ``nb201/nasbench201.npz`` and ``nb101/nasbench101_test.npz`` (see
+`weaknas_jax/tables/packed/NOTICE` for where their arrays come from). Every accuracy is a count of
+correct images, so integers lose nothing; the script reads its own output back and compares all of
+it before it ends.
 """
 
 import os
@@ -13,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from weaknas_jax.spaces import nasbench201
+from weaknas_jax.spaces import nasbench101, nasbench201
+from weaknas_jax.tables import nasbench101 as packed101
 from weaknas_jax.tables import nasbench201 as packed
 from weaknas_jax.tables.store import read_npz, write_npz
 
@@ -21,10 +23,9 @@ _SOURCE = flags.DEFINE_string("source", "../shared/data", "Folder with the raw a
 
 
 def counts(percent: np.ndarray, images: int) -> np.ndarray:
-    """Percent as counts of ``images``; fails unless float32 percent comes back exactly."""
+    """Percent as counts of ``images``; fails unless it comes back to the rounding of float32."""
     number = np.rint(percent.astype(np.float64) * images / 100)
-    back = (number * 100 / images).astype(np.float32)
-    if not np.allclose(back, percent, rtol=0, atol=8e-6):
+    if not np.allclose(number * 100 / images, percent, rtol=0, atol=8e-6):
         raise ValueError(f"not counts of {images} images")
     return number.astype(np.int64)
 
@@ -90,14 +91,56 @@ def verify_nasbench201(source: Path) -> None:
             raise ValueError(f"{name}: {', '.join(failed)} did not survive packing")
 
 
+def pack_nasbench101(source: Path) -> dict[str, np.ndarray]:
+    """The arrays of the packed file; `weaknas_jax.tables.nasbench101` documents them."""
+    raw = read_npz(source / "nb101" / "nasbench101_test.npz")
+    codes = nasbench101.code(nasbench101.from_padded(raw["adjacency"], raw["ops"]))
+    order = np.argsort(codes)
+    test = counts(raw["test_acc_108_mean"].astype(np.float64) * 100, packed101.IMAGES)
+    return {
+        "format": np.asarray(packed101.FORMAT),
+        "step": np.diff(codes[order], prepend=np.uint32(0)),
+        "test": test[order].astype(np.uint16),
+    }
+
+
+def verify_nasbench101(source: Path) -> None:
+    """Every array of the raw file against what the package loads and computes."""
+    raw = read_npz(source / "nb101" / "nasbench101_test.npz")
+    table, cells = packed101.load_nasbench101(), nasbench101.decode(packed101.codes())
+    hashes = nasbench101.hashes(cells)
+    row = np.argsort(hashes)  # the raw file is in the order of hashes
+    matrix, ops = nasbench101.to_padded(nasbench101.Cells(cells.matrix[row], cells.ops[row]))
+    checks = {
+        "hash": np.array_equal(hashes[row], raw["hash"]),
+        "adjacency": np.array_equal(matrix, raw["adjacency"]),
+        "ops": np.array_equal(ops, raw["ops"]),
+        "trainable_parameters": np.array_equal(
+            table.extra["params"][row], raw["trainable_parameters"]
+        ),
+        "test_acc_108_mean": np.allclose(
+            table.test_mean[row] / 100, raw["test_acc_108_mean"], rtol=0, atol=8e-8
+        ),
+    }
+    if failed := [key for key, passed in checks.items() if not passed]:
+        raise ValueError(f"NAS-Bench-101: {', '.join(failed)} did not survive packing")
+
+
+BENCHMARKS = (
+    (packed, pack_nasbench201, verify_nasbench201),
+    (packed101, pack_nasbench101, verify_nasbench101),
+)
+
+
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
     source = Path(_SOURCE.value)
-    write_npz(packed.FILE, pack_nasbench201(source))
-    packed.read_packed.cache_clear()
-    verify_nasbench201(source)
-    print(f"{packed.FILE}: {os.path.getsize(packed.FILE):,} bytes, equal to its source")
+    for module, pack, verify in BENCHMARKS:
+        write_npz(module.FILE, pack(source))
+        module.read_packed.cache_clear()
+        verify(source)
+        print(f"{module.FILE}: {os.path.getsize(module.FILE):,} bytes, equal to its source")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,14 @@ from weaknas_jax.protocol import HONEST, PAPER, Protocol
 from weaknas_jax.ranking import refit
 from weaknas_jax.search import weaknas
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
-from weaknas_jax.tables import Table, TableError, load_nasbench201, load_table, save_table
+from weaknas_jax.tables import (
+    Table,
+    TableError,
+    load_nasbench101,
+    load_nasbench201,
+    load_table,
+    save_table,
+)
 from weaknas_jax.trace import Trace
 from weaknas_jax.types import Info, Method, Number, Prediction, Predictor, Scorer, Space
 
@@ -47,6 +54,7 @@ __all__ = [
     "integer",
     "jobs",
     "linear",
+    "load_nasbench101",
     "load_nasbench201",
     "load_table",
     "methods",

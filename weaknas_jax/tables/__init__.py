@@ -1,5 +1,6 @@
 """Benchmark tables: files -> `Table`, a few dense NumPy arrays."""
 
+from weaknas_jax.tables.nasbench101 import load_nasbench101
 from weaknas_jax.tables.nasbench201 import load_nasbench201
 from weaknas_jax.tables.store import Table, TableError, load_table, save_table
 from weaknas_jax.tables.user import read_arrays, read_csv
@@ -7,6 +8,7 @@ from weaknas_jax.tables.user import read_arrays, read_csv
 __all__ = [
     "Table",
     "TableError",
+    "load_nasbench101",
     "load_nasbench201",
     "load_table",
     "read_arrays",

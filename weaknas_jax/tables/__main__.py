@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from weaknas_jax.tables import describe, kinds, official, shipped, user
+from weaknas_jax.spaces import nasbench101
+from weaknas_jax.tables import describe, kinds, official, official101, shipped, user
 from weaknas_jax.tables.store import (
     Table,
     TableError,
@@ -35,6 +36,9 @@ READERS = {
     "csv": _Reader(user.read_csv, (*_COLUMNS, "features", "one_hot"), "CSV"),
     "npz": _Reader(user.read_arrays, (*_COLUMNS, "encoding"), ".npz of arrays"),
     "pth": _Reader(official.read_nasbench201, ("dataset",), "official NAS-Bench-201 file"),
+    "tfrecord": _Reader(
+        official101.read_nasbench101, ("dataset", "epochs"), "official NAS-Bench-101 file"
+    ),
 }
 QUERIES = 200  # the default --budget of experiments.nasbench
 START = 10  # and its --init
@@ -45,7 +49,8 @@ def list_tables(args: argparse.Namespace) -> None:
     print(f"{'name':<32} {'size':>7} {'best valid':>11} {'best test':>10}  --labels")
     for name in shipped.names():
         table = shipped.load(name)
-        best = f"{table.valid_mean.max():>11.3f} {table.test_mean.max():>10.3f}"
+        valid = "-" if table.signal == "test" else f"{table.valid_mean.max():.3f}"
+        best = f"{valid:>11} {table.test_mean.max():>10.3f}"
         print(f"{name:<32} {len(table):>7,} {best}  {', '.join(describe.labels(table))}")
 
 
@@ -102,6 +107,10 @@ def import_table(args: argparse.Namespace) -> None:
     print(describe.info(*_canonical(out)))
     if kind == "pth":
         _compare(table)
+    if kind == "tfrecord":
+        same, known = official101.agreement(table)
+        print(f"the file has {len(table):,} of the {nasbench101.SIZE:,} architectures")
+        print(f"test means equal to the shipped ones: {same:,} of {known:,} with three repeats")
     size, limits = len(table), ""
     if size < QUERIES:
         limits = f" --budget={size}" + (f" --init={size}" if size < START else "")
@@ -182,11 +191,13 @@ def _parser() -> argparse.ArgumentParser:
     make = command(
         "import",
         import_table,
-        "Make a canonical table of a CSV, an .npz or an official NAS-Bench-201 file.",
-        " The official file (.pth, 4.7 GB) is held in memory as a whole, as objects of "
+        "Make a canonical table of a CSV, an .npz or an official file of NAS-Bench-101 or 201.",
+        " That of NAS-Bench-201 (.pth, 4.7 GB) is held in memory as a whole, as objects of "
         "several times its size, for many minutes, and needs PyTorch: see docs/tables.md.",
     )
-    make.add_argument("file", metavar="FILE", help="told by its content: CSV, .npz or .pth")
+    make.add_argument(
+        "file", metavar="FILE", help="told by its content: CSV, .npz, .pth, .tfrecord"
+    )
     add = make.add_argument
     add("--out", required=True, metavar="OUT.npz", help="the canonical table to write")
     add("--overwrite", action="store_true", help="replace --out if it exists")
@@ -195,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="of a .pth: cifar10 (default), cifar100 or imagenet16; else the name to give",
     )
+    add("--epochs", type=int, help="of a .tfrecord: 108 (default); its full file has 4, 12, 36 too")
     columns = {"type": _columns, "metavar": "COL[,COL]"}
     add("--valid", **columns, help="validation accuracy, a column a run; default valid, valid_1 ..")
     add("--test", **columns, help="test accuracy; default test or test_1 ..")

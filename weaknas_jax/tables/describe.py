@@ -11,6 +11,8 @@ TIES = 3  # of the best architectures, so many are named
 
 def labels(table: Table) -> list[str]:
     """What ``--labels`` may be for this table."""
+    if table.signal == "test":
+        return ["test"]
     runs = table.valid.shape[1]
     known = ["mean"] + ["single_run"] * (runs > 1)
     for run in range(runs if runs > 1 else 0):
@@ -31,12 +33,14 @@ def info(table: Table, checksum: str) -> str:
     Raises:
       TableError: no architecture has both a valid and a test label.
     """
-    parts = ["valid"] if table.test is None else ["valid", "test"]
+    parts = [part for part in ("valid", "test") if part == table.signal or part == "test"]
+    parts = ["valid"] if table.test is None else parts
     lines = [
         ("architectures", f"{len(table):,}"),
         ("features", f"{table.encoding.shape[1]}, {_range(table.encoding)}"),
         *((part, _labels(getattr(table, part))) for part in parts),
         *([] if table.test is not None else [("test", "none: only --target=valid can be met")]),
+        *([("valid", "none: the search sees test accuracy")] if table.signal == "test" else []),
         ("--labels", ", ".join(labels(table))),
     ]
     for part in parts:

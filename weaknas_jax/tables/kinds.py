@@ -4,25 +4,31 @@ import os
 import zipfile
 from pathlib import Path
 
+from weaknas_jax.tables import tfrecord
 from weaknas_jax.tables.store import TableError
 
 _HEAD = 4096  # bytes looked at to tell text from binary
 
 
 def kind_of(path: str | os.PathLike) -> str:
-    """``npz`` (also a lone array), ``pth`` (any pickle, which is then not unpickled) or ``csv``.
+    """``npz`` (also a lone array), ``pth`` (any pickle, not unpickled), ``tfrecord`` or ``csv``.
 
     Raises:
-      TableError: no such file, a folder, an empty file, a broken archive, or none of these.
+      TableError: no such file, a folder, an empty file, a broken archive, none of these, or
+        maybe a TFRecord, and what it takes to tell is not installed.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD)
+        if tfrecord.begins(head):  # first: its length may look like the start of another kind
+            return "tfrecord"
         if head.startswith(b"PK"):
             with zipfile.ZipFile(path) as archive:
                 members = archive.namelist()
             return "pth" if any(Path(name).name == "data.pkl" for name in members) else "npz"
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise TableError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -41,5 +47,5 @@ def kind_of(path: str | os.PathLike) -> str:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TableError(f"{path}: UTF-16 text; save the CSV as UTF-8")
     if b"\0" in head:
-        raise TableError(f"{path}: neither .npz, nor .pth, nor CSV text")
+        raise TableError(f"{path}: neither .npz, nor .pth, nor .tfrecord, nor CSV text")
     return "csv"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from weaknas_jax.tables import nasbench201
+from weaknas_jax.tables import nasbench101, nasbench201
 from weaknas_jax.tables.store import Table, TableError, content_sha256, read_npz
 from weaknas_jax.task import target_mask
 
@@ -51,8 +51,26 @@ SHIPPED = {
             "cifar100": (Best("valid", 73.493, 9930), Best("test", 73.513, 9930)),
             "imagenet16": (Best("valid", 46.733, 10676), Best("test", 47.311, 857)),
         },
-    )
+    ),
+    "nasbench101": Benchmark(
+        file=nasbench101.FILE,
+        load=nasbench101.load_nasbench101,
+        datasets=nasbench101.DATASETS,
+        versions=nasbench101.VERSIONS,
+        size=423_624,
+        facts={"cifar10": (Best("test", 94.318, 362_002),)},
+    ),
 }
+
+
+def datasets() -> list[str]:
+    """Of all benchmarks, each once."""
+    return list(dict.fromkeys(name for b in SHIPPED.values() for name in b.datasets))
+
+
+def versions() -> list[str]:
+    """Editions of all benchmarks, each once."""
+    return list(dict.fromkeys(name for b in SHIPPED.values() for name in b.versions))
 
 
 def names() -> Iterator[str]:
@@ -61,6 +79,22 @@ def names() -> Iterator[str]:
         for dataset in benchmark.datasets:
             for version in benchmark.versions:
                 yield f"{name}/{dataset}@{version}"
+
+
+def find(space: str, dataset: str | None = None, version: str | None = None) -> Table:
+    """A shipped table by what flags say; what is left out is the benchmark's first.
+
+    Raises:
+      TableError: the benchmark has no such data set or edition; names the flag.
+    """
+    benchmark = SHIPPED[space]
+    if dataset is not None and dataset not in benchmark.datasets:
+        there = ", ".join(benchmark.datasets)
+        raise TableError(f"--dataset={dataset}: {space} has {there}")
+    if version is not None and version not in benchmark.versions:
+        there = ", ".join(benchmark.versions)
+        raise TableError(f"--table_version={version}: {space} has {there}")
+    return benchmark.load(dataset or benchmark.datasets[0], version or benchmark.versions[0])
 
 
 def load(name: str) -> Table:

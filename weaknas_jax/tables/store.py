@@ -19,7 +19,7 @@ import numpy as np
 from weaknas_jax import files
 
 FORMAT = "weaknas-table-1"
-_TEXT = ("space", "dataset", "version", "source", "licence")
+_TEXT = ("space", "dataset", "version", "signal", "source", "licence")
 
 
 class TableError(ValueError):
@@ -38,6 +38,7 @@ class Table:
       test: float64 [N, R'], percent, or None.
       names: str [N], or None.
       version: which edition of the benchmark the labels are from.
+      signal: ``valid``; or ``test``: there is no validation accuracy, ``valid`` repeats ``test``.
       extra: further columns [N]: costs, other test accuracies.
       source, licence: where the figures come from and on what terms.
     """
@@ -49,6 +50,7 @@ class Table:
     test: np.ndarray | None = None
     names: np.ndarray | None = None
     version: str = ""
+    signal: str = "valid"
     extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     source: str = ""
     licence: str = ""
@@ -278,6 +280,8 @@ def check(table: Table, where: str) -> None:
     if not np.isfinite(encoding).all():
         row = int(np.flatnonzero(~np.isfinite(encoding).all(axis=1))[0])
         fail("encoding", f"has a NaN or infinite value in row {row}; give every feature a number")
+    if table.signal not in ("valid", "test") or (table.signal == "test" and table.test is None):
+        fail("signal", f"is {table.signal!r}; expected 'valid', or 'test' in a table with 'test'")
     for name in ("valid", "test"):
         labels = getattr(table, name)
         if labels is None:
