@@ -14,9 +14,10 @@ import numpy as np
 from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import CHOICES
-from weaknas_jax.predictors import HABITS, PREDICTORS, Habits
+from weaknas_jax.predictors import PREDICTORS, Habits
+from weaknas_jax.predictors import habits as usual_habits
 from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
-from weaknas_jax.tables import Table, TableError, columns, load_nasbench201, load_table
+from weaknas_jax.tables import Table, TableError, columns, load_table, shipped
 from weaknas_jax.types import Method, numbers
 
 NUMBERS = {
@@ -69,9 +70,9 @@ def configure(values: Mapping[str, Any]) -> Configured:
       ValueError: they do not fit together, or the table cannot be had; names the flag or file.
     """
     flag = SimpleNamespace(**values)
-    habits = _fill_in(flag)
     which = flag.space, flag.dataset, flag.table_version, flag.table
     table, sha256 = load(*which, flag.constraint)
+    habits = _fill_in(flag, table.space)
     _check_numbers(flag, table)
     cost = None if flag.cost is None else columns.cost(table, flag.cost)
     rule, point = _rules(flag, table), _point(flag, table, habits)
@@ -101,7 +102,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         table=table,
         protocol=rule,
         problem=_problem(
-            *(flag.dataset, flag.table_version, flag.table, sha256, flag.constraint),
+            *(flag.space, flag.dataset, flag.table_version, flag.table, sha256, flag.constraint),
             *(rule, flag.features, flag.without),
         ),
         build=build,
@@ -133,14 +134,14 @@ def configure(values: Mapping[str, Any]) -> Configured:
     )
 
 
-def _fill_in(flag: SimpleNamespace) -> Habits:
+def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
     """Puts the habits of the predictor where nothing was asked for, and returns them.
 
     Raises:
       ValueError: what was asked for does not go together.
     """
     searches = flag.method in methods.USES_PREDICTOR
-    habits = HABITS.get(flag.predictor, Habits()) if searches else Habits()
+    habits = usual_habits(flag.predictor if searches else None, space)
     for name in CHOICES:
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))
@@ -160,7 +161,11 @@ def _fill_in(flag: SimpleNamespace) -> Habits:
 
 
 def load(
-    space: str, dataset: str | None, version: str, file: str | None, constraint: str | None = None
+    space: str,
+    dataset: str | None,
+    version: str | None,
+    file: str | None,
+    constraint: str | None = None,
 ) -> tuple[Table, str | None]:
     """The table that the flags name, and the checksum of its file, if it is one.
 
@@ -175,25 +180,25 @@ def load(
         sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
     except OSError:
         sha256 = None  # reading the table tells why
-    return _table(dataset, version, file, sha256, constraint), sha256
+    return _table(space, dataset, version, file, sha256, constraint), sha256
 
 
 @functools.lru_cache(maxsize=3)  # a sweep has many searches on few tables
-def _whole(dataset: str | None, version: str, file: str | None, sha256: str | None) -> Table:
+def _whole(space: str, dataset, version, file: str | None, sha256: str | None) -> Table:
     del sha256  # of the file: another content is another table
-    return load_table(file) if file else load_nasbench201(dataset or "cifar10", version)
+    return load_table(file) if file else shipped.find(space, dataset, version)
 
 
 @functools.lru_cache(maxsize=3)
-def _table(dataset, version, file, sha256, constraint) -> Table:
-    table = _whole(dataset, version, file, sha256)
+def _table(space, dataset, version, file, sha256, constraint) -> Table:
+    table = _whole(space, dataset, version, file, sha256)
     return table if constraint is None else columns.constrained(table, constraint)
 
 
 @functools.lru_cache(maxsize=3)
-def _problem(dataset, version, file, sha256, constraint, rule, features, without) -> task.Task:
-    table = _table(dataset, version, file, sha256, constraint)
-    return task.make(table, rule, features, without)
+def _problem(space, dataset, version, file, sha256, constraint, rule, *blocks) -> task.Task:
+    table = _table(space, dataset, version, file, sha256, constraint)
+    return task.make(table, rule, *blocks)
 
 
 def _point(flag: SimpleNamespace, table: Table, habits: Habits) -> dict[str, float]:
@@ -229,11 +234,13 @@ def _rules(flag: SimpleNamespace, table: Table) -> protocol.Protocol:
                     f"use --{name}={blind}"
                 )
             switches[name] = blind
+    if table.signal == "test" and switches["labels"] is None:
+        switches["labels"] = "test"
     if switches["report"] == "predicted_best_test" and flag.method not in methods.USES_PREDICTOR:
         raise ValueError(
             f"--report=predicted_best_test needs a predictor, and --method={flag.method} has none"
         )
-    return protocol.resolve(flag.protocol, **switches)
+    return protocol.resolve(flag.protocol, label_noise=flag.label_noise, **switches)
 
 
 def _check_numbers(flag: SimpleNamespace, table: Table) -> None:

@@ -9,7 +9,7 @@ from absl import flags
 from experiments.configure import CHOICES, NUMBERS
 from weaknas_jax import methods, protocol
 from weaknas_jax.predictors import PREDICTORS
-from weaknas_jax.tables import nasbench201
+from weaknas_jax.tables import shipped
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
@@ -19,11 +19,11 @@ _help = "Go on with the experiment in --out, finished or not; its flags need not
 RESUME = flags.DEFINE_bool("resume", False, _help)
 _help = "Seconds between checkpoints; 0 = after every round."
 EVERY = _float("checkpoint_every", 10.0, _help, lower_bound=0.0)
-SPACE = _enum("space", "nasbench201", ["nasbench201", "table"], "What is searched.")
-DATASET = _enum("dataset", None, list(nasbench201.DATASETS), "Data set of NAS-Bench-201.")
+SPACE = _enum("space", "nasbench201", [*shipped.SHIPPED, "table"], "What is searched.")
+DATASET = _enum("dataset", None, shipped.datasets(), "Data set of the benchmark.")
 TABLE = flags.DEFINE_string("table", None, "Canonical table (.npz) to search instead.")
-_help = "Edition of NAS-Bench-201."
-VERSION = _enum("table_version", "v1.1", list(nasbench201.VERSIONS), _help)
+_help = "Edition of the benchmark; default: its first."
+VERSION = _enum("table_version", None, shipped.versions(), _help)
 _help = "Search only what meets this condition on the table's columns: 'params<5e6'."
 CONSTRAINT = flags.DEFINE_string("constraint", None, _help)
 _help = "Column, or formula of some, that the report sets the score against (Pareto front)."
@@ -54,6 +54,8 @@ _helps = {
 }
 for _name, _help in _helps.items():
     _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
+_help = "Percent, deviation of noise on each label, drawn anew in each run; 0.2 is one training's."
+NOISE = _float("label_noise", 0.0, _help, lower_bound=0.0)
 _by = "Default: by predictor"
 _help = f"A run ends with its budget, or when it met its target. {_by}."
 STOP = _enum("stop", None, ["budget", "optimum"], _help)

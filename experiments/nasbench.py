@@ -17,7 +17,7 @@ from experiments.configure import configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import OUT, adopt, may_resume, values
 from weaknas_jax import report, runfolder
-from weaknas_jax.tables import nasbench201
+from weaknas_jax.tables import shipped
 
 
 def main(argv: list[str]) -> int:
@@ -27,9 +27,10 @@ def main(argv: list[str]) -> int:
     given = values()
     out = given["out"]
     resumable = given["resume"] and out and (Path(out) / "config.json").exists()
-    named = given["dataset"] or given["table"] or given["space"] == "table"
+    several = [] if given["space"] == "table" else shipped.SHIPPED[given["space"]].datasets
+    named = given["dataset"] or given["table"] or len(several) < 2
     if (given["resume"] and sweep.holds_one(out)) or not (named or resumable):
-        return sweep.run({"dataset": list(nasbench201.DATASETS)}, "experiments.nasbench")
+        return sweep.run({"dataset": list(several)}, "experiments.nasbench")
     if sweep.holds_one(out):
         return console.fail(f"--out={out}: holds a sweep of searches; name another folder")
     try:

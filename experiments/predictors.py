@@ -20,8 +20,7 @@ from experiments.configure import load
 from weaknas_jax import labels, quality, qualityfolder, ranking, runfolder, standings, task
 from weaknas_jax.batch import run_keys
 from weaknas_jax.predictors import HABITS, PREDICTORS, Habits, make
-from weaknas_jax.protocol import HONEST
-from weaknas_jax.tables import Table, nasbench201
+from weaknas_jax.tables import Table, shipped
 from weaknas_jax.types import Scorer, numbers
 
 _enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
@@ -29,10 +28,10 @@ _enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
 _help = "Go on with the comparison in --out; --predictor, --n and --runs add to it."
 RESUME = flags.DEFINE_bool("resume", False, _help)
-_enum("space", "nasbench201", ["nasbench201", "table"], "Whose architectures are ranked.")
-_enum("dataset", "cifar10", list(nasbench201.DATASETS), "Data set of NAS-Bench-201.")
+_enum("space", "nasbench201", [*shipped.SHIPPED, "table"], "Whose architectures are ranked.")
+_enum("dataset", "cifar10", shipped.datasets(), "Data set of the benchmark.")
 flags.DEFINE_string("table", None, "Canonical table (.npz) instead.")
-_enum("table_version", "v1.1", list(nasbench201.VERSIONS), "Edition of NAS-Bench-201.")
+_enum("table_version", None, shipped.versions(), "Edition; default: the benchmark's first.")
 _list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
 _list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
 _list("k", ["10", "100"], "k of precision@k.")
@@ -168,7 +167,7 @@ def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None
     asked, cells = config["flags"], qualityfolder.begin(folder, config)
     known = {(cell.predictor, cell.n, cell.run) for cell in cells}
     console.note(f"{folder}: {', '.join(scorers)}; {len(known)} fits are there already")
-    keys, space = run_keys(asked["seed"], range(asked["runs"])), task.make(table, HONEST).space
+    keys, space = run_keys(asked["seed"], range(asked["runs"])), task.space(table)
     truth = table.valid_mean
     for cell in quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], known):
         cells.append(cell)

@@ -55,6 +55,22 @@ def test_queries_to_the_optimum(switches, expected):
     assert [None if np.isnan(q) else int(q) for q in found] == expected
 
 
+def test_what_is_nearly_the_optimum():
+    def rows(table, protocol):
+        return [np.flatnonzero(m).tolist() for m in metrics.milestones(table, protocol).values()]
+
+    assert rows(TABLE, HONEST) == [[4], [0, 1, 2, 3, 4]]
+    near = np.array([[11.0], [48.9], [np.nan], [48.85], [49.0]])
+    assert rows(dataclasses.replace(TABLE, test=near), HONEST) == [[1, 4], [0, 1, 3, 4]]
+    many = np.linspace(1, 5, 20)[:, None]  # steps of 0.21
+    table = Table(space="s", dataset="d", encoding=np.eye(20), valid=many, test=-many + 50)
+    assert rows(table, HONEST) == [[0], list(range(10))]
+    assert rows(table, protocol.resolve("honest", target="valid")) == [[19], list(range(10, 20))]
+    summary = report.summarize(RUNS, TABLE, HONEST)["milestones"]
+    assert summary["regret 0.1 %"]["per_seed"] == [3, None, 1]
+    assert summary["the top 10"]["per_seed"] == [1, 1, 1]
+
+
 def test_either_architecture_of_a_tie_counts():
     tied = dataclasses.replace(TABLE, test=np.array([[49.0], [19], [31], [48], [49]]))
     found = metrics.queries_to_target(RUNS, task.target_mask(tied, "test"), HONEST)

@@ -70,7 +70,7 @@ def start(
         return Lane(
             point=point,
             state=method.init(key, problem.space).replace(space=None),
-            labels=task.draw_labels(key, problem.scores),
+            labels=task.draw_labels(key, problem),
             tells=jnp.int32(0),
             done=jnp.bool_(False),
             broken=jnp.int32(-1),

@@ -64,6 +64,21 @@ def queries_to_target(trace: Trace, target: np.ndarray, protocol: Protocol) -> n
     return result
 
 
+def milestones(table: Table, protocol: Protocol) -> dict[str, np.ndarray]:
+    """What is nearly the optimum, by name: bool [N] each, of the accuracy that is the target.
+
+    Within 0.1 % of the best, and among the ten best; ties count.
+    """
+    accuracy = table.test_mean if protocol.target == "test" else table.valid_mean
+    can_be_met = np.isfinite(accuracy) & np.isfinite(table.valid_mean)
+    accuracy = np.where(can_be_met, accuracy, -np.inf)
+    tenth = np.sort(accuracy)[-min(10, len(accuracy))]
+    return {
+        "regret 0.1 %": accuracy >= accuracy.max() - 0.1 - 1e-9,
+        "the top 10": (accuracy >= tenth) & can_be_met,
+    }
+
+
 def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     """Best-so-far curves. A free look at the predictor's best adds to ``oracle_test``."""
     test, runs = test_accuracy(table), len(trace.run)

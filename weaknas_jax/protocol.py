@@ -8,7 +8,7 @@ reference code of WeakNAS does.
 import dataclasses
 
 CHOICES = {
-    "labels": ("mean", "single_run", "run0", "run1", "run2"),
+    "labels": ("mean", "single_run", "run0", "run1", "run2", "test"),
     "normalize": ("observed", "table"),
     "target": ("test", "valid"),
     "report": ("best_valid_test", "oracle_test", "predicted_best_test", "best_valid"),
@@ -25,7 +25,8 @@ class Protocol:
       name: the preset, ``honest`` or ``paper``, with a note where a switch differs from it.
       labels: the score of a query: ``mean`` validation accuracy over the runs of the table;
         ``single_run``, one run drawn for each architecture, anew in each search; or one given
-        run, ``run0 | run1 | run2``.
+        run, ``run0 | run1 | run2``. In a table without validation accuracy, mean ``test``
+        accuracy, and nothing else: the search sees what it is judged by.
       normalize: labels are scaled by the mean and deviation of what was ``observed``, or of the
         whole ``table`` (a mild leak).
       target: the optimum to be met is the best architecture by mean ``test`` or mean ``valid``
@@ -40,6 +41,8 @@ class Protocol:
         its best unseen one is the first query of each later round (``counted``); or it is looked
         at after each fit (``free``): if it is the target the target is met, and its test accuracy
         enters the oracle curve, but it is no query and the predictor never learns of it.
+      label_noise: percent, the deviation of noise on an architecture's label, drawn anew in each
+        search. It stands for the noise of one training where the table has only means.
     """
 
     name: str
@@ -49,10 +52,11 @@ class Protocol:
     report: str
     counting: str
     predicted_top: str
+    label_noise: float = 0.0
 
     def switches(self) -> dict[str, str]:
         """All but the name."""
-        return {field: getattr(self, field) for field in CHOICES}
+        return {field: getattr(self, field) for field in (*CHOICES, "label_noise")}
 
 
 HONEST = Protocol("honest", "mean", "observed", "test", "best_valid_test", "query", "off")
@@ -60,7 +64,7 @@ PAPER = Protocol("paper", "mean", "table", "test", "oracle_test", "round", "free
 PRESETS = {"honest": HONEST, "paper": PAPER}
 
 
-def resolve(name: str, **switches: str | None) -> Protocol:
+def resolve(name: str, *, label_noise: float = 0.0, **switches: str | None) -> Protocol:
     """A preset with the switches that are not None put in its place.
 
     >>> resolve("paper", counting="query").name
@@ -77,6 +81,7 @@ def resolve(name: str, **switches: str | None) -> Protocol:
             raise ValueError(f"unknown protocol switch {switch!r}; known: {', '.join(CHOICES)}")
         if value not in CHOICES[switch]:
             raise ValueError(f"{switch}={value!r}: choose one of {', '.join(CHOICES[switch])}")
+    given["label_noise"] = label_noise
     changed = {k: v for k, v in given.items() if v != getattr(preset, k)}
     if changed:
         name += ", but " + ", ".join(f"{k}={v}" for k, v in changed.items())

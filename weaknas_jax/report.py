@@ -43,6 +43,10 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
             "target_rows": table.rows[target].tolist(),
             **stats.queries_to_optimum(queries, budget),
         },
+        "milestones": {
+            name: stats.queries_to_optimum(metrics.queries_to_target(trace, mask, protocol), budget)
+            for name, mask in metrics.milestones(table, protocol).items()
+        },
         "curve": {
             "queries": list(range(1, budget + 1)),
             **{name: stats.mean_std(c) for name, c in curves._asdict().items()},
@@ -90,6 +94,7 @@ def _final(accuracy: np.ndarray, test: np.ndarray) -> dict:
     }
 
 
+TEST_LABELS = "the search saw test labels: not comparable with the paper's numbers as they stand"
 _TIMES = ("run_s", "compile_s")
 FRONT = 10  # so many points of a Pareto front are printed
 LABELS = {
@@ -114,6 +119,10 @@ def shared(summaries: list[dict]) -> str:
 def text(summary: dict, files: list[str]) -> str:
     """The printed table."""
     rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["seeds"])]
+    for name, reached in summary["milestones"].items():
+        median = f"> {reached['budget']}" if reached["median"] is None else f"{reached['median']:g}"
+        met = f"in {summary['seeds'] - reached['censored']} of {summary['seeds']} runs"
+        rows.append((f"queries to {name}", f"median {median}, {met}"))
     final, reported = summary["final"], "  <- reported"
     for key, each in final["each"].items():
         if each["test_mean"] is not None:
@@ -166,6 +175,7 @@ def _what(summary: dict) -> list[tuple[str, str]]:
         *([("", ", ".join(said))] if said else []),
         ("protocol", protocol["name"]),
         ("", ", ".join(f"{switch}={protocol[switch]}" for switch in switches)),
+        *([("", TEST_LABELS)] if protocol["labels"] == "test" else []),
     ]
 
 

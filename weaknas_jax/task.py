@@ -7,7 +7,7 @@ from flax import struct
 
 from weaknas_jax import labels, search
 from weaknas_jax.protocol import Protocol
-from weaknas_jax.spaces import generic, nasbench201
+from weaknas_jax.spaces import generic, nasbench101, nasbench101_encodings, nasbench201
 from weaknas_jax.tables.store import Table, TableError
 from weaknas_jax.types import Space
 
@@ -21,12 +21,14 @@ class Task:
       scores: float32 [N, R], what a query may return, percent; NaN = no such run.
       truth: float32 [N], mean validation accuracy, against which predictions are judged.
       target: bool [N], the optimum (more than one in a tie).
+      noise: float32 [], deviation of the noise on each label, percent.
     """
 
     space: Space
     scores: jax.Array
     truth: jax.Array
     target: jax.Array
+    noise: jax.Array
 
 
 def make(table: Table, protocol: Protocol, kind: str = "space", without: str | None = None) -> Task:
@@ -41,11 +43,17 @@ def make(table: Table, protocol: Protocol, kind: str = "space", without: str | N
       TableError: the table cannot serve a switch; the message names the flag.
     """
     return Task(
-        space=Space(jnp.asarray(table.encoding, jnp.float32), features(table, kind, without)),
+        space=space(table, kind, without),
         scores=jnp.asarray(_scores(table, protocol.labels), jnp.float32),
         truth=jnp.asarray(table.valid_mean, jnp.float32),
         target=jnp.asarray(target_mask(table, protocol.target)),
+        noise=jnp.float32(protocol.label_noise),
     )
+
+
+def space(table: Table, kind: str = "space", without: str | None = None) -> Space:
+    """What methods may see of a table; arguments as of `features`."""
+    return Space(jnp.asarray(table.encoding, jnp.float32), features(table, kind, without))
 
 
 def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:
@@ -62,6 +70,9 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
     """
     if kind == "space" and table.space == "nasbench201" and table.names is not None:
         blocks = nasbench201.features(np.array([nasbench201.parse(n) for n in table.names]))
+    elif kind == "space" and table.space == "nasbench101" and table.names is not None:
+        cells = nasbench101.read_names(table.names)
+        blocks = nasbench101_encodings.features(cells)
     else:
         blocks = generic.features(table.encoding)
     if without is not None and without not in blocks:
@@ -71,7 +82,13 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
 
 def _scores(table: Table, which: str) -> np.ndarray:
     runs = table.valid.shape[1]
-    if which == "mean":
+    if (which == "test") != (table.signal == "test"):
+        has = "test accuracy alone, so --labels=test" if table.signal == "test" else "validation"
+        raise TableError(
+            f"--labels={which}: {table.space}/{table.dataset} has {has}; "
+            + ("use that" if table.signal == "test" else "accuracy; search by that")
+        )
+    if which in ("mean", "test"):
         return table.valid_mean[:, None]
     if runs == 1:
         hint = (
@@ -110,11 +127,16 @@ def target_mask(table: Table, target: str) -> np.ndarray:
     return accuracy == np.nanmax(accuracy)
 
 
-def draw_labels(key: jax.Array, scores: jax.Array) -> jax.Array:
-    """One run's score for each architecture, drawn evenly among those that exist, float32 [N]."""
-    chance = jax.random.uniform(search.key_for(key, search.LABELS), scores.shape)
+def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
+    """What queries return in one run, float32 [N].
+
+    One of an architecture's scores, drawn evenly among those that exist, and noise.
+    """
+    scores, key = problem.scores, search.key_for(key, search.LABELS)
+    chance = jax.random.uniform(key, scores.shape)
     run = jnp.argmax(jnp.where(jnp.isfinite(scores), chance, -1.0), axis=1)
-    return jnp.take_along_axis(scores, run[:, None], axis=1)[:, 0]
+    drawn = jnp.take_along_axis(scores, run[:, None], axis=1)[:, 0]
+    return drawn + problem.noise * jax.random.normal(jax.random.fold_in(key, 1), drawn.shape)
 
 
 def transform_for(table: Table, protocol: Protocol):

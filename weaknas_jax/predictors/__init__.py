@@ -84,6 +84,20 @@ HABITS = {
     "forest": Habits(host=True),
 }
 
+_ON_NASBENCH101 = {
+    "gp": {"init": 20, "per_round": 10, "seeds": 20, "numbers": {"noise": 0.3, "beta": 2.0}},
+}
+_PAPER_ON_NASBENCH101 = {"init": 100}
+
+
+def habits(predictor: str | None, space: str | None = None) -> Habits:
+    """The habits of a predictor (None = of a method without), in a space where it has others."""
+    usual = HABITS.get(predictor, Habits())
+    if space != "nasbench101":
+        return usual
+    own = _PAPER_ON_NASBENCH101 if predictor not in HABITS else {}
+    return usual._replace(**_ON_NASBENCH101.get(predictor, own))
+
 
 def make(
     name: str, encoding: np.ndarray | None = None, draws: int = 0, **settings: Any
@@ -113,6 +127,7 @@ __all__ = [
     "gbrt",
     "gp",
     "gp_ml",
+    "habits",
     "knn",
     "linear",
     "make",
