@@ -135,7 +135,7 @@ def test_single_run_labels_are_drawn_anew_and_evenly():
     table.valid[::2, 2] = np.nan
     problem = task.make(table, protocol.resolve("honest", labels="single_run"))
     keys = batch.run_keys(0, range(600))
-    drawn = np.asarray(jax.vmap(lambda k: task.draw_labels(k, problem.scores))(keys))
+    drawn = np.asarray(jax.vmap(lambda k: task.draw_labels(k, problem))(keys))
     scores = np.asarray(problem.scores)
     for row in (0, 1):
         runs = scores[row][np.isfinite(scores[row])]
