@@ -54,7 +54,7 @@ _helps = {
 }
 for _name, _help in _helps.items():
     _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
-_help = "Percent, deviation of noise on each label, drawn anew in each run; 0.2 is one training's."
+_help = "Percent, deviation of noise on each label, drawn anew in each run, such as 0.2."
 NOISE = _float("label_noise", 0.0, _help, lower_bound=0.0)
 _by = "Default: by predictor"
 _help = f"A run ends with its budget, or when it met its target. {_by}."
