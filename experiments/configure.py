@@ -14,8 +14,7 @@ import numpy as np
 from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import CHOICES
-from weaknas_jax.predictors import PREDICTORS, Habits
-from weaknas_jax.predictors import habits as usual_habits
+from weaknas_jax.predictors import PREDICTORS, Habits, habits_of
 from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
 from weaknas_jax.tables import Table, TableError, columns, load_table, shipped
 from weaknas_jax.types import Method, numbers
@@ -141,7 +140,7 @@ def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
       ValueError: what was asked for does not go together.
     """
     searches = flag.method in methods.USES_PREDICTOR
-    habits = usual_habits(flag.predictor if searches else None, space)
+    habits = habits_of(flag.predictor if searches else None, space)
     for name in CHOICES:
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))

@@ -21,7 +21,7 @@ from experiments import console
 from experiments.configure import NUMBERS
 from weaknas_jax import jobreport, jobs, methods, runfolder
 from weaknas_jax.command import Command
-from weaknas_jax.predictors import HABITS, PREDICTORS, Habits
+from weaknas_jax.predictors import PREDICTORS, habits_of
 from weaknas_jax.spaces import pool, spacefile
 from weaknas_jax.spaces.choices import Choices
 
@@ -131,7 +131,7 @@ def _space() -> Choices:
 
 
 def _method() -> Any:
-    workers, habits = WORKERS.value, HABITS.get(PREDICTOR.value, Habits())
+    workers, habits = WORKERS.value, habits_of(PREDICTOR.value)
     most = max(workers, habits.per_round) if MODE.value == "rounds" else 1
     values = {name: flags.FLAGS[name].value for name in methods.CHOICES}
     given = {name: flags.FLAGS[name].value for of in NUMBERS.values() for name in of}

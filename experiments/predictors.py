@@ -19,7 +19,7 @@ from experiments import console
 from experiments.configure import load
 from weaknas_jax import labels, quality, qualityfolder, ranking, runfolder, standings, task
 from weaknas_jax.batch import run_keys
-from weaknas_jax.predictors import HABITS, PREDICTORS, Habits, make
+from weaknas_jax.predictors import PREDICTORS, habits_of, make
 from weaknas_jax.tables import Table, shipped
 from weaknas_jax.types import Scorer, numbers
 
@@ -142,7 +142,7 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
     for name in asked["predictor"] or [*PREDICTORS, *named]:
         if name not in PREDICTORS:
             raise ValueError(f"--predictor={name}: unknown; there are {', '.join(PREDICTORS)}")
-        habits = HABITS.get(name, Habits())
+        habits = habits_of(name)
         own = numbers(PREDICTORS[name]).keys() & habits.numbers.keys()
         try:
             predictor = make(name, table.encoding, **{key: habits.numbers[key] for key in own})

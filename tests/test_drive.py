@@ -49,7 +49,7 @@ def test_rounds_are_those_of_the_batch(predictor):
 
 
 def test_the_same_settings_are_compiled_once():
-    """Otherwise each search of a process costs seconds, and about 80 of them its memory maps."""
+    """Otherwise each search of a process costs seconds, and many of them its memory maps."""
     settings = {"init": 4, "per_round": 1, "budget": 10, "top": 8}
     follow(Driver(methods.make("gp", **settings), SPACE), pending=2)
     known = [f._cache_size() for f in PROGRAMS]

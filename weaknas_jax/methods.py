@@ -14,7 +14,7 @@ import numpy as np
 from weaknas_jax import labels
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.baselines.random import random_search
-from weaknas_jax.predictors import HABITS, HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits
+from weaknas_jax.predictors import HAS_DEVIATION, HAS_DRAWS, PREDICTORS, habits_of
 from weaknas_jax.predictors import make as make_predictor
 from weaknas_jax.ranking import refit
 from weaknas_jax.sampling import SAMPLINGS
@@ -45,7 +45,7 @@ def _remembered(build: Callable[..., Method]) -> Callable[..., Method]:
     """Gives the very same method for the same plain settings, and so the same programs.
 
     What is compiled is kept by the method's functions: methods built anew would be compiled anew,
-    4 s and 800 memory maps of a process for each search.
+    seconds and hundreds of memory maps of the process for each search.
     """
     known = functools.lru_cache(maxsize=None, typed=True)(build)
 
@@ -98,7 +98,7 @@ def make(
       ValueError: a name or number is unknown, or they do not go together.
     """
     registries = {"method": METHODS, "predictor": PREDICTORS} | CHOICES
-    habits = HABITS.get(predictor, Habits())._asdict()
+    habits = habits_of(predictor)._asdict()
     chosen = {"method": method, "predictor": predictor, "label_transform": label_transform}
     chosen |= {"acquisition": acquisition, "sampling": sampling}
     chosen = {key: habits.get(key) if value is None else value for key, value in chosen.items()}

@@ -120,9 +120,8 @@ def text(summary: dict, files: list[str]) -> str:
     """The printed table."""
     rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["seeds"])]
     for name, reached in summary["milestones"].items():
-        median = f"> {reached['budget']}" if reached["median"] is None else f"{reached['median']:g}"
         met = f"in {summary['seeds'] - reached['censored']} of {summary['seeds']} runs"
-        rows.append((f"queries to {name}", f"median {median}, {met}"))
+        rows.append((f"queries to {name}", f"median {_median(reached)}, {met}"))
     final, reported = summary["final"], "  <- reported"
     for key, each in final["each"].items():
         if each["test_mean"] is not None:
@@ -206,13 +205,16 @@ def _pareto(pareto: dict) -> list[tuple[str, str]]:
     return [("pareto front", said), *(("", line) for line in table)]
 
 
+def _median(queries: dict) -> str:
+    return f"> {queries['budget']}" if queries["median"] is None else f"{queries['median']:g}"
+
+
 def _queries(optimum: dict, seeds: int) -> list[tuple[str, str]]:
     """Rows of the printed table: queries to the optimum."""
     budget, censored, (low, high) = optimum["budget"], optimum["censored"], optimum["ci95"]
-    median = f"> {budget}" if optimum["median"] is None else f"{optimum['median']:g}"
     bound = ">= " * (censored > 0)
     interval = f" (95% CI {low:.1f} .. {high:.1f})" if low is not None else ""
-    value = f"{bound}{optimum['mean']:.1f} mean{interval}, median {median}"
+    value = f"{bound}{optimum['mean']:.1f} mean{interval}, median {_median(optimum)}"
     met = f"target = best by {optimum['target']}; met in {seeds - censored} of {seeds} runs"
     met += f", {censored} censored at {budget} and counted as {budget}" * (censored > 0)
     return [("queries to optimum", value), ("", met)]

@@ -83,11 +83,10 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
 def _scores(table: Table, which: str) -> np.ndarray:
     runs = table.valid.shape[1]
     if (which == "test") != (table.signal == "test"):
-        has = "test accuracy alone, so --labels=test" if table.signal == "test" else "validation"
-        raise TableError(
-            f"--labels={which}: {table.space}/{table.dataset} has {has}; "
-            + ("use that" if table.signal == "test" else "accuracy; search by that")
-        )
+        has = "validation accuracy; search by that"
+        if table.signal == "test":
+            has = "test accuracy alone; use --labels=test"
+        raise TableError(f"--labels={which}: {table.space}/{table.dataset} has {has}")
     if which in ("mean", "test"):
         return table.valid_mean[:, None]
     if runs == 1:

@@ -90,7 +90,7 @@ _ON_NASBENCH101 = {
 _PAPER_ON_NASBENCH101 = {"init": 100}
 
 
-def habits(predictor: str | None, space: str | None = None) -> Habits:
+def habits_of(predictor: str | None, space: str | None = None) -> Habits:
     """The habits of a predictor (None = of a method without), in a space where it has others."""
     usual = HABITS.get(predictor, Habits())
     if space != "nasbench101":
@@ -127,7 +127,7 @@ __all__ = [
     "gbrt",
     "gp",
     "gp_ml",
-    "habits",
+    "habits_of",
     "knn",
     "linear",
     "make",

@@ -138,12 +138,18 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 
         GP-BUCB (Desautels et al., 2014), among the `_NEAR` of the highest scores before.
         """
-        kernel = kernel_on(space) if batch > 1 else None
-        scores = jnp.where(seen, -jnp.inf, score(prediction))
-        alone = jnp.argmax(scores)[None]  # to sort for one would take longer than all else
-        near = jax.lax.top_k(scores, min(_NEAR, len(scores)))[1] if batch > 1 else alone
+        kernel = kernel_on(space)
+
+        def scored(variance, seen):
+            scores = score(prediction._replace(std=_deviation(variance)))
+            return jnp.where(seen, -jnp.inf, scores)
+
+        scores = scored(state.variance, seen)
+        if batch == 1:  # nothing to believe, and to sort would take longer than all else
+            index = jnp.argmax(scores).astype(jnp.int32)[None]
+            return jnp.where((scores[index] > -jnp.inf) & (count > 0), index, -1)
+        near = jax.lax.top_k(scores, min(_NEAR, len(scores)))[1]
         columns = state.cross[:, near]
-        nothing = jnp.zeros(len(near))
 
         def believe(place, believed):
             known = columns[:, place] @ columns + believed[:, place] @ believed
@@ -152,16 +158,14 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 
         def pick(j, carry):
             chosen, believed, variance, seen = carry
-            scores = score(prediction._replace(std=_deviation(variance)))
-            scores = jnp.where(seen, -jnp.inf, scores)[near]
+            scores = scored(variance, seen)[near]
             place = jnp.argmax(scores)
             index = near[place].astype(jnp.int32)
             chosen = chosen.at[j].set(jnp.where(scores[place] > -jnp.inf, index, -1))
             seen = seen.at[index].set(True)
-            if batch > 1:
-                last = j + 1 == count
-                row = jax.lax.cond(last, lambda *_: nothing, believe, place, believed)
-                believed, variance = believed.at[j].set(row), variance.at[near].add(-(row**2))
+            nothing = jnp.zeros(len(near))
+            row = jax.lax.cond(j + 1 == count, lambda *_: nothing, believe, place, believed)
+            believed, variance = believed.at[j].set(row), variance.at[near].add(-(row**2))
             return chosen, believed, variance, seen
 
         start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(near)))

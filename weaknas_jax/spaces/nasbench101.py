@@ -267,9 +267,7 @@ def channels(cells: Cells, width: int) -> np.ndarray:
 
 def depths(matrix: np.ndarray) -> np.ndarray:
     """Edges on the longest path that ends in each node, int8 [N, 7]; edges may go either way."""
-    edge = np.ascontiguousarray(
-        np.moveaxis(matrix, 0, -1), np.int8
-    )  # cells last: ten times as fast
+    edge = np.ascontiguousarray(np.moveaxis(matrix, 0, -1), np.int8)  # cells last: much faster
     depth = np.zeros(edge.shape[1:], np.int8)
     for _ in range(NODES - 1):
         depth = (edge * (depth[:, None] + 1)).max(axis=0)

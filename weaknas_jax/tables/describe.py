@@ -33,8 +33,9 @@ def info(table: Table, checksum: str) -> str:
     Raises:
       TableError: no architecture has both a valid and a test label.
     """
-    parts = [part for part in ("valid", "test") if part == table.signal or part == "test"]
-    parts = ["valid"] if table.test is None else parts
+    parts = ["valid"] if table.test is None else ["valid", "test"]
+    if table.signal == "test":
+        parts = ["test"]
     lines = [
         ("architectures", f"{len(table):,}"),
         ("features", f"{table.encoding.shape[1]}, {_range(table.encoding)}"),

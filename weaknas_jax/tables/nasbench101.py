@@ -16,7 +16,7 @@ import numpy as np
 
 from weaknas_jax.spaces import nasbench101, nasbench101_encodings
 from weaknas_jax.spaces.nasbench101_neighbours import neighbours
-from weaknas_jax.tables.store import Table, TableError, read_npz
+from weaknas_jax.tables.store import Table, check_edition, read_npz
 
 FORMAT = "weaknas-nasbench101-1"
 FILE = Path(__file__).parent / "packed" / "nasbench101.npz"
@@ -34,8 +34,9 @@ def read_packed() -> dict[str, np.ndarray]:
     return read_npz(FILE, require_checksum=True)
 
 
+@functools.cache
 def codes() -> np.ndarray:
-    """The number of each row's cell, uint32 [N], ascending."""
+    """The number of each row's cell, uint32 [N], ascending; not to be written to."""
     return np.cumsum(read_packed()["step"], dtype=np.uint32)
 
 
@@ -46,10 +47,7 @@ def load_nasbench101(dataset: str = "cifar10", version: str = "test108") -> Tabl
     Raises:
       TableError: unknown data set or version, or a damaged installation.
     """
-    if dataset not in DATASETS:
-        raise TableError(f"unknown dataset {dataset!r}; NAS-Bench-101 has {', '.join(DATASETS)}")
-    if version not in VERSIONS:
-        raise TableError(f"unknown table version {version!r}; known: {', '.join(VERSIONS)}")
+    check_edition("NAS-Bench-101", dataset, DATASETS, version, VERSIONS)
     numbers = codes()
     cells = nasbench101.decode(numbers)
     test = read_packed()["test"][:, None] * 100.0 / IMAGES

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from weaknas_jax.spaces import nasbench201
-from weaknas_jax.tables.store import Table, TableError, read_npz
+from weaknas_jax.tables.store import Table, check_edition, read_npz
 
 FORMAT = "weaknas-nasbench201-1"
 FILE = Path(__file__).parent / "packed" / "nasbench201.npz"
@@ -63,10 +63,7 @@ def load_nasbench201(dataset: str = "cifar10", version: str = "v1.1") -> Table:
     Raises:
       TableError: unknown data set or version, or a damaged installation.
     """
-    if dataset not in DATASETS:
-        raise TableError(f"unknown dataset {dataset!r}; NAS-Bench-201 has {', '.join(DATASETS)}")
-    if version not in VERSIONS:
-        raise TableError(f"unknown table version {version!r}; known: {', '.join(VERSIONS)}")
+    check_edition("NAS-Bench-201", dataset, DATASETS, version, VERSIONS)
     raw, which = read_packed(), list(DATASETS).index(dataset)
     images = DATASETS[dataset]
     test = raw["test"].astype(np.int64)

@@ -116,6 +116,14 @@ def _mean(x: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def check_edition(benchmark, dataset, datasets, version, versions) -> None:
+    """Raises `TableError` where a benchmark has no such data set or edition."""
+    if dataset not in datasets:
+        raise TableError(f"unknown dataset {dataset!r}; {benchmark} has {', '.join(datasets)}")
+    if version not in versions:
+        raise TableError(f"unknown table version {version!r}; known: {', '.join(versions)}")
+
+
 def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over name, dtype, shape and bytes of every array, names in order, no ``sha256``."""
     digest = hashlib.sha256()
