@@ -51,6 +51,27 @@ def test_top_uniform_draws_in_the_top_then_walks_down(case):
         assert np.asarray(front).tolist() == [unseen[0], *others][:batch]
 
 
+@pytest.mark.parametrize("name", ["uniform", "linear", "exponential"])
+def test_a_large_space_is_drawn_from_as_if_it_were_sorted(name, monkeypatch):
+    rng = np.random.default_rng(0)
+    scores = np.round(rng.normal(size=500), 1).astype(np.float32)
+    scores[rng.choice(500, 9, replace=False)] = np.nan
+    order, key = np.lexsort((np.arange(500), np.nan_to_num(-scores, nan=np.inf))), jax.random.key(3)
+    mostly_seen = np.zeros(500, bool)
+    mostly_seen[order[:18]] = True
+    for seen in (rng.random(500) < 0.2, mostly_seen):
+        for top in (2, 15, 20, 21, 499):  # 21 and more, or too few unseen, are not near
+
+            def draw(seen=seen, top=top):
+                draw = sampling.SAMPLINGS[name]().draw
+                return np.asarray(draw(key, jnp.asarray(scores), jnp.asarray(seen), top, 4))
+
+            monkeypatch.setattr(sampling, "_NEAR", 20)
+            near = draw()
+            monkeypatch.setattr(sampling, "_NEAR", 1000)
+            np.testing.assert_array_equal(near, draw())
+
+
 def test_draws_in_the_top_are_uniform():
     """Each of the top 6 of 20 is drawn 2/6 of the time, within 4 standard errors."""
     scores, seen = jnp.arange(20.0), jnp.zeros(20, bool)

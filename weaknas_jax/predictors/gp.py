@@ -39,9 +39,9 @@ TABLE = (
     Block("cauchy", "counts", 1 / 3, 0.6, relative=True),
     Block("linear", "counts", 0.15),
 )
-_TILE = 32  # rows of V read at once: a short history reads little of the buffer
+_TILE = 32, 16_384  # rows and columns of V read at once: n rows of all Q', and in a CPU's cache
 _NEAR = 4096  # architectures among which the queries of a round are picked
-_BLOCK = 8  # labels learnt at once where there may be many: most rounds have fewer than the first
+_BLOCK = 10  # labels learnt at once where there may be many: most rounds have fewer than the first
 
 
 @struct.dataclass
@@ -98,7 +98,7 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         return kernels.on(space.features, blocks or default_blocks(space.features))
 
     def init(space: Space, budget: int) -> State:
-        rows = budget + -budget % _TILE + _TILE  # a block that begins within the budget fits
+        rows = budget + -budget % _TILE[0] + _TILE[0]  # a block that begins within the budget fits
         return State(
             size=jnp.int32(0),
             slots=jnp.zeros(rows, jnp.int32),
@@ -113,19 +113,17 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         usable = (indices >= 0) & mask[slots]
         order = jnp.argsort(~usable, stable=True)
         new = jnp.stack([indices[order], slots[order], usable[order]])
-        width = new.shape[1] if new.shape[1] <= 2 * _BLOCK else _BLOCK
+        width = min(new.shape[1], _BLOCK)
         new = jnp.pad(new, ((0, 0), (0, -new.shape[1] % width)))
 
-        def learn(block, state):
-            at = block * width
-            indices, slots, usable = jax.lax.dynamic_slice_in_dim(new, at, width, axis=1)
-            return _learn(kernel, state, indices, slots, usable.astype(bool), noise)
+        def learn(block, carry):
+            block = jax.lax.dynamic_slice_in_dim(new, block * width, width, axis=1)
+            return _learn(kernel, carry[0], y, *block[:2], block[2].astype(bool), noise)
 
-        trips = (jnp.sum(usable) + width - 1) // width
-        single = new.shape[1] == width
-        state = learn(0, state) if single else jax.lax.fori_loop(0, trips, learn, state)
-        labels = jnp.where(jnp.arange(len(state.slots)) < state.size, y[state.slots], 0.0)
-        mean = _explained_by(labels, state)
+        # One block at least: the labels of old may be others than they were.
+        trips = jnp.maximum(1, (jnp.sum(usable) + width - 1) // width)
+        carry, single = (state, jnp.zeros(space.size)), new.shape[1] == width
+        state, mean = learn(0, carry) if single else jax.lax.fori_loop(0, trips, learn, carry)
         prediction = Prediction(mean, _deviation(state.variance))
         if draws:
             rows = queried[state.slots]
@@ -153,7 +151,7 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 
         def believe(place, believed):
             known = columns[:, place] @ columns + believed[:, place] @ believed
-            row = kernel.row(near[place])[near] - known
+            row = kernel.rows(near[place][None], near)[0] - known
             return row / jnp.sqrt(jnp.maximum(row[place], 0.0) + noise)
 
         def pick(j, carry):
@@ -174,45 +172,65 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
     return Scorer(init, update, select)
 
 
-def _learn(kernel, state: State, indices, slots, usable, noise: Number) -> State:
-    """Appends a block of rows, of which the ``usable`` come first; the others leave no trace."""
-    n, indices = state.size, jnp.maximum(indices, 0)
-    entries, explained = _explained(state, indices)
-    entries = jnp.where(usable[:, None], entries, 0.0)
-    rows = jnp.where(usable[:, None], jax.vmap(kernel.row)(indices) - explained, 0.0)
-    inner = jnp.where(usable, rows[:, indices], 0.0) + jnp.diag(jnp.where(usable, noise, 1.0))
+def _learn(
+    kernel, state: State, y, indices, slots, usable, noise: Number
+) -> tuple[State, jax.Array]:
+    """Appends a block of rows, of which the ``usable`` come first; the others leave no trace.
+
+    Returns:
+      The state, and the mean [N] by all labels so far.
+    """
+    n, indices, rows = state.size, jnp.maximum(indices, 0), len(state.slots)
+    weights = _whitened(state, jnp.where(jnp.arange(rows) < n, y[state.slots], 0.0))
+    entries = jnp.where(usable[:, None], state.cross[:, indices].T, 0.0)
+    *explained, mean = _times(jnp.vstack([entries, weights]), state)
+    new = jnp.where(usable[:, None], kernel.rows(indices) - jnp.stack(explained), 0.0)
+    inner = jnp.where(usable, new[:, indices], 0.0) + jnp.diag(jnp.where(usable, noise, 1.0))
     corner = jnp.linalg.cholesky(inner)
-    rows = jax.scipy.linalg.solve_triangular(corner, rows, lower=True)
-    beginning = jax.lax.dynamic_update_slice(entries, corner, (0, n))
-    return state.replace(
+    surprise = jnp.where(usable, y[slots], 0.0) - entries @ weights
+    inverse = jax.scipy.linalg.solve_triangular(corner, jnp.eye(len(corner)), lower=True)
+    new = inverse @ new
+    state = state.replace(
         size=n + jnp.sum(usable),
         slots=jax.lax.dynamic_update_slice(state.slots, slots, (n,)),
-        factor=jax.lax.dynamic_update_slice(state.factor, beginning, (n, 0)),
-        cross=jax.lax.dynamic_update_slice(state.cross, rows, (n, 0)),
-        variance=state.variance - jnp.sum(rows**2, axis=0),
+        factor=jax.lax.dynamic_update_slice(
+            state.factor, jax.lax.dynamic_update_slice(entries, corner, (0, n)), (n, 0)
+        ),
+        cross=jax.lax.dynamic_update_slice(state.cross, new, (n, 0)),
+        variance=state.variance - jnp.ones(len(new)) @ new**2,  # a sum is slower (XLA)
     )
+    return state, mean + (inverse @ surprise) @ new
 
 
-def _explained(state: State, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Columns of V for ``indices`` [B], [B, Q'], and what is known of k(index, .), [B, N]."""
-
-    def add(at, rows, carry):
-        entries, explained = carry
-        columns = rows[:, indices].T  # read here: a read of its own would copy V (XLA)
-        return jax.lax.dynamic_update_slice(entries, columns, (0, at)), explained + columns @ rows
-
-    empty = (jnp.zeros((len(indices), size)) for size in state.cross.shape)
-    return _over_tiles(add, state, tuple(empty))
+def _whitened(state: State, labels: jax.Array) -> jax.Array:
+    """``L^-1 labels``, [Q']."""
+    return jax.scipy.linalg.solve_triangular(state.factor, labels, lower=True)
 
 
-def _explained_by(labels: jax.Array, state: State) -> jax.Array:
-    """The mean [N] that labels [Q'] of the rows make: ``(L^-1 labels) @ V``."""
-    weights = jax.scipy.linalg.solve_triangular(state.factor, labels, lower=True)
+def _times(coefficients: jax.Array, state: State) -> jax.Array:
+    """``coefficients [K, Q'] @ V``, float32 [K, N], of the rows that are real.
 
-    def add(at, rows, total):
-        return total + jax.lax.dynamic_slice_in_dim(weights, at, _TILE) @ rows
+    In tiles: a product with a part of V copies the part (XLA), which costs as much as to multiply
+    unless it stays in the cache.
+    """
+    (rows, most), size = _TILE, state.cross.shape[1]
+    columns = size if size < 4 * most or jax.default_backend() != "cpu" else most
+    tiles = (state.size + rows - 1) // rows
 
-    return _over_tiles(add, state, jnp.zeros(state.cross.shape[1]))
+    def of_columns(at, product):
+        at = jnp.minimum(at * columns, size - columns)  # the last one may overlap
+
+        def add(tile, total):
+            begin = tile * rows
+            some = jax.lax.dynamic_slice_in_dim(coefficients, begin, rows, axis=1)
+            return total + some @ jax.lax.dynamic_slice(state.cross, (begin, at), (rows, columns))
+
+        total = jax.lax.fori_loop(0, tiles, add, jnp.zeros((len(coefficients), columns)))
+        return jax.lax.dynamic_update_slice(product, total, (0, at))
+
+    return jax.lax.fori_loop(
+        0, -(-size // columns), of_columns, jnp.zeros((len(coefficients), size))
+    )
 
 
 def _draw(kernel, state: State, rows, mean, noise: Number, key: jax.Array) -> jax.Array:
@@ -221,17 +239,7 @@ def _draw(kernel, state: State, rows, mean, noise: Number, key: jax.Array) -> ja
     prior = kernel.draw(prior_key)
     told = prior[rows] + jnp.sqrt(noise) * jax.random.normal(noise_key, rows.shape)
     told = jnp.where(jnp.arange(len(rows)) < state.size, told, 0.0)
-    return mean + prior - _explained_by(told, state)
-
-
-def _over_tiles(add, state: State, carry):
-    """``carry = add(first row, rows of V [_TILE, N], carry)``, over all rows that are real."""
-
-    def body(tile, carry):
-        at = tile * _TILE
-        return add(at, jax.lax.dynamic_slice_in_dim(state.cross, at, _TILE), carry)
-
-    return jax.lax.fori_loop(0, (state.size + _TILE - 1) // _TILE, body, carry)
+    return mean + prior - _times(_whitened(state, told)[None], state)[0]
 
 
 def _deviation(variance: jax.Array) -> jax.Array:

@@ -109,4 +109,4 @@ def negative_log_likelihood(
 def _covariance(space: Space, block: Block, queried: jax.Array) -> jax.Array:
     """k(x, x') of one block, [Q, Q]."""
     kernel, rows = kernels.on(space.features, (block,)), jnp.maximum(queried, 0)
-    return jax.lax.map(lambda row: kernel.row(row)[rows], rows)
+    return kernel.rows(rows, rows)

@@ -47,12 +47,13 @@ class Kernel(NamedTuple):
 
     Attributes:
       diagonal: float32 [N], k(x, x).
-      row: (index) -> float32 [N], k(x_index, .).
+      rows: (int [B]) -> float32 [B, N], k(x_index, .) of each index; (int [B], int [n]) ->
+        float32 [B, n], those columns of it.
       draw: (key) -> float32 [N], a function drawn from the prior.
     """
 
     diagonal: jax.Array
-    row: Callable[[jax.Array], jax.Array]
+    rows: Callable[..., jax.Array]
     draw: Callable[[jax.Array], jax.Array]
 
 
@@ -70,7 +71,7 @@ def on(features: Mapping[str, jax.Array], blocks: tuple[Block, ...]) -> Kernel:
 
     return Kernel(
         sum(part.diagonal for part in parts),
-        lambda index: sum(part.row(index) for part in parts),
+        lambda *indices: sum(part.rows(*indices) for part in parts),
         draw,
     )
 
@@ -95,12 +96,16 @@ def _block(features: Mapping[str, jax.Array], block: Block) -> Kernel:
             values = x @ effects if power == 1 else jnp.sum((x @ effects) * x, axis=1)
             return jnp.sqrt(weight) * values
 
-        return Kernel(diagonal, lambda index: weight * (x @ x[index]) ** power, draw_inner)
-    length = block.length * (jnp.maximum(2 * spread, 1e-9) if block.relative else 1.0)
-    square = jnp.sum(x**2, axis=1)
+        def inner(indices, columns=None):
+            return weight * (x[indices] @ (x if columns is None else x[columns]).T) ** power
 
-    def row(index):
-        distance = jnp.maximum(square + square[index] - 2 * (x @ x[index]), 0.0) / length
+        return Kernel(diagonal, inner, draw_inner)
+    length = block.length * (jnp.maximum(2 * spread, 1e-9) if block.relative else 1.0)
+
+    def rows(indices, columns=None):
+        a, b = x[indices], x if columns is None else x[columns]
+        squares = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)
+        distance = jnp.maximum(squares - 2 * a @ b.T, 0.0) / length
         return weight * (1 / (1 + distance) if block.kind == "cauchy" else jnp.exp(-distance))
 
     def draw(key):
@@ -114,4 +119,4 @@ def _block(features: Mapping[str, jax.Array], block: Block) -> Kernel:
         weights = jax.random.normal(of_weight, (_FEATURES,))
         return jnp.sqrt(2 * weight / _FEATURES) * (waves @ weights)
 
-    return Kernel(jnp.full(len(x), weight, jnp.float32), row, draw)
+    return Kernel(jnp.full(len(x), weight, jnp.float32), rows, draw)
