@@ -61,7 +61,11 @@ def csv(rows: Sequence[Mapping[str, Any]]) -> str:
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table to paste; ``>=``: a lower bound, some runs are censored at their budget."""
     head, *body = _cells(rows)
-    lines = [head, ["---"] * len(head), *body]
+    return pipes([head, ["---"] * len(head), *body])
+
+
+def pipes(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as a Markdown table; the second one is its rule."""
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

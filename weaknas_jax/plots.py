@@ -47,6 +47,29 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
     _save(figure, path)
 
 
+def draw_beside(
+    results: Sequence[Result],
+    printed: Sequence[tuple[int, float, str]],
+    heading: str,
+    path: str | Path,
+) -> None:
+    """Reported accuracy against queries, and points from elsewhere: (queries, percent, name)."""
+    figure = _figure(7, 4.6)
+    axes = figure.subplots()
+    ranges = np.array([_accuracy(axes, result, f"C{i}") for i, result in enumerate(results)])
+    for queries, accuracy, name in printed:
+        axes.plot(queries, accuracy, "kx", ms=5)
+        axes.annotate(name, (queries, accuracy), (3, 3), textcoords="offset points", fontsize=6)
+    points = [accuracy for _, accuracy, _ in printed]
+    low, high = min([ranges[:, 0].min(), *points]), max([ranges[:, 1].max(), *points])
+    axes.set_ylim(low - 0.02 * (high - low), high + 0.05 * (high - low))
+    axes.set(xlabel="queries; x: printed in the paper", ylabel="test accuracy (%)", title=heading)
+    axes.set_xscale("log")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="lower right")
+    _save(figure, path)
+
+
 def draw_pareto(pareto: Pareto, name: str, path: str | Path) -> None:
     """Validation accuracy against cost: all that was evaluated, its front, the table's own front.
 

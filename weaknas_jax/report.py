@@ -22,7 +22,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
     curves = metrics.curves(trace, table, protocol)
     test = metrics.test_accuracy(table)
     each = {
-        name: _final(getattr(curves, name)[:, -1], test)
+        name: of_accuracy(getattr(curves, name)[:, -1], test)
         for name in ("best_valid_test", "oracle_test", "predicted_best_test")
     }
     return {
@@ -53,7 +53,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
         },
         "final": {
             "report": protocol.report,
-            **each.get(protocol.report, _final(np.array([]), test)),
+            **each.get(protocol.report, of_accuracy(np.array([]), test)),
             "best_valid_mean": stats.mean_std(curves.best_valid)["mean"][-1],
             "each": each,
         },
@@ -74,10 +74,13 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
     }
 
 
-def _final(accuracy: np.ndarray, test: np.ndarray) -> dict:
+def of_accuracy(accuracy: np.ndarray, test: np.ndarray) -> dict:
     """Mean, deviation, regret to the best of the table, and both readings of rank.
 
-    Over the ``runs`` in which the accuracy is known; all None where it is in none.
+    Args:
+      accuracy: of each run [S], percent; all is over the ``runs`` in which it is known, and None
+        where that is none.
+      test: of the table [N].
     """
     accuracy = accuracy[np.isfinite(accuracy)]
     keys = ("test_mean", "test_std", "regret", "mean_rank", "rank_of_mean")
