@@ -20,39 +20,15 @@ import numpy as np
 import sklearn
 import threadpoolctl
 from absl import app, flags, logging
-from sklearn.neural_network import MLPRegressor
 
-from benchmarks.common import labelled, spread, timed
+from benchmarks.common import HIDDEN, Twin, labelled, matmul_limit, spread, timed
 from weaknas_jax import mlp, plan, ranking
 from weaknas_jax.predictors.mlp import CPU_WIDTHS, init_params, train
 
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Pairs for each n and type.", lower_bound=1)
 _SIZES = flags.DEFINE_list("sizes", ["10", "50", "100", "200"], "Values of n.")
-SHAPE = (30, 1000, 1000, 1000, 1000, 1)
+SHAPE = (30, *HIDDEN, 1)
 FLOP = 2 * sum(a * b for a, b in itertools.pairwise(SHAPE))  # of one row, forward
-
-
-class Twin(MLPRegressor):
-    """scikit-learn's regressor with the paper's settings, from given weights."""
-
-    def __init__(self, params):
-        super().__init__(hidden_layer_sizes=SHAPE[1:-1], max_iter=100)
-        self.params = params
-
-    def _initialize(self, y, layer_units, dtype):
-        super()._initialize(y, layer_units, dtype)
-        self.coefs_ = [np.array(w, dtype) for w, _ in self.params]
-        self.intercepts_ = [np.array(b, dtype) for _, b in self.params]
-
-
-def matmul_limit(rows: int, repeats: int = 9) -> tuple[float, float]:
-    """GFLOP/s of [rows, 1000] @ [1000, 1000] in float32, the fastest of a few: NumPy's, JAX's."""
-    rng = np.random.default_rng(0)
-    a, b = rng.random((rows, 1000), np.float32), rng.random((1000, 1000), np.float32)
-    compiled, ja, jb = jax.jit(jnp.matmul), jnp.asarray(a), jnp.asarray(b)
-    compiled(ja, jb).block_until_ready()
-    times = [(timed(np.matmul, a, b)[0], timed(compiled, ja, jb)[0]) for _ in range(repeats)]
-    return tuple(2e6 * rows / np.min(times, axis=0) / 1e9)
 
 
 def main(_):

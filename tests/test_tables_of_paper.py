@@ -1,0 +1,121 @@
+"""The paper's tables by command, on a small table in place of NAS-Bench-101."""
+
+import csv
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from conftest import planted_table
+
+from experiments import paper, tables
+from experiments.configure import configure
+from experiments.flags import values
+from weaknas_jax import metrics, runfolder, save_table
+
+FLAGS = flags.FLAGS
+OWN = {"init": 6, "per_round": 3, "top": 9, "acquisition": "mean", "sampling": "uniform"}
+
+
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    save_table(tmp_path / "planted.npz", planted_table(noise=0.3, runs=3))
+    here = {"space": "table", "table": str(tmp_path / "planted.npz")}
+    searches = {"weak": OWN | {"budget": 30}, "bayesian": OWN | {"acquisition": "ei", "budget": 18}}
+    rows = (
+        paper.Row("weak ones", 30, "weak", paper.Printed(50.0, 0.1, 0.2, 3.0)),
+        paper.Row("weak ones", 12, "weak"),
+        paper.Row("somebody's", 12, None, paper.Printed(40.0)),
+        paper.Row("improvement", 18, "bayesian"),
+    )
+    monkeypatch.setattr(paper, "SEARCHES", {k: v | here for k, v in searches.items()})
+    monkeypatch.setattr(paper, "TABLES", {"1": paper.Table("Small", rows, "A note.")})
+    return tmp_path / "out"
+
+
+def call(out, *arguments):
+    with flagsaver.flagsaver():
+        FLAGS.unparse_flags()
+        FLAGS(["tables", "--table=1", f"--out={out}", "--seeds=2", *arguments])
+        return tables.main(["tables"])
+
+
+def read(path):
+    with open(path, newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_rows_are_what_the_searches_did(out, capsys):
+    assert call(out, "--predictor=linear") == 0
+    rows = read(out / "table1-linear.csv")
+    assert [r["row"] for r in rows] == ["weak ones", "weak ones", "somebody's", "improvement"]
+    table = planted_table(noise=0.3, runs=3)
+    trace = runfolder.load_trace(out / "weak-linear-30")
+    assert trace.queried.shape == (2, 30)
+    for row in rows[:2]:
+        told = trace.scores[:, : int(row["queries"])]
+        best = np.take_along_axis(trace.queried, told.argmax(axis=1)[:, None], axis=1)[:, 0]
+        accuracy = table.test_mean[best]
+        assert float(row["test"]) == pytest.approx(accuracy.mean(), abs=1e-3)
+        assert float(row["sd"]) == pytest.approx(np.std(accuracy, ddof=1), abs=1e-3)
+        rank = metrics.rank_of(table.test_mean, accuracy).mean()
+        assert float(row["mean rank"]) == pytest.approx(rank, abs=0.05)
+    assert (rows[0]["paper test"], rows[2]["paper test"], rows[2]["test"]) == ("50.00", "40.00", "")
+    printed = capsys.readouterr().out
+    assert (out / "table1-linear.md").read_text() in printed
+    assert "A note." in printed
+    assert (out / "table1-linear.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_line_goes_on_and_adds_runs(out):
+    assert call(out, "--predictor=linear") == 0
+    before = runfolder.load_trace(out / "weak-linear-30")
+    assert call(out, "--predictor=linear", "--seeds=3") == 0
+    after = runfolder.load_trace(out / "weak-linear-30")
+    assert after.run.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(after.queried[:2], before.queried)
+
+
+def test_rows_of_more_queries_and_without_a_deviation_are_absent(out, capsys):
+    assert call(out, "--predictor=knn", "--budget=20") == 0
+    rows = read(out / "table1-knn.csv")
+    assert [(r["row"], r["queries"]) for r in rows] == [("weak ones", "12"), ("somebody's", "12")]
+    printed = capsys.readouterr().out
+    assert "Absent: rows of more than 20 queries, improvement" in printed
+    assert (out / "weak-knn-20").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--table=7"], "--table=7: there are 1"),
+        (["--init=5"], "--init: the rows of the tables say that"),
+        (["--budget=5"], "--budget=5: the table has no row of so few queries"),
+    ],
+)
+def test_what_cannot_be_is_said(out, capsys, arguments, message):
+    assert call(out, "--predictor=linear", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_of_other_settings_is_not_gone_on_with(out, capsys):
+    assert call(out, "--predictor=linear") == 0
+    assert call(out, "--predictor=linear", "--seed=5") == 2
+    assert "was begun otherwise: --seed=5 (there: 0)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", list(paper.TABLES))
+def test_the_searches_of_every_table_can_be_configured(number):
+    """And each row is read within its search."""
+    with flagsaver.flagsaver():
+        FLAGS.unparse_flags()
+        FLAGS(["tables"])
+        given = values() | {"seeds": 1, "space": "nasbench101", "table": None}
+        for row in paper.TABLES[number].rows:
+            assert row.search or row.printed
+            if row.search:
+                search = paper.SEARCHES[row.search]
+                assert row.queries <= search["budget"]
+                found = configure(given | search)
+                assert found.build(**found.point).budget == search["budget"]
+                assert found.protocol.labels == "test"
