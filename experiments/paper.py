@@ -57,14 +57,13 @@ class Table(NamedTuple):
 
 
 def _weak(queries: int, *printed: float) -> Row:
-    rounds = 1 + (queries - 100) // 10
-    name = f"weak predictors, {rounds} round{'s' * (rounds > 1)}"
-    return Row(name, queries, "weak", Printed(*printed) if printed else None)
+    return Row("weak predictors, ten queries each", queries, "weak", Printed(*printed))
 
 
 def _others(queries: int, **printed: float) -> list[Row]:
-    names = {name: name.replace("_", " ") for name in printed}
-    return [Row(names[name], queries, None, Printed(test)) for name, test in printed.items()]
+    return [
+        Row(name.replace("_", " "), queries, None, Printed(test)) for name, test in printed.items()
+    ]
 
 
 def _ours(queries: int, printed: float | None = None) -> list[Row]:

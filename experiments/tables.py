@@ -5,7 +5,7 @@
 runs what the table needs (20 runs, Gaussian process) and writes it as Markdown, CSV and picture;
 searches that tables share are done once. Whatever stops it, the same line goes on. The paper's
 predictor to 200 queries is ``--predictor=mlp --seeds=3 --budget=200``: rows of more queries are
-then absent. ``--quick``: three runs of 200 queries.
+then read at 200. ``--quick``: three runs of 200 queries.
 """
 
 import csv
@@ -22,6 +22,7 @@ from experiments.configure import Configured, configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder
 from experiments.flags import FREE, values
 from weaknas_jax import comparison, files, metrics, plots, report, runfolder
+from weaknas_jax.acquisition import NEEDS_DEVIATION
 from weaknas_jax.predictors import HAS_DEVIATION
 from weaknas_jax.runfolder import FolderError
 
@@ -29,7 +30,7 @@ _QUICK = flags.DEFINE_bool("quick", False, "Three runs of 200 queries.")
 flags.FLAGS["table"].help = f"Which one: {', '.join(paper.TABLES)} (m0: ablation over M0)."
 SEEDS = 20
 _HEAD = ("row", "queries", "runs", "test", "sd", "regret", "mean rank")
-_PRINTED = ("paper: test", "sd", "regret", "mean rank")
+_PRINTED = ("paper: queries", "test", "sd", "regret", "mean rank")
 
 
 class Search(NamedTuple):
@@ -65,23 +66,18 @@ def main(argv: list[str]) -> int:
 
 _ROWS_SAY = sorted(
     {name for search in paper.SEARCHES.values() for name in search} - {"budget"}
-    | {"space", "dataset", "constraint", "resume", "top_end"}
+    | {"space", "dataset", "constraint", "top_end"}
 )
 
 
 def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     table = paper.TABLES[given["table"]]
-    most = given["budget"]
-    rows = [row for row in table.rows if most is None or row.queries <= most]
-    absent = [f"rows of more than {most} queries"] * (len(rows) < len(table.rows))
-    names = dict.fromkeys(row.search for row in rows if row.search)
-    if given["predictor"] not in HAS_DEVIATION:
-        without = [name for name in names if paper.SEARCHES[name].get("acquisition") == "ei"]
-        absent += [row.name for row in rows if row.search in without]
-        rows = [row for row in rows if row.search not in without]
-        names = {name: None for name in names if name not in without}
+    rows = _rows(table, given["budget"])
+    absent = [row.name for row, _ in rows if row.search and not _possible(row.search, given)]
+    rows = [(row, at) for row, at in rows if row.name not in absent]
+    names = dict.fromkeys(row.search for row, _ in rows if row.search)
     if not names:
-        raise ValueError(f"--budget={most}: the table has no row of so few queries")
+        raise ValueError(f"--budget={given['budget']}: the table has no row of so few queries")
     searches = [_search(folder, name, given) for name in names]
     summaries = {}
     for number, search in enumerate(searches):
@@ -93,7 +89,7 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
             return console.fail("interrupted; the same command goes on from here", stop.code)
 
     read = {search.name: _reader(search) for search in searches}
-    lines = [_line(row, read) for row in rows]
+    lines = [_line(row, at, read) for row, at in rows]
     said = _said(table, summaries, absent)
     stem = folder / "-".join((f"table{given['table']}", given["predictor"]))
     texts = {".md": _markdown(table, lines, said), ".csv": _csv(lines)}
@@ -101,7 +97,7 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
         with files.replacing(stem.with_suffix(ending)) as file:
             file.write(text.encode())
     results = [plots.Result(name, summary) for name, summary in summaries.items()]
-    printed = [(row.queries, row.printed.test, row.name) for row in rows if row.printed]
+    printed = [(row.queries, row.printed.test, row.name) for row, _ in rows if row.printed]
     plots.draw_beside(results, printed, table.title, stem.with_suffix(".png"))
     print(texts[".md"])
     print("\n".join(str(stem.with_suffix(ending)) for ending in (*texts, ".png")))
@@ -110,10 +106,30 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     return console.fail(lost, 1) if lost else 0
 
 
+def _rows(table: paper.Table, most: int | None) -> list[tuple[paper.Row, int]]:
+    """Each row with the queries after which it is read: at most ``most``, none twice."""
+    rows = {}
+    for row in table.rows:
+        at = min(row.queries, most or row.queries)
+        whole = at == row.queries
+        begins = paper.SEARCHES[row.search].get("init", 0) if row.search else row.queries
+        early = (begins < at or row.search == "strong") and (row.name, at) not in rows
+        if whole or early:
+            rows[row.name, at] = row, at
+    return list(rows.values())
+
+
+def _possible(search: str, given: dict[str, Any]) -> bool:
+    """Whether the predictor gives what the search needs."""
+    needs = paper.SEARCHES[search].get("acquisition") in NEEDS_DEVIATION
+    return not needs or given["predictor"] in HAS_DEVIATION
+
+
 def _search(folder: Path, name: str, given: dict[str, Any]) -> Search:
     own = {"space": "nasbench101", "table": None, "resume": False} | paper.SEARCHES[name]
     own["budget"] = min(own["budget"], given["budget"] or own["budget"])
-    own["init"] = min(own["init"], own["budget"]) if "init" in own else None
+    if name == "strong":
+        own["init"] = own["budget"] - own["per_round"]
     which = "" if own.get("method") == "random" else f"-{given['predictor']}"
     place = folder / f"{name}{which}-{own['budget']}"
     merged = given | own | {"out": str(place)}
@@ -155,21 +171,20 @@ def _reader(search: Search):
     return lambda queries: report.of_accuracy(curves.best_valid_test[:, queries - 1], test)
 
 
-def _line(row: paper.Row, read: dict) -> list[str]:
+def _line(row: paper.Row, at: int, read: dict) -> list[str]:
     """The cells of a row, `_HEAD` and `_PRINTED`; empty = unknown."""
-    cells = [row.name, str(row.queries)]
+    cells = [row.name, str(at)]
     if row.search is None:
         cells += [""] * 5
     else:
-        of = read[row.search](row.queries)
+        of = read[row.search](at)
         keys = ("test_mean", "test_std", "regret")
         figures = [f"{of[k]:.3f}" if of[k] is not None else "" for k in keys]
         cells += [str(of["runs"]), *figures, f"{of['mean_rank']:.1f}"]
-    printed = row.printed or (None,) * 4
-    formats = (".2f", ".2f", ".2f", ".1f")
-    return cells + [
-        format(p, f) if p is not None else "" for p, f in zip(printed, formats, strict=True)
-    ]
+    printed = (row.queries, *row.printed) if row.printed else (None,) * len(_PRINTED)
+    formats = ("d", ".2f", ".2f", ".2f", ".1f")
+    cells += ["" if p is None else format(p, f) for p, f in zip(printed, formats, strict=True)]
+    return cells
 
 
 def _said(table: paper.Table, summaries: dict[str, dict], absent: list[str]) -> list[str]:
