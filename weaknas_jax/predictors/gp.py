@@ -41,7 +41,7 @@ TABLE = (
 )
 _TILE = 32, 16_384  # rows and columns of V read at once: n rows of all Q', and in a CPU's cache
 _NEAR = 4096  # architectures among which the queries of a round are picked
-_BLOCK = 10  # labels learnt at once where there may be many: most rounds have fewer than the first
+_BLOCK = 10, 64  # labels learnt at once where a round may have many: most have fewer than the first
 
 
 @struct.dataclass
@@ -113,7 +113,7 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         usable = (indices >= 0) & mask[slots]
         order = jnp.argsort(~usable, stable=True)
         new = jnp.stack([indices[order], slots[order], usable[order]])
-        width = min(new.shape[1], _BLOCK)
+        width = min(new.shape[1], max(_BLOCK[0], min(_BLOCK[1], new.shape[1] // 20)))
         new = jnp.pad(new, ((0, 0), (0, -new.shape[1] % width)))
 
         def learn(block, carry):
@@ -137,17 +137,12 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         GP-BUCB (Desautels et al., 2014), among the `_NEAR` of the highest scores before.
         """
         kernel = kernel_on(space)
-
-        def scored(variance, seen):
-            scores = score(prediction._replace(std=_deviation(variance)))
-            return jnp.where(seen, -jnp.inf, scores)
-
-        scores = scored(state.variance, seen)
+        scores = jnp.where(seen, -jnp.inf, score(prediction))
         if batch == 1:  # nothing to believe, and to sort would take longer than all else
             index = jnp.argmax(scores).astype(jnp.int32)[None]
             return jnp.where((scores[index] > -jnp.inf) & (count > 0), index, -1)
         near = jax.lax.top_k(scores, min(_NEAR, len(scores)))[1]
-        columns = state.cross[:, near]
+        columns, prediction = state.cross[:, near], jax.tree.map(lambda a: a[..., near], prediction)
 
         def believe(place, believed):
             known = columns[:, place] @ columns + believed[:, place] @ believed
@@ -156,18 +151,19 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 
         def pick(j, carry):
             chosen, believed, variance, seen = carry
-            scores = scored(variance, seen)[near]
+            scores = score(prediction._replace(std=_deviation(variance)))
+            scores = jnp.where(seen, -jnp.inf, scores)
             place = jnp.argmax(scores)
             index = near[place].astype(jnp.int32)
             chosen = chosen.at[j].set(jnp.where(scores[place] > -jnp.inf, index, -1))
-            seen = seen.at[index].set(True)
             nothing = jnp.zeros(len(near))
             row = jax.lax.cond(j + 1 == count, lambda *_: nothing, believe, place, believed)
-            believed, variance = believed.at[j].set(row), variance.at[near].add(-(row**2))
-            return chosen, believed, variance, seen
+            believed = believed.at[j].set(row)
+            return chosen, believed, variance - row**2, seen.at[place].set(True)
 
         start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(near)))
-        return jax.lax.fori_loop(0, count, pick, (*start, state.variance, seen))[0]
+        start += state.variance[near], seen[near]
+        return jax.lax.fori_loop(0, count, pick, start)[0]
 
     return Scorer(init, update, select)
 
