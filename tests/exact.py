@@ -1,11 +1,12 @@
 """Traces of every registered method and predictor, for `test_exact`; run by it on other devices.
 
-python tests/exact.py FILE.npz        writes them, on as many devices as there are
+python tests/exact.py FILE.npz [kin]     writes them, on as many devices as there are
 """
 
 import sys
 
 import numpy as np
+import pytest
 from conftest import SMALL, build, planted_table
 
 from weaknas_jax import PREDICTORS, Job, Program, Settings, protocol, task
@@ -19,6 +20,11 @@ CASES = [
     (method, predictor)
     for method in METHODS
     for predictor in (PREDICTORS if method in USES_PREDICTOR else [None])
+]
+KIN = {"gp_ml", "mlp_pairwise", "mlp_listwise", "warm_ensemble", "forest"}
+"""Predictors made of the same code as another one: slow tests."""
+PARAMETERS = [
+    pytest.param(case, id=str(case), marks=[pytest.mark.slow] * (case[1] in KIN)) for case in CASES
 ]
 
 
@@ -47,9 +53,9 @@ def jobs(runs=RUNS):
     return [Job(0, run) for run in runs]
 
 
-def main(path):
+def main(path, *kin):
     found = {}
-    for case in CASES:
+    for case in [case for case in CASES if (case[1] in KIN) == bool(kin)]:
         for step in program(*case).work(7, jobs()):
             for job, trace in step.ended:
                 found |= {f"{case} {job.run} {k}": v for k, v in trace._asdict().items()}
@@ -57,4 +63,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

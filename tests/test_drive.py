@@ -110,7 +110,7 @@ def small(method, predictor):
     )
 
 
-@pytest.mark.parametrize("case", exact.CASES, ids=str)
+@pytest.mark.parametrize("case", exact.PARAMETERS)
 def test_every_method_searches_a_pool_that_is_refreshed(case):
     choices = Choices({f"c{i}": integer(0, 5) for i in range(6)})
     method = small(*case)
