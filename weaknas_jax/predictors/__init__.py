@@ -84,9 +84,8 @@ HABITS = {
     "forest": Habits(host=True),
 }
 
-_ON_NASBENCH101 = {
-    "gp": {"init": 20, "per_round": 10, "seeds": 20, "numbers": {"noise": 0.3, "beta": 2.0}},
-}
+_PROCESS_ON_NASBENCH101 = {"init": 20, "per_round": 10, "seeds": 20}
+_PROCESS_ON_NASBENCH101 |= {"numbers": {"noise": 0.3, "beta": 2.0}}
 _PAPER_ON_NASBENCH101 = {"init": 100}
 
 
@@ -95,8 +94,8 @@ def habits_of(predictor: str | None, space: str | None = None) -> Habits:
     usual = HABITS.get(predictor, Habits())
     if space != "nasbench101":
         return usual
-    own = _PAPER_ON_NASBENCH101 if predictor not in HABITS else {}
-    return usual._replace(**_ON_NASBENCH101.get(predictor, own))
+    process = predictor in ("gp", "gp_ml")
+    return usual._replace(**(_PROCESS_ON_NASBENCH101 if process else _PAPER_ON_NASBENCH101))
 
 
 def make(
