@@ -1,4 +1,4 @@
-"""How the work grows with architectures, queries and seeds, up to the 423,624 of NAS-Bench-101.
+"""How the work grows with architectures and queries, up to the 423,624 of NAS-Bench-101.
 
     python -m benchmarks.scale > benchmarks/results/scale-cpu.txt     # and scale-cpu.png beside it
 
@@ -6,8 +6,6 @@
    weights in float32, and as a share of what a matrix product reaches here, in turn.
 2. A round of the Gaussian process (ten labels more on n, then ten picked) on random parts of
    NAS-Bench-101: seconds against N and n.
-3. What the plan allows: the peak of a program, by the compiler's count, against N, queries and
-   seeds side by side, for a device of 16 GB.
 
 Needs the extra ``test``.
 """
@@ -25,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.common import HIDDEN, Twin, matmul_limit, spread, timed
-from weaknas_jax import Plan, Program, Settings, Space, methods, mlp, plan, ranking, task
+from weaknas_jax import Space, mlp, plan, ranking, task
 from weaknas_jax.labels import rank_normal
 from weaknas_jax.predictors import gp
 from weaknas_jax.predictors.mlp import init_params
@@ -36,15 +34,6 @@ _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds of the Gaussian process at e
 _PICTURE = flags.DEFINE_string("picture", "benchmarks/results/scale-cpu.png", "Where it goes.")
 PARTS = 15_625, 50_000, 150_000, 423_624
 LABELS = 50, 100, 200, 400
-PLANS = {  # (predictor, what grows): (lanes, N, queries) of each
-    ("gp", "queries"): [(1, 423_624, q) for q in (100, 200, 500, 1000, 2000)],
-    ("gp", "seeds"): [(lanes, 423_624, 200) for lanes in (1, 2, 5, 10, 20)],
-    ("gp", "architectures"): [(1, n, 1000) for n in PARTS],
-    ("mlp", "seeds"): [(lanes, 423_624, 200) for lanes in (1, 10, 30, 100)],
-    ("mlp", "architectures"): [(100, n, 200) for n in PARTS],
-}
-GIB = 2**30
-DEVICE = int(0.9 * 16e9)
 
 
 def rank_by_mlp(x: np.ndarray) -> None:
@@ -105,25 +94,6 @@ def round_of_process(space: Space, n: int) -> float:
     return float(np.median(times[1:]))
 
 
-def peak(space: Space, predictor: str, lanes: int, budget: int) -> tuple[float, int]:
-    """GiB of a device at the worst moment, and the chunk, of the plan for a device of 16 GB."""
-    size = space.size
-    problem = task.Task(
-        space=space,
-        scores=jnp.zeros((size, 1)),
-        truth=jnp.zeros(size),
-        target=jnp.zeros(size, bool),
-        noise=jnp.float32(0),
-    )
-
-    def build(chunk):
-        sizes = {"init": 100, "per_round": 10, "budget": budget}
-        return methods.make(predictor, chunk=chunk, **sizes)
-
-    program = Program(build, problem, Settings(measure=False), given=Plan(lanes), bound=DEVICE)
-    return program.peak / GIB, program.plan.chunk
-
-
 def main(_):
     logging.set_verbosity(logging.WARNING)
     print(
@@ -150,19 +120,7 @@ def main(_):
         print(f"{n:>5}{line}{_power(PARTS, times):>8.2f}", flush=True)
     powers = [_power(LABELS, column) for column in np.array(list(seconds.values())).T]
     print("power with which it grows with n: " + "  ".join(f"{p:.2f}" for p in powers))
-
-    print(f"\nGiB at the worst moment, planned for {DEVICE / GIB:.1f}; chunk = scored at once")
-    peaks = {}
-    for (predictor, grows), cases in PLANS.items():
-        for lanes, size, budget in cases:
-            try:
-                gib, chunk = peak(spaces[size], predictor, lanes, budget)
-                said = f"{gib:.2f}, chunk {chunk:,}"
-            except plan.PlanError as error:
-                gib, said = np.nan, f"refused: {error}"
-            peaks.setdefault((predictor, grows), []).append(gib)
-            print(f"{predictor} {lanes} seeds, N = {size:,}, {budget} queries: {said}", flush=True)
-    draw(seconds, peaks)
+    draw(seconds)
 
 
 def _power(sizes, times) -> float:
@@ -170,29 +128,18 @@ def _power(sizes, times) -> float:
     return np.polyfit(np.log(sizes), np.log(times), 1)[0]
 
 
-def draw(seconds: dict, peaks: dict) -> None:
-    """Seconds against N and n, and planned memory against what grows."""
-    figure = Figure(figsize=(12, 7), layout="constrained")
+def draw(seconds: dict) -> None:
+    """Seconds against architectures and against labels."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(2, 3).ravel()
+    left, right = figure.subplots(1, 2)
     for n, times in seconds.items():
-        panels[0].plot(PARTS, times, "o-", label=f"{n} labels")
+        left.plot(PARTS, times, "o-", label=f"{n} labels")
     for size, times in zip(PARTS, np.array(list(seconds.values())).T, strict=True):
-        panels[1].plot(list(seconds), times, "o-", label=f"{size:,} architectures")
-    panels[0].set(xlabel="architectures", ylabel="seconds a round, Gaussian process")
-    panels[1].set(xlabel="labels", ylabel="seconds a round, Gaussian process")
-    for axes, grows in zip(panels[3:], ("architectures", "queries", "seeds"), strict=True):
-        for (predictor, what), values in peaks.items():
-            if what == grows:
-                at = {"seeds": 0, "architectures": 1, "queries": 2}[grows]
-                x = [case[at] for case in PLANS[predictor, what]]
-                axes.plot(x, values, "o-", label=predictor)
-        axes.axhline(DEVICE / GIB, color="0.5", ls=":", lw=1)
-        axes.set(xlabel=grows, ylabel="GiB, planned")
-    panels[2].axis("off")
-    for axes in (*panels[:2], *panels[3:]):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        right.plot(list(seconds), times, "o-", label=f"{size:,} architectures")
+    for axes, label in ((left, "architectures"), (right, "labels")):
+        axes.set(xlabel=label, ylabel="seconds a round, Gaussian process")
+        axes.set(xscale="log", yscale="log")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     Path(_PICTURE.value).parent.mkdir(exist_ok=True, parents=True)

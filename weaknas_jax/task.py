@@ -134,7 +134,7 @@ def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
     scores, key = problem.scores, search.key_for(key, search.LABELS)
     chance = jax.random.uniform(key, scores.shape)
     run = jnp.argmax(jnp.where(jnp.isfinite(scores), chance, -1.0), axis=1)
-    drawn = jnp.take_along_axis(scores, run[:, None], axis=1)[:, 0]
+    drawn = jnp.sum(jnp.where(jnp.arange(scores.shape[1]) == run[:, None], scores, 0.0), axis=1)
     return drawn + problem.noise * jax.random.normal(jax.random.fold_in(key, 1), drawn.shape)
 
 

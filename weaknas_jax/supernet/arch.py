@@ -108,9 +108,8 @@ def active(config: SupernetConfig, arch: Arch) -> np.ndarray:
     return place < np.asarray(arch.depths)[..., stage]
 
 
-def encode(config: SupernetConfig, arch: Arch) -> np.ndarray:
+def encode(arch: Arch) -> np.ndarray:
     """The reference's features: kernels, expansions, depths as numbers, float32 [..., D]."""
-    del config
     return np.concatenate([np.asarray(part) for part in arch], axis=-1).astype(np.float32)
 
 
@@ -191,6 +190,9 @@ def _fixed_block(config: SupernetConfig) -> dict[str, Any]:
     return block | {"shortcut": _shortcut(c_out) if c_in == c_out else None}
 
 
+_SHAPE = ("in_channels", "out_channels", "stride")
+
+
 def from_net_config(config: SupernetConfig, content: Mapping[str, Any]) -> Arch:
     """The sub-network of a ``net.config``; the choices of blocks that are not active are smallest.
 
@@ -201,38 +203,27 @@ def from_net_config(config: SupernetConfig, content: Mapping[str, Any]) -> Arch:
       ArchError: it is not a network of this supernet; names the block.
     """
     try:
-        blocks = [block.get("mobile_inverted_conv") or block["conv"] for block in content["blocks"]]
-        found = iter(
-            [(b["in_channels"], b["out_channels"], b["kernel_size"], b["stride"]), b]
-            for b in blocks[1:]
-        )
+        layers = [block.get("mobile_inverted_conv") or block["conv"] for block in content["blocks"]]
+        shapes = [tuple(layer[name] for name in _SHAPE) for layer in layers]
+        sides = [layer["kernel_size"] for layer in layers]
     except (KeyError, TypeError, AttributeError) as error:
         raise ArchError(f"not a net.config of MobileNetV3: {error!r}") from None
-    base = smallest(config)
-    kernels, expansions, depths = base.kernels, base.expansions, np.zeros_like(base.depths)
-    pending = next(found, None)
+    kernels, expansions, depths = smallest(config)
+    depths, at = np.zeros_like(depths), 1  # the first block is the fixed one
     for place, block in enumerate(config.blocks):
-        if pending is None:
-            break
-        (c_in, c_out, kernel, stride), read = pending
-        if (c_in, c_out, stride) != (block.c_in, block.c_out, block.stride):
-            continue  # not active: the next stage begins
-        if block.place != depths[block.stage]:
-            break
-        kernels[place], expansions[place] = kernel, _ratio(config, block, place, read)
-        depths[block.stage] += 1
-        pending = next(found, None)
-    if pending is not None:
-        (c_in, c_out, _, stride), _ = pending
-        what = f"{c_in} to {c_out} channels, stride {stride}"
-        raise ArchError(
-            f"block {1 + int(depths.sum())} of the file ({what}): the supernet has none there"
-        )
+        same = at < len(layers) and shapes[at] == (block.c_in, block.c_out, block.stride)
+        if same and block.place == depths[block.stage]:
+            kernels[place], expansions[place] = sides[at], _ratio(config, place, layers[at])
+            depths[block.stage] += 1
+            at += 1
+    if at < len(layers):
+        what = "{} to {} channels, stride {}".format(*shapes[at])
+        raise ArchError(f"block {at} of the file ({what}): the supernet has none there")
     return make(config, kernels, expansions, depths)
 
 
-def _ratio(config: SupernetConfig, block, place: int, read: Mapping[str, Any]) -> int:
-    ratio, middle = read.get("expand_ratio"), read.get("mid_channels")
+def _ratio(config: SupernetConfig, place: int, read: Mapping[str, Any]) -> int:
+    block, ratio, middle = config.blocks[place], read.get("expand_ratio"), read.get("mid_channels")
     if ratio in config.expansions:
         return ratio
     if middle in block.middles:
