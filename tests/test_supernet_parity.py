@@ -61,9 +61,10 @@ def images():
     """Eight test images, and three batches of 16 to recalibrate on."""
     mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
     stored = np.load(OFA / "inputs.npz", allow_pickle=False)
-    ready = {name: (stored[name].astype(np.float32) / 255 - mean) / std for name in stored.files}
-    batches = ready["calib_u8"].reshape(3, 16, 236, 236, 3)
-    return jnp.asarray(ready["images_u8"]), jnp.asarray(batches)
+    test, batches = (
+        (stored[name] / np.float32(255) - mean) / std for name in ("images_u8", "calib_u8")
+    )
+    return jnp.asarray(test), jnp.asarray(batches.reshape(3, 16, 236, 236, 3))
 
 
 @pytest.fixture(scope="module")
