@@ -52,6 +52,27 @@ def test_stopped_and_resumed_is_the_same(name, every, tmp_path):
     assert_equal(result.ended, whole.ended)
 
 
+def test_lanes_that_are_large_begin_again(tmp_path, monkeypatch):
+    """What has ended is kept all the same, as often as something more has ended."""
+    once, saved = program(), []
+    whole = session.execute(once, 3, JOBS, Checkpoints(tmp_path / "a"))
+    monkeypatch.setattr(session, "LARGEST", 100)
+    keep = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda self, arrays: (saved.append(arrays), keep(self, arrays))
+    )
+    kept, stop = Checkpoints(tmp_path / "b"), calls(8)
+    first = session.execute(once, 3, JOBS, kept, every=0, stop=stop)
+    assert 0 < len(first.ended) < len(JOBS)
+    assert not any("running" in arrays for arrays in saved)
+    counts = [len(arrays["ended"]) for arrays in saved]
+    assert counts[:-1] == sorted(set(counts))[: len(counts) - 1]
+    assert counts[-1] == len(first.ended)
+    second = session.execute(once, 3, JOBS, kept)
+    assert second.complete
+    assert_equal(second.ended, whole.ended)
+
+
 def test_progress_counts_what_was_done_before(tmp_path):
     once, seen = program(), []
     first = session.execute(once, 0, JOBS, Checkpoints(tmp_path), stop=calls(8))

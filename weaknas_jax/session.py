@@ -1,7 +1,10 @@
 """A batch that survives: it keeps what it knows as it goes, and goes on from what was kept.
 
 What is kept is every run that has ended and every lane under way, by the number of its run. A
-lane goes on in whatever slot of whatever device is free: which one makes no difference to it.
+lane goes on in whatever slot of whatever device is free: which one makes no difference to it. Lanes
+of more than `LARGEST` bytes in all are not kept, and their runs begin again: what makes them large
+is what a Gaussian process remembers of all architectures, and that takes longer to write, several
+times over in memory, than to work out again.
 """
 
 import time
@@ -15,6 +18,8 @@ from weaknas_jax.batch import Job, Program, Progress, raw
 from weaknas_jax.checkpoint import Checkpoints
 from weaknas_jax.lanes import Lane
 from weaknas_jax.trace import Trace
+
+LARGEST = 2**28
 
 
 class Kept(NamedTuple):
@@ -70,7 +75,8 @@ def execute(
     running = [(job, lane) for job, lane in kept.running if job in wanted]
     todo = [job for job in jobs if job not in {job for job, _ in ended}]
     before, began = len(ended), time.perf_counter()
-    last = began
+    last, kept_so_far = began, before
+    lanes_too = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(program.empty)) <= LARGEST
     for step in program.work(seed, todo, running):
         ended += step.ended
         if progress is not None:
@@ -78,10 +84,12 @@ def execute(
         now, stopping = time.perf_counter(), stop()
         if step.progress.finished == step.progress.runs:
             break
-        if stopping or now - last >= every:
+        worthwhile = lanes_too or len(ended) > kept_so_far
+        if stopping or (worthwhile and now - last >= every):
             seconds = kept.seconds + now - began
-            checkpoints.save(pack(Kept(ended, step.running(), seconds)))
-            last = time.perf_counter()
+            running = step.running() if lanes_too else []
+            checkpoints.save(pack(Kept(ended, running, seconds)))
+            last, kept_so_far = time.perf_counter(), len(ended)
         if stopping:
             return Result(ended, kept.seconds + now - began, complete=False)
     return Result(ended, kept.seconds + time.perf_counter() - began, complete=True)
