@@ -146,7 +146,7 @@ def test_a_full_disk_as_the_system_says_it(folder, tmp_path):
         [sys.executable, script, folder], capture_output=True, text=True, check=False
     )
     reason = os.strerror(errno.EFBIG)
-    expected = f"refused: {folder}: a checkpoint could not be written ({reason})"
+    expected = f"refused: {folder / '2'}: a checkpoint could not be written ({reason})"
     assert done.stdout.strip() == expected, done.stderr
     assert done.stderr == ""
     assert_holds(folder, 1)

@@ -42,17 +42,7 @@ class Checkpoints:
         Raises:
           CheckpointError: the disk would not take it.
         """
-        arrays = {name: np.asarray(value) for name, value in arrays.items()}
-        digest = np.frombuffer(bytes.fromhex(content_sha256(arrays)), np.uint8)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            number = max(self._numbers(), default=0) + 1
-            with _quiet(), ocp.StandardCheckpointer() as checkpointer:
-                checkpointer.save(self.folder / str(number), {**arrays, "sha256": digest})
-        except Exception as error:  # Orbax and TensorStore raise their own kinds
-            raise CheckpointError(
-                f"{self.folder}: a checkpoint could not be written ({_reason(error)})"
-            ) from error
+        save(self.folder / str(max(self._numbers(), default=0) + 1), arrays)
         kept = {str(n) for n in self._numbers()[-_KEEP:]}
         for path in self.folder.iterdir():  # older ones, and halves of a process that died
             if path.name not in kept:
@@ -61,7 +51,7 @@ class Checkpoints:
     def load(self) -> dict[str, np.ndarray] | None:
         """The latest checkpoint that is whole; None = there is none. Damaged ones are removed."""
         for number in reversed(self._numbers()):
-            if (arrays := _restore(self.folder / str(number))) is not None:
+            if (arrays := load(self.folder / str(number))) is not None:
                 return arrays
             shutil.rmtree(self.folder / str(number), ignore_errors=True)
         return None
@@ -71,7 +61,27 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _restore(path: Path) -> dict[str, np.ndarray] | None:
+def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes ``arrays`` as the folder ``path``, which must not be there yet.
+
+    Raises:
+      CheckpointError: the disk would not take it.
+    """
+    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    digest = np.frombuffer(bytes.fromhex(content_sha256(arrays)), np.uint8)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path.absolute(), {**arrays, "sha256": digest})
+    except Exception as error:  # Orbax and TensorStore raise their own kinds
+        raise CheckpointError(
+            f"{path}: a checkpoint could not be written ({_reason(error)})"
+        ) from error
+
+
+def load(path: Path) -> dict[str, np.ndarray] | None:
+    """What `save` wrote; None = it is not that, or damaged."""
+    path = path.absolute()
     try:
         with _quiet(), ocp.StandardCheckpointer() as checkpointer:
             arrays = {k: np.asarray(v) for k, v in checkpointer.restore(path).items()}

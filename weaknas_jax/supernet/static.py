@@ -64,16 +64,23 @@ def extract(net: Supernet, arch: Arch) -> Static:
     Raises:
       ArchError: the supernet has no such sub-network.
     """
-    static = Static(net.config, arch, nnx.Rngs(0))
+    arch = make_arch(net.config, *arch)
+    places = np.flatnonzero(active(net.config, arch)).tolist()
+
+    def cut(blocks):
+        found = []
+        for place, weights in zip(places, blocks, strict=True):
+            middle = _middle(net.config, arch, place)
+            block = narrowed(weights.full, middle)
+            kernel = kernels_of(net.config, weights, middle)[int(arch.kernels[place])]
+            block.depthwise = nnx.Param(kernel)
+            found.append(block)
+        return found
+
+    static = nnx.eval_shape(lambda: Static(net.config, arch, nnx.Rngs(0)))
     static.ends = nnx.clone(net.ends)
-    blocks = []
-    for place in np.flatnonzero(active(net.config, arch)).tolist():
-        middle, weights = _middle(net.config, arch, place), net.blocks[place]
-        block = narrowed(weights.full, middle)
-        kernel = kernels_of(net.config, weights, middle)[int(arch.kernels[place])]
-        block.depthwise = nnx.Param(kernel)
-        blocks.append(block)
-    static.blocks = nnx.List(blocks)
+    # jit: one program, and not one for each slice
+    static.blocks = nnx.List(jax.jit(cut)([net.blocks[place] for place in places]))
     return static
 
 

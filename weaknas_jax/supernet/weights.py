@@ -7,19 +7,26 @@ and linear layers to [in, out], depthwise ones [C, 1, k, k] to [k, k, C]. What P
 (``num_batches_tracked``) is not kept, and written as 0.
 """
 
+import dataclasses
 import itertools
+import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from weaknas_jax import checkpoint
 from weaknas_jax.supernet.config import SupernetConfig
 from weaknas_jax.supernet.modules import Norm, Squeeze
 from weaknas_jax.supernet.supernet import Supernet
 from weaknas_jax.tables.pth import read_plain
+
+_CONFIG = "config"
 
 
 class WeightsError(ValueError):
@@ -184,4 +191,42 @@ def read_file(path, config: SupernetConfig) -> Supernet:
         load(net, {name: np.asarray(tensor) for name, tensor in content.items()})
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
+    return net
+
+
+def save(path: str | os.PathLike, net: Supernet) -> None:
+    """Writes a supernet as the folder ``path``, by Orbax; `read` gives the same back.
+
+    Raises:
+      CheckpointError: it is there already, or the disk would not take it.
+    """
+    geometry = json.dumps(dataclasses.asdict(net.config)).encode()
+    tensors = {name: t for name, t in state_dict(net).items() if "num_batches" not in name}
+    if Path(path).exists():
+        raise checkpoint.CheckpointError(f"{path}: is there already; name another folder")
+    checkpoint.save(Path(path), {**tensors, _CONFIG: np.frombuffer(geometry, np.uint8)})
+
+
+def read(path: str | os.PathLike, config: SupernetConfig) -> Supernet:
+    """A supernet from a folder of `save`, or from a PyTorch file (`read_file`).
+
+    Raises:
+      TableError: a PyTorch file that cannot be read as plain data.
+      WeightsError: there is nothing, or the weights of something else, or damaged ones.
+    """
+    if not Path(path).exists():
+        raise WeightsError(f"{path}: no such file or folder")
+    if not Path(path).is_dir():
+        return read_file(path, config)
+    tensors = checkpoint.load(Path(path))
+    if tensors is None or _CONFIG not in tensors:
+        raise WeightsError(f"{path}: no folder of weights, or a damaged one")
+    stored = SupernetConfig(**json.loads(bytes(tensors.pop(_CONFIG))))
+    if dataclasses.replace(stored, image_size=config.image_size) != config:
+        fields = [field.name for field in dataclasses.fields(config)]
+        other = [n for n in fields if getattr(stored, n) != getattr(config, n)]
+        said = ", ".join(f"{n}={getattr(stored, n)}" for n in other if n != "image_size")
+        raise WeightsError(f"{path}: is of a supernet of another geometry: {said}")
+    net = blank(config)
+    load(net, tensors)
     return net

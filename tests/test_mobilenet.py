@@ -1,0 +1,216 @@
+"""`experiments.mobilenet` on a small supernet and a small folder of images."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from weaknas_jax.supernet import arch as archs
+from weaknas_jax.supernet import config, cost, evaluate, images, recalibrate, supernet, weights
+
+TINY = config.SupernetConfig(
+    stem=8,
+    first=8,
+    stages=(8,),
+    strides=(2,),
+    hard_swish=(True,),
+    squeeze=(True,),
+    depths=(1, 2),
+    kernels=(3, 5),
+    expansions=(2, 3),
+    final_expand=16,
+    feature_mix=16,
+    image_size=16,
+    classes=6,
+)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return supernet.Supernet(TINY, nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root, rng = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 5)):
+        for label in range(6):
+            folder = root / split / f"n{label}"
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (20, 24, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    (root / "val" / "n3" / "2.png").write_bytes(b"cut off")
+    return root
+
+
+@pytest.fixture(scope="module")
+def stored(net, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights") / "ours"
+    weights.save(folder, net)
+    return folder
+
+
+# Its flags have names that other mains also use, so it is called in a process of its own.
+CHILD = """
+import contextlib, io, json, sys
+import grain  # before flags are saved: it has some of its own
+from absl import flags
+from absl.testing import flagsaver
+from experiments import mobilenet
+from test_mobilenet import TINY
+mobilenet.config.mobilenet_v3 = lambda width, size: TINY
+said = {}
+for name, arguments in json.load(sys.stdin).items():
+    out, err = io.StringIO(), io.StringIO()
+    with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        flags.FLAGS.unparse_flags()
+        code = mobilenet.main(flags.FLAGS(["mobilenet", *arguments]))
+    said[name] = code, out.getvalue(), err.getvalue()
+print(json.dumps(said))
+"""
+ASKED = ("--arch=min", "--image_size=16", "--batch=8", "--recalibrate=20", "--seed=4")
+
+
+@pytest.fixture(scope="module")
+def said(root, stored, tmp_path_factory):
+    """What each call returned and printed."""
+    scratch = tmp_path_factory.mktemp("calls")
+    (scratch / "few" / "val" / "n1").mkdir(parents=True)
+    (scratch / "few" / "val" / "n1" / "a.png").write_bytes(b"")
+    (scratch / "illegal.json").write_text('{"ks": [3, 4], "e": 2, "d": 2}')
+    own, folder = f"--weights={stored}", f"--imagenet={root}"
+    cases = {
+        "evaluate": ["evaluate", own, folder, *ASKED],
+        "masks": ["evaluate", own, folder, *ASKED, "--how=masks", "--workers=3"],
+        "as stored": ["evaluate", own, folder, *ASKED, "--recalibrate=0"],
+        "drawn": ["evaluate", own, folder, *ASKED, "--recalibrate=0", "--images=12"],
+        "convert": ["convert", own, f"--out={scratch / 'again'}"],
+        "converted": ["evaluate", f"--weights={scratch / 'again'}", folder, *ASKED],
+        "occupied": ["convert", own, f"--out={scratch}"],
+        "nothing": [],
+        "other": ["train", own],
+        "no weights": ["evaluate", folder],
+        "no file": ["evaluate", f"--weights={scratch / 'none'}", folder],
+        "no folder": ["evaluate", own, f"--imagenet={scratch / 'none'}"],
+        "not weights": ["evaluate", f"--weights={root}", folder],
+        "few classes": ["evaluate", own, f"--imagenet={scratch / 'few'}"],
+        "too small": ["evaluate", own, folder, "--image_size=1"],
+        "illegal": ["evaluate", own, folder, f"--arch={scratch / 'illegal.json'}"],
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def result(said, name):
+    code, out, _ = said[name]
+    assert code == 0, said[name]
+    return json.loads(out.splitlines()[-1])
+
+
+def test_accuracy_is_that_of_the_recalibrated_network(net, root, said):
+    """By hand, one batch at a time."""
+    arch, found = archs.smallest(TINY), result(said, "evaluate")
+    train = images.drawn(images.find(root, "train"), 20, 4)
+    parts, of_batch = [], jax.jit(recalibrate.statistics)
+    for batch in images.batches(train, 16, 8, augment=4):
+        pixels = images.normalized(batch.images[batch.valid])
+        parts.append((len(pixels), of_batch(net, arch, pixels[None])))
+    assert [count for count, _ in parts] == [8, 8, 4]
+    other = recalibrate.with_statistics(net, recalibrate.pooled(parts))
+    (val,) = images.batches(images.find(root, "val"), 16, 30)
+    assert val.valid.sum() == 29
+    logits = np.asarray(
+        jax.jit(supernet.Supernet.__call__)(other, images.normalized(val.images), arch)
+    )
+    order = np.argsort(-logits, axis=1)
+    hits = (order == val.labels[:, None]) & val.valid[:, None]
+    assert found["top1"] == pytest.approx(100 * hits[:, 0].sum() / 29)
+    assert found["top5"] == pytest.approx(100 * hits[:, :5].sum() / 29)
+    assert 0 < found["top1"] < found["top5"] < 100
+    assert found["images"] == 29
+    assert found["unreadable"] == [str(root / "val" / "n3" / "2.png")]
+    assert found["multiply_adds"] == cost.multiply_adds(TINY, arch, 16)
+    assert "29 of 30 validation images" in said["evaluate"][1]
+    assert "left out, cannot be read: " in said["evaluate"][2]
+    assert "validation: 30/30 images" in said["evaluate"][2]
+
+
+def test_how_and_threads_and_where_weights_lie_change_nothing(said):
+    expected = result(said, "evaluate")
+    for name in ("masks", "converted"):
+        found = result(said, name)
+        assert {k: found[k] for k in ("top1", "top5", "images")} == {
+            k: expected[k] for k in ("top1", "top5", "images")
+        }
+
+
+def test_without_recalibration_and_of_drawn_images(net, root, said):
+    found = images.find(root, "val")
+    (val,) = images.batches(found, 16, 30)
+    logits = net(images.normalized(val.images), archs.smallest(TINY))
+    likeliest = np.asarray(logits).argmax(-1)
+    right = (likeliest == val.labels) & val.valid
+    assert result(said, "as stored")["top1"] == pytest.approx(100 * right.sum() / 29)
+    places = {path: i for i, path in enumerate(found.paths)}
+    drawn = [places[path] for path in images.drawn(found, 12, 4).paths]
+    expected = 100 * right[drawn].sum() / val.valid[drawn].sum()
+    assert result(said, "drawn")["top1"] == pytest.approx(expected)
+
+
+def test_what_is_wrong_is_named(said):
+    for name, message in {
+        "occupied": "is there already; name another folder",
+        "nothing": "name one command: evaluate, convert",
+        "other": "name one command",
+        "no weights": "--weights: name",
+        "no file": "none: no such file",
+        "no folder": "val: no such folder",
+        "not weights": "no folder of weights",
+        "few classes": "1 class folders, and the network has 6",
+        "too small": "image size 1: the network needs at least",
+        "illegal": "illegal.json: block 2 (stage 1, place 2): kernel size 4",
+    }.items():
+        code, out, err = said[name]
+        assert code == 2, name
+        assert out == "", name
+        assert message in err, (name, err)
+
+
+def test_weights_of_another_supernet_are_refused(net, stored):
+    again = weights.read(stored, TINY)
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(again), nnx.state(net))
+    assert weights.read(stored, dataclasses.replace(TINY, image_size=20)).config.image_size == 20
+    with pytest.raises(weights.WeightsError, match=r"another geometry: classes=6$"):
+        weights.read(stored, dataclasses.replace(TINY, classes=7))
+
+
+def test_a_network_of_nans_is_right_about_nothing(net):
+    broken = nnx.clone(net)
+    broken.ends.classifier_bias = nnx.Param(np.full(6, np.nan, np.float32))
+    batch = images.blank(4, 16)._replace(valid=np.ones(4, bool))
+    found = evaluate.count(broken, archs.largest(TINY), batch)
+    assert [int(n) for n in found] == [4, 0, 0]
+
+
+def test_nothing_to_recalibrate_on_is_an_error(net):
+    batch = images.blank(2, 16)
+    with pytest.raises(ValueError, match="no image to recalibrate on can be read"):
+        evaluate.recalibrated(net, archs.largest(TINY), [batch])

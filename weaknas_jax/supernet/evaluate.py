@@ -1,0 +1,65 @@
+"""Accuracy that a sub-network inherits (WeakNAS, section 3.2): recalibrated, then counted."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weaknas_jax.supernet import recalibrate
+from weaknas_jax.supernet.arch import Arch
+from weaknas_jax.supernet.images import Batch, normalized
+from weaknas_jax.supernet.supernet import How, Supernet, forward
+
+
+class Counts(NamedTuple):
+    """Of images: how many, and how many of them had their class among the likeliest.
+
+    Attributes:
+      images, top1, top5: int32 [].
+    """
+
+    images: jax.Array | int
+    top1: jax.Array | int
+    top5: jax.Array | int
+
+
+def count(net: Supernet, arch: Arch, batch: Batch, how: How | None = None) -> Counts:
+    """Counts of one batch, of its valid images; may be traced. With five classes or fewer, top5
+    is all of them."""
+    logits, _ = forward(net, normalized(batch.images), arch, how)
+    _, likeliest = jax.lax.top_k(logits, min(5, logits.shape[-1]))
+    # NaN is the largest of all to top_k: a network that gives them is right about nothing
+    hit = (likeliest == batch.labels[:, None]) & jnp.isfinite(logits).all(-1, keepdims=True)
+    hit &= batch.valid[:, None]
+    return Counts(batch.valid.sum(), hit[:, 0].sum(), hit.any(-1).sum())
+
+
+def statistics(net: Supernet, arch: Arch, images: jax.Array, how: How | None = None):
+    """Batch-norm statistics of one batch of bytes [B, H, W, 3]; may be traced."""
+    return recalibrate.statistics(net, arch, normalized(images)[None], how)
+
+
+def recalibrated(
+    net: Supernet,
+    arch: Arch,
+    batches: Iterable[Batch],
+    of_batch: Callable = statistics,
+) -> Supernet:
+    """The supernet with the statistics of ``arch`` on images that can be read.
+
+    Args:
+      net: the supernet.
+      arch: the sub-network.
+      batches: of training images; one with images that do not count is made smaller.
+      of_batch: `statistics`, usually under ``jax.jit``.
+    """
+    parts = []
+    for batch in batches:
+        images = batch.images[np.asarray(batch.valid)]
+        if len(images):
+            parts.append((len(images), of_batch(net, arch, images)))
+    if not parts:
+        raise ValueError("no image to recalibrate on can be read")
+    return recalibrate.with_statistics(net, recalibrate.pooled(parts))

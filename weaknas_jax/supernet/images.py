@@ -1,0 +1,221 @@
+"""ImageNet-style folders, read ahead by threads, in an order that only the arguments decide.
+
+``ROOT/train`` and ``ROOT/val`` hold a folder for each class; classes are numbered in the order of
+their folders' names, as everywhere. Preprocessing is the published one of the supernet: for
+evaluation the short side to ``ceil(size / 0.875)`` and the centre; for recalibration crops of
+random area and aspect, and flips. Images stay bytes until they are on the device (`normalized`).
+
+Needs the extra ``imagenet`` (Grain, Pillow). Known deviation: which training images, and their
+crops, are drawn by NumPy's generator; the original draws by PyTorch's.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm")
+_SCALE, _ASPECT, _TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
+
+
+class ImagesError(ValueError):
+    """Folders that are not what is needed; the message names them."""
+
+
+class Images(NamedTuple):
+    """The images of a split.
+
+    Attributes:
+      classes: names of the folders, sorted.
+      paths: of the images, by class, sorted.
+      labels: int32 [n], number of the class.
+    """
+
+    classes: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: np.ndarray
+
+    def take(self, indices: Sequence[int]) -> "Images":
+        """Some of them, in this order."""
+        return Images(self.classes, tuple(self.paths[i] for i in indices), self.labels[indices])
+
+
+class Batch(NamedTuple):
+    """Images of one size; the last batch of a split is filled up with what does not count.
+
+    Attributes:
+      images: uint8 [B, size, size, 3].
+      labels: int32 [B].
+      index: int32 [B], place in `Images`; -1 = filling.
+      valid: bool [B], false for filling and for what could not be read.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+    valid: np.ndarray
+
+
+def find(root: str | os.PathLike, split: str) -> Images:
+    """The images of ``root/split``.
+
+    Raises:
+      ImagesError: there is no such folder, or a class has no image.
+    """
+    top = Path(root) / split
+    if not top.is_dir():
+        raise ImagesError(
+            f"{top}: no such folder; {split}/CLASS/IMAGE.JPEG is looked for in {root}"
+        )
+    names = sorted(entry.name for entry in os.scandir(top) if entry.is_dir())
+    if not names:
+        raise ImagesError(f"{top}: holds no folder; one for each class is needed")
+    paths, labels = [], []
+    for label, name in enumerate(names):
+        found = [e.name for e in os.scandir(top / name) if e.name.lower().endswith(SUFFIXES)]
+        if not found:
+            raise ImagesError(f"{top / name}: this class has no image ({', '.join(SUFFIXES)})")
+        paths += [top / name / image for image in sorted(found)]
+        labels += [label] * len(found)
+    return Images(tuple(names), tuple(paths), np.asarray(labels, np.int32))
+
+
+def drawn(images: Images, count: int, seed: int) -> Images:
+    """``count`` of them (or all) by ``seed``, in an order drawn too."""
+    order = np.random.default_rng(seed).permutation(len(images.paths))
+    return images.take(order[:count])
+
+
+def centre(image, size: int):
+    """The middle ``size`` by ``size`` of an image whose short side is made ``size / 0.875``."""
+    short, (width, height) = math.ceil(size / 0.875), image.size
+    if width <= height:
+        scaled = short, int(short * height / width)
+    else:
+        scaled = int(short * width / height), short
+    if scaled != image.size:
+        image = image.resize(scaled, _bilinear())
+    left, top = (round((side - size) / 2) for side in image.size)
+    return image.crop((left, top, left + size, top + size))
+
+
+def augmented(image, size: int, rng: np.random.Generator):
+    """A crop of 8 to 100 % of the area and aspect 3/4 to 4/3, made ``size`` by ``size``; flips."""
+    from PIL import Image
+
+    image = image.crop(_box(*image.size, rng)).resize((size, size), _bilinear())
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image
+
+
+def _box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    for _ in range(_TRIES):
+        area = width * height * rng.uniform(*_SCALE)
+        aspect = math.exp(rng.uniform(*np.log(_ASPECT)))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+            return int(left), int(top), int(left) + w, int(top) + h
+    # A long image: the largest part of its middle that has an allowed aspect.
+    w, h = min(width, round(height * _ASPECT[1])), min(height, round(width / _ASPECT[0]))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def _bilinear():
+    from PIL import Image
+
+    return Image.Resampling.BILINEAR
+
+
+class _Reader:
+    """Reads image number ``i``: a row of a `Batch`."""
+
+    def __init__(self, images: Images, size: int, seed: int | None):
+        self.images, self.size, self.seed = images, size, seed
+
+    def __call__(self, i: int) -> Batch:
+        from PIL import Image
+
+        try:
+            with Image.open(self.images.paths[i]) as opened:
+                image = opened.convert("RGB")
+            if self.seed is None:
+                image = centre(image, self.size)
+            else:
+                image = augmented(image, self.size, np.random.default_rng((self.seed, i)))
+            pixels, valid = np.asarray(image), True
+        except Exception as error:  # a damaged file may fail anywhere in a decoder
+            logging.warning("%s: cannot be read (%s)", self.images.paths[i], error)
+            pixels, valid = np.zeros((self.size, self.size, 3), np.uint8), False
+        return Batch(pixels, self.images.labels[i], np.int32(i), np.bool_(valid))
+
+
+def batches(
+    images: Images,
+    size: int,
+    batch: int,
+    *,
+    augment: int | None = None,
+    threads: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """All images in batches of exactly ``batch``, in order.
+
+    Args:
+      images: what to read.
+      size: side in pixels.
+      batch: images in each; the last is filled up.
+      augment: seed of crops and flips, for recalibration; None = the centre. Image i gets the
+        same crop whatever the batch, the threads and the shard.
+      threads: that read and decode ahead; by default one for each core.
+      shard: (number, of how many): this process's images are number, number + of, ...
+
+    An image that cannot be read is logged by name and marked in ``valid``.
+    """
+    grain = _grain()
+    reader, (number, shards) = _Reader(images, size, augment), shard
+    mine = range(len(images.paths))[number::shards]
+    ahead = grain.ReadOptions(
+        num_threads=threads or os.cpu_count() or 1, prefetch_buffer_size=max(2 * batch, 16)
+    )
+    rows = grain.MapDataset.source(mine).map(reader).to_iter_dataset(ahead)
+    for found in rows.batch(batch):
+        yield found if len(found.labels) == batch else _filled(found, batch)
+
+
+def blank(batch: int, size: int) -> Batch:
+    """A batch of nothing but filling."""
+    return Batch(
+        np.zeros((batch, size, size, 3), np.uint8),
+        np.zeros(batch, np.int32),
+        np.full(batch, -1, np.int32),
+        np.zeros(batch, bool),
+    )
+
+
+def _filled(found: Batch, batch: int) -> Batch:
+    pad = blank(batch - len(found.labels), found.images.shape[1])
+    return Batch(*map(np.concatenate, zip(found, pad, strict=True)))
+
+
+def normalized(images: jax.Array) -> jax.Array:
+    """Bytes [..., 3] as the networks take them: to 0..1, less the mean, by the deviation."""
+    return (images / jnp.float32(255) - jnp.asarray(MEAN)) / jnp.asarray(STD)
+
+
+def _grain():
+    try:
+        import grain
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise ImagesError(
+            f"reading images needs Grain and Pillow: pip install -e '.[imagenet]' ({error})"
+        ) from None
+    return grain
