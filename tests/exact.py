@@ -21,7 +21,7 @@ CASES = [
     for method in METHODS
     for predictor in (PREDICTORS if method in USES_PREDICTOR else [None])
 ]
-KIN = {"gp_ml", "mlp_pairwise", "mlp_listwise", "warm_ensemble", "forest"}
+KIN = {"gp_ml", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble", "forest"}
 """Predictors made of the same code as another one: slow tests."""
 PARAMETERS = [
     pytest.param(case, id=str(case), marks=[pytest.mark.slow] * (case[1] in KIN)) for case in CASES

@@ -39,7 +39,9 @@ def follow(driver, pending=0):
                 out = []
 
 
-@pytest.mark.parametrize("predictor", ["gp", "gp_ml", "linear"])
+@pytest.mark.parametrize(
+    "predictor", ["gp", pytest.param("gp_ml", marks=pytest.mark.slow), "linear"]
+)
 def test_rounds_are_those_of_the_batch(predictor):
     method = methods.make(predictor, init=4, per_round=3, budget=15, top=8)
     program = Program(lambda chunk: method, task.make(TABLE, HONEST), Settings())

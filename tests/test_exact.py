@@ -3,6 +3,7 @@
 Registering a method or a predictor is what gets it tested here.
 """
 
+import fcntl
 import functools
 import os
 import subprocess
@@ -21,15 +22,24 @@ from weaknas_jax.checkpoint import Checkpoints
 def on_four_devices(tmp_path_factory):
     """Gives the traces of the cases to which one belongs: those of `exact.KIN`, or the others."""
 
+    shared = tmp_path_factory.getbasetemp()  # by all of pytest-xdist's workers
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+
     @functools.cache
     def traces(kin):
-        path = tmp_path_factory.mktemp("exact") / "four.npz"
+        path = shared / f"exact-{kin}.npz"
+        with open(path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                work_out(path, kin)
+        return np.load(path)
+
+    def work_out(path, kin):
         four = "--xla_force_host_platform_device_count=4"
         env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": four}
         line = [sys.executable, Path(exact.__file__), path, *["kin"] * kin]
         done = subprocess.run(line, env=env, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()[-2000:]
-        return np.load(path)
 
     return lambda case: traces(case[1] in exact.KIN)
 

@@ -68,6 +68,7 @@ def test_full_batch_training_is_scikit_learns(n):
     assert np.corrcoef(ours.argsort().argsort(), theirs.argsort().argsort())[0, 1] > 0.999
 
 
+@pytest.mark.slow  # batches of every width are compared below, with scikit-learn above
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_minibatches_take_as_many_steps_as_scikit_learn():
     """n = 210 is a batch of 200 and one of 10; shuffles differ, so the curves agree loosely."""

@@ -86,7 +86,13 @@ def troubled(trial):
 
 
 @pytest.mark.filterwarnings("ignore:WeakNASSampler. parameter 'rate'")
-@pytest.mark.parametrize("settings", [{}, {"pool": 40}], ids=["whole space", "moving pool"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="whole space", marks=pytest.mark.slow),
+        pytest.param({"pool": 40}, id="moving pool"),
+    ],
+)
 def test_resumed_from_a_database_is_as_uninterrupted(tmp_path, monkeypatch, settings):
     monkeypatch.setattr(follower, "BUDGET", 20)  # the driver gives way to a larger one
 

@@ -153,12 +153,12 @@ def test_features_of_every_stage_are_the_original_ones(net, oracle, noise):
             found[f"stage{block.stage + 1}"] = x
         return found
 
-    for stage, feature in features(network, noise).items():
+    for stage, feature in features(network, noise[:2]).items():
         at = f"{name}/feat_random_recal/{stage}"
         shape = oracle[f"{at}/shape"]
-        assert feature.shape == (shape[0], *shape[2:], shape[1])
+        assert feature.shape == (2, *shape[2:], shape[1])
         scale = np.abs(oracle[f"{at}/slice"]).max()
         part = feature[0, :6, :6, :16].transpose(2, 0, 1)
         np.testing.assert_allclose(part, oracle[f"{at}/slice"], atol=1e-5 * max(1.0, scale))
         means = feature.mean(axis=(1, 2))
-        np.testing.assert_allclose(means, oracle[f"{at}/mean_hw"], atol=1e-5 * max(1.0, scale))
+        np.testing.assert_allclose(means, oracle[f"{at}/mean_hw"][:2], atol=1e-5 * max(1.0, scale))
