@@ -74,10 +74,10 @@ def under_way(folder, timeout=120):
 
 
 def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
-    """Five `kill -9`, most of them among rounds and checkpoints (benchmarks/kills.py: 100)."""
+    """Three `kill -9`, most of them among rounds and checkpoints (benchmarks/kills.py: 100)."""
     folder, rng, killed = tmp_path / "out", random.Random(0), 0
     line = [f"--table={table}", f"--out={folder}", "--resume", "--checkpoint_every=0", *QUICK]
-    for attempt in range(5):
+    for attempt in range(3):
         process = start(*line)
         if attempt:
             time.sleep(rng.uniform(0.3, 1.0) * whole[1])
