@@ -57,16 +57,21 @@ def draw_beside(
     figure = _figure(7, 4.6)
     axes = figure.subplots()
     ranges = np.array([_accuracy(axes, result, f"C{i}") for i, result in enumerate(results)])
-    for queries, accuracy, name in printed:
+    last = max((queries for queries, _, _ in printed), default=0)
+    for queries, accuracy in dict.fromkeys(point[:2] for point in printed):
+        names = ", ".join(name for *point, name in printed if point == [queries, accuracy])
         axes.plot(queries, accuracy, "kx", ms=5)
-        axes.annotate(name, (queries, accuracy), (3, 3), textcoords="offset points", fontsize=6)
+        side, offset = ("right", -4) if queries == last else ("left", 3)
+        style = {"textcoords": "offset points", "fontsize": 6, "ha": side}
+        axes.annotate(names, (queries, accuracy), (offset, 3), **style)
     points = [accuracy for _, accuracy, _ in printed]
     low, high = min([ranges[:, 0].min(), *points]), max([ranges[:, 1].max(), *points])
     axes.set_ylim(low - 0.02 * (high - low), high + 0.05 * (high - low))
     axes.set(xlabel="queries; x: printed in the paper", ylabel="test accuracy (%)", title=heading)
     axes.set_xscale("log")
+    axes.set_xlim(left=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="lower right")
+    axes.legend(fontsize="small", loc="upper left")
     _save(figure, path)
 
 

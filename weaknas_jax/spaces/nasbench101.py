@@ -86,7 +86,7 @@ def decode(codes: np.ndarray) -> Cells:
     matrix = np.zeros((len(codes), NODES, NODES), np.uint8)
     matrix[:, *_UPPER] = codes[:, None] >> np.arange(30, 9, -1, np.uint32) & 1
     ops = np.full((len(codes), NODES), INPUT, np.int8)
-    inner = codes[:, None] >> np.arange(8, -1, -2, np.uint32) & 3
+    inner = (codes[:, None] >> np.arange(8, -1, -2, np.uint32) & 3).astype(np.int8)
     ops[:, 1:-1] = np.where(inner == 3, ABSENT, inner)
     ops[:, -1] = OUTPUT
     return Cells(matrix, ops)
