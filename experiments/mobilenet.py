@@ -9,6 +9,11 @@ for each class; FILE is a published PyTorch file (extra ``official``) or what
     python -m experiments.mobilenet convert --weights=FILE --out=FOLDER
 
 has made of it, which needs no PyTorch. Reading images needs the extra ``imagenet``.
+
+    python -m experiments.mobilenet pool --oracle=FILE --out=pool.npz
+    python -m experiments.nasbench --table=pool.npz
+
+searches a pool of sub-networks by an accuracy predictor instead of images: no measurement.
 """
 
 import functools
@@ -23,14 +28,15 @@ from absl import app, flags, logging
 from experiments import console
 from weaknas_jax.checkpoint import CheckpointError
 from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, evaluate, images, weights
+from weaknas_jax.supernet import config, cost, evaluate, images, oracle, weights
+from weaknas_jax.supernet import pool as pools
 from weaknas_jax.supernet.supernet import default_how
-from weaknas_jax.tables.store import TableError
+from weaknas_jax.tables.store import Table, TableError, save_table
 
 _WEIGHTS = flags.DEFINE_string("weights", None, "PyTorch file, or folder made by convert.")
 _IMAGENET = flags.DEFINE_string("imagenet", None, "Folder with train/CLASS/* and val/CLASS/*.")
 _ARCH = flags.DEFINE_string("arch", "max", f"{', '.join(archs.NAMES)}, or a JSON file.")
-_OUT = flags.DEFINE_string("out", None, "convert: folder to write the weights to.")
+_OUT = flags.DEFINE_string("out", None, "Folder that convert, table that pool writes.")
 _WIDTH = flags.DEFINE_enum("width", "1.2", ["1.0", "1.2"], "Width multiplier of the supernet.")
 _int = flags.DEFINE_integer
 _SIZE = _int("image_size", 236, "Side of the images in pixels.", lower_bound=1, upper_bound=4096)
@@ -49,14 +55,22 @@ _help = (
     "How the supernet runs; default: branches on a CPU, masks elsewhere. The result is the same."
 )
 _HOW = flags.DEFINE_enum("how", None, ["branches", "masks"], _help)
+_ORACLE = flags.DEFINE_string("oracle", None, "pool: accuracy predictor of OFA (.npz).")
+_help = "pool: image size that the oracle is asked about; --image_size is that of the window."
+_ORACLE_SIZE = _int("oracle_size", 224, _help)
+_help = "pool: window of millions of multiply-adds, low,high."
+_FLOPS = flags.DEFINE_list("flops", ["550", "600"], _help)
+_COUNT = _int("count", 10_000, "pool: how many sub-networks.", lower_bound=1)
+_help = "pool: columns; one_hot leaves out what is not active, org are the reference's 45 numbers."
+_ENCODING = flags.DEFINE_enum("encoding", "one_hot", ["one_hot", "org"], _help)
 _EVERY = 20.0  # seconds between lines of progress
 
 
 def main(argv: list[str]) -> int:
-    commands = {"evaluate": _evaluate, "convert": _convert}
+    commands = {"evaluate": _evaluate, "convert": _convert, "pool": _pool}
     if len(argv) != 2 or argv[1] not in commands:
         return console.fail(f"name one command: {', '.join(commands)}")
-    if _WEIGHTS.value is None:
+    if _WEIGHTS.value is None and argv[1] != "pool":
         return console.fail("--weights: name a PyTorch file, or a folder that convert has made")
     logging.set_verbosity(logging.WARNING)
     try:
@@ -71,6 +85,38 @@ def _convert(wide: config.SupernetConfig) -> int:
     weights.save(_OUT.value, weights.read(_WEIGHTS.value, wide))
     print(_OUT.value)
     return 0
+
+
+def _pool(wide: config.SupernetConfig) -> int:
+    for flag in (_ORACLE, _OUT):
+        if flag.value is None:
+            return console.fail(f"--{flag.name}: name a file")
+    try:
+        low, high = map(float, _FLOPS.value)
+    except ValueError:
+        return console.fail(f"--flops={','.join(_FLOPS.value)}: give two numbers, low,high")
+    layers, encode = oracle.read(_ORACLE.value), {"one_hot": pools.one_hot, "org": _org}
+    found = pools.draw(wide, _SEED.value, _COUNT.value, pools.Window(low, high), _SIZE.value)
+    table = Table(
+        space="mobilenet_v3",
+        dataset=f"oracle{_ORACLE_SIZE.value}",
+        encoding=encode[_ENCODING.value](wide, found),
+        valid=oracle.predict(layers, wide, found, _ORACLE_SIZE.value)[:, None],
+        names=pools.names(found),
+        extra={
+            "multiply_adds": cost.multiply_adds(wide, found, _SIZE.value),
+            "params": cost.parameters(wide, found),
+        },
+        source="predicted by the accuracy predictor of Once-for-all, not measured",
+    )
+    save_table(_OUT.value, table)
+    print(_OUT.value)
+    return 0
+
+
+def _org(wide: config.SupernetConfig, population: archs.Arch):
+    del wide
+    return archs.encode(population)
 
 
 def _evaluate(wide: config.SupernetConfig) -> int:

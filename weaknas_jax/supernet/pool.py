@@ -1,0 +1,120 @@
+"""Pools of sub-networks to search: drawn evenly per choice, kept if their cost is in a window.
+
+What the reference searches: 10,000 sub-networks of 550 to 600 million multiply-adds at 236 pixels.
+Sub-networks that differ only in blocks that are not active are one and the same here; the
+reference keeps them apart.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from weaknas_jax.supernet import arch as archs
+from weaknas_jax.supernet import cost
+from weaknas_jax.supernet.arch import Arch
+from weaknas_jax.supernet.config import SupernetConfig
+
+_DRAW, _PATIENCE = 4096, 500  # drawn at once; draws without a find that are borne
+
+
+class Window(NamedTuple):
+    """Allowed millions of multiply-adds, both ends included, cut to whole ones as the paper does.
+
+    Attributes:
+      low, high: millions.
+    """
+
+    low: float = 550
+    high: float = 600
+
+
+class PoolError(ValueError):
+    """A pool that the space cannot give; the message says what it can."""
+
+
+def draw(
+    config: SupernetConfig,
+    seed: int,
+    count: int = 10_000,
+    window: Window = Window(),  # noqa: B008
+    image_size: int = 236,
+) -> Arch:
+    """``count`` different sub-networks in the window, `canonical`, in the order drawn.
+
+    Fields are [count, ...]. The first ones of a larger pool are a smaller pool of the same seed.
+
+    Raises:
+      PoolError: the space has none there, or not as many.
+    """
+    ends = archs.smallest(config), archs.largest(config)
+    least, most = (float(cost.multiply_adds(config, end, image_size)) / 1e6 for end in ends)
+    said = f"--flops={window.low:g},{window.high:g} at {image_size} pixels"
+    has = f"the space reaches from {least:.0f} to {most:.0f} million"
+    if window.low > window.high or window.high < int(least) or window.low > most:
+        raise PoolError(f"{said}: {has}")
+    rng, found, idle = np.random.default_rng(seed), {}, 0
+    while len(found) < count:
+        before, drawn = len(found), canonical(config, archs.random(config, rng, _DRAW))
+        for row in rows(drawn)[inside(config, drawn, window, image_size)]:
+            found.setdefault(row.tobytes(), row)
+        idle = idle + 1 if len(found) == before else 0
+        if idle == _PATIENCE:
+            raise PoolError(f"{said}: {len(found):,} found of {count:,} asked for; {has}")
+    return unrows(config, np.stack(list(found.values())[:count]))
+
+
+def inside(config: SupernetConfig, population: Arch, window: Window, image_size: int) -> np.ndarray:
+    """Whether the cost is in the window, bool [...]."""
+    millions = cost.multiply_adds(config, population, image_size) // 1_000_000
+    return (window.low <= millions) & (millions <= window.high)
+
+
+def canonical(config: SupernetConfig, population: Arch) -> Arch:
+    """The same sub-networks, with the smallest choice where a block is not active."""
+    active = archs.active(config, population)
+    kernels = np.where(active, population.kernels, np.int32(config.kernels[0]))
+    expansions = np.where(active, population.expansions, np.int32(config.expansions[0]))
+    return Arch(kernels, expansions, population.depths)
+
+
+def rows(population: Arch) -> np.ndarray:
+    """All choices of each, int32 [..., blocks + blocks + stages]."""
+    return np.concatenate([np.asarray(part, np.int32) for part in population], axis=-1)
+
+
+def unrows(config: SupernetConfig, choices: np.ndarray) -> Arch:
+    """The inverse of `rows`."""
+    blocks = len(config.blocks)
+    return Arch(*np.split(choices, [blocks, 2 * blocks], axis=-1))
+
+
+def one_hot(config: SupernetConfig, population: Arch) -> np.ndarray:
+    """What a predictor should see, float32 [..., D]: choices one-hot, none where not active.
+
+    Kernels of all blocks, then expansions, then depths.
+    """
+    active = archs.active(config, population)[..., None]
+
+    def levels(part, options):
+        return np.asarray(part)[..., None] == np.asarray(options)
+
+    parts = (
+        levels(population.kernels, config.kernels) & active,
+        levels(population.expansions, config.expansions) & active,
+        levels(population.depths, config.depths),
+    )
+    flat = [part.reshape(*part.shape[:-2], -1) for part in parts]
+    return np.concatenate(flat, axis=-1).astype(np.float32)
+
+
+def names(population: Arch) -> np.ndarray:
+    """A text of each, str [N]: kernels, expansions, depths as digits.
+
+    >>> from weaknas_jax.supernet.config import mobilenet_v3
+    >>> small = archs.smallest(mobilenet_v3())
+    >>> str(names(Arch(*(part[None] for part in small)))[0])
+    'k33333333333333333333-e33333333333333333333-d22222'
+    """
+    parts = zip("ked", population, strict=True)
+    texts = [[letter + "".join(map(str, row)) for row in part.tolist()] for letter, part in parts]
+    return np.array(["-".join(text) for text in zip(*texts, strict=True)])
