@@ -65,15 +65,19 @@ import contextlib, io, json, sys
 import grain  # before flags are saved: it has some of its own
 from absl import flags
 from absl.testing import flagsaver
-from experiments import mobilenet
+from experiments.mobilenet import __main__ as mobilenet
+from experiments.mobilenet import flags as shared
 from test_mobilenet import TINY
-mobilenet.config.mobilenet_v3 = lambda width, size: TINY
+shared.config.mobilenet_v3 = lambda width, size: TINY
+cases = json.load(sys.stdin)
+for command, *_ in cases.values():
+    mobilenet.module(command)
 said = {}
-for name, arguments in json.load(sys.stdin).items():
+for name, (command, *arguments) in cases.items():
     out, err = io.StringIO(), io.StringIO()
     with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         flags.FLAGS.unparse_flags()
-        code = mobilenet.main(flags.FLAGS(["mobilenet", *arguments]))
+        code = mobilenet.run(command, flags.FLAGS(["mobilenet", *arguments]))
     said[name] = code, out.getvalue(), err.getvalue()
 print(json.dumps(said))
 """
@@ -96,8 +100,7 @@ def said(root, stored, tmp_path_factory):
         "convert": ["convert", own, f"--out={scratch / 'again'}"],
         "converted": ["evaluate", f"--weights={scratch / 'again'}", folder, *ASKED],
         "occupied": ["convert", own, f"--out={scratch}"],
-        "nothing": [],
-        "other": ["train", own],
+        "other": ["evaluate", "train", own],
         "no weights": ["evaluate", folder],
         "no file": ["evaluate", f"--weights={scratch / 'none'}", folder],
         "no folder": ["evaluate", own, f"--imagenet={scratch / 'none'}"],
@@ -178,8 +181,7 @@ def test_without_recalibration_and_of_drawn_images(net, root, said):
 def test_what_is_wrong_is_named(said):
     for name, message in {
         "occupied": "is there already; name another folder",
-        "nothing": "name one command: evaluate, convert",
-        "other": "name one command",
+        "other": "unexpected argument 'train'",
         "no weights": "--weights: name",
         "no file": "none: no such file",
         "no folder": "val: no such folder",
@@ -192,6 +194,19 @@ def test_what_is_wrong_is_named(said):
         assert code == 2, name
         assert out == "", name
         assert message in err, (name, err)
+
+
+def test_a_command_comes_first_and_has_flags_of_its_own():
+    def call(*arguments):
+        line = [sys.executable, "-m", "experiments.mobilenet", *arguments]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    for wrong in ([], ["--seed=3", "evaluate"], ["evalute"]):
+        done = call(*wrong)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: name one command first: demo, convert, evaluate")
+    assert "Unknown command line flag 'encoding'" in call("convert", "--encoding=org").stderr
+    assert "--encoding" in call("pool", "--help").stdout
 
 
 def test_weights_of_another_supernet_are_refused(net, stored):

@@ -1,0 +1,15 @@
+"""Makes a folder that needs no PyTorch of a published file.
+
+python -m experiments.mobilenet convert --weights=FILE --out=FOLDER
+"""
+
+from experiments.mobilenet import flags
+from weaknas_jax.supernet import weights
+
+
+def main() -> int:
+    source = flags.needed(flags.WEIGHTS, "name a PyTorch file")
+    out = flags.needed(flags.OUT, "name the folder to write to")
+    weights.save(out, weights.read(source, flags.supernet()))
+    print(out)
+    return 0

@@ -1,0 +1,121 @@
+"""The accuracy that a sub-network inherits from the supernet, on ImageNet (or folders like it).
+
+    python -m experiments.mobilenet evaluate --weights=FILE --imagenet=DIR --arch=NAME|FILE
+
+recalibrates the batch-norm statistics of a sub-network on training images and counts its top-1 and
+top-5 on the validation images; the last line is JSON. DIR holds ``train`` and ``val`` with a folder
+for each class; FILE is a published PyTorch file (extra ``official``) or what ``convert`` has made
+of it. Reading images needs the extra ``imagenet``.
+"""
+
+import functools
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from experiments import console
+from experiments.mobilenet import flags
+from weaknas_jax.supernet import arch as archs
+from weaknas_jax.supernet import config, cost, evaluate, images, weights
+from weaknas_jax.supernet.supernet import default_how
+
+_EVERY = 20.0  # seconds between lines of progress
+
+
+def main() -> int:
+    source, wide = flags.needed(flags.WEIGHTS, "name a file or folder"), flags.supernet()
+    wide.check_image_size(flags.SIZE.value)
+    arch = archs.read(wide, flags.ARCH.value)
+    tested = flags.split("val", wide, flags.IMAGES.value)
+    some = flags.RECALIBRATE.value
+    train = flags.split("train", wide, some) if some else None
+    net, how = weights.read(source, wide), flags.HOW.value or default_how()
+    of_batch = jax.jit(functools.partial(evaluate.statistics, how=how))
+    console.note("compiling ...")
+    count = jax.jit(functools.partial(evaluate.count, how=how)).lower(
+        net, arch, images.blank(flags.BATCH.value, flags.SIZE.value)
+    )
+    count = count.compile()
+    broken: list[str] = []
+    with console.stoppable("stopping after this batch") as stop:
+        if train is not None:
+            batches = _read(train, "recalibration", stop, broken, augment=flags.SEED.value)
+            net = evaluate.recalibrated(net, arch, batches, of_batch)
+        if stop():
+            return console.fail("interrupted before anything was counted", stop.code)
+        totals, begun = evaluate.Counts(0, 0, 0), time.monotonic()
+        for batch in _read(tested, "validation", stop, broken):
+            found = count(net, arch, batch)
+            totals = evaluate.Counts(*(a + int(b) for a, b in zip(totals, found, strict=True)))
+        seconds = time.monotonic() - begun
+    return _report(wide, arch, totals, len(tested.paths), seconds, broken, stop)
+
+
+def _read(
+    split: images.Images,
+    what: str,
+    stop: console.Stop,
+    broken: list[str],
+    augment: int | None = None,
+) -> Iterator[images.Batch]:
+    """Batches until ``stop``, with progress; names of images that cannot be read go to broken."""
+    begun = last = time.monotonic()
+    done, first, total = 0, 0, len(split.paths)
+    size, threads = flags.SIZE.value, flags.WORKERS.value
+    for batch in images.batches(split, size, flags.BATCH.value, augment=augment, threads=threads):
+        yield batch
+        done += int((batch.index >= 0).sum())
+        unread = batch.index[(batch.index >= 0) & ~batch.valid]
+        broken += [str(split.paths[i]) for i in unread]
+        now = time.monotonic()
+        if not first:  # it waited for the compiler too: no rate to reckon from
+            begun, first = now, done
+        elif now - last > _EVERY or done == total or stop():
+            last, rate = now, (done - first) / (now - begun)
+            left = console.clock((total - done) / rate)
+            line = f"{what}: {done:,}/{total:,} images, {rate:.1f} a second"
+            console.note(line if done == total else f"{line}, about {left} left")
+        if stop():
+            return
+
+
+def _report(
+    wide: config.SupernetConfig,
+    arch: archs.Arch,
+    totals: evaluate.Counts,
+    wanted: int,
+    seconds: float,
+    broken: list[str],
+    stop: console.Stop,
+) -> int:
+    if not totals.images:
+        return console.fail(f"none of {wanted:,} validation images can be read: {broken[:3]}", 1)
+    shares = {name: 100 * getattr(totals, name) / totals.images for name in ("top1", "top5")}
+    result: dict[str, Any] = {
+        "arch": json.loads(archs.to_json(arch)),
+        "name": flags.ARCH.value,
+        "weights": flags.WEIGHTS.value,
+        "width": float(flags.WIDTH.value),
+        "image_size": flags.SIZE.value,
+        "multiply_adds": int(cost.multiply_adds(wide, arch, flags.SIZE.value)),
+        "parameters": int(cost.parameters(wide, arch)),
+        "recalibrated_on": flags.RECALIBRATE.value,
+        "batch": flags.BATCH.value,
+        "seed": flags.SEED.value,
+        "images": totals.images,
+        **shares,
+        "images_per_second": totals.images / seconds,
+        "unreadable": broken,
+    }
+    for path in broken:
+        console.note(f"left out, cannot be read: {path}")
+    counted = f"{totals.images:,} of {wanted:,} validation images"
+    top1, top5 = shares.values()
+    print(f"{flags.ARCH.value}: top-1 {top1:.2f} %, top-5 {top5:.2f} % of {counted}")
+    print(json.dumps(result))
+    if stop():
+        return console.fail("interrupted: this is of what was read until then", stop.code)
+    return 0

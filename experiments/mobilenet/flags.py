@@ -1,0 +1,68 @@
+"""Flags that several commands share, and what they are read to."""
+
+from absl import flags
+
+from weaknas_jax.supernet import arch as archs
+from weaknas_jax.supernet import config, images
+from weaknas_jax.supernet.pool import Window
+
+WEIGHTS = flags.DEFINE_string("weights", None, "PyTorch file, or folder made by convert.")
+IMAGENET = flags.DEFINE_string("imagenet", None, "Folder with train/CLASS/* and val/CLASS/*.")
+OUT = flags.DEFINE_string("out", None, "File or folder for the results.")
+ARCH = flags.DEFINE_string("arch", "max", f"{', '.join(archs.NAMES)}, or a JSON file.")
+WIDTH = flags.DEFINE_enum("width", "1.2", ["1.0", "1.2"], "Width multiplier of the supernet.")
+_int = flags.DEFINE_integer
+SIZE = _int("image_size", 236, "Side of the images in pixels.", lower_bound=1, upper_bound=4096)
+_help = "Images in a pass. Statistics are means of batches of this size: it belongs to the result."
+BATCH = _int("batch", 200, _help, lower_bound=1)
+_help = (
+    "Training images to recalibrate on; 0 = the stored statistics, those of the largest network."
+)
+RECALIBRATE = _int("recalibrate", 2000, _help, lower_bound=0)
+IMAGES = _int("images", None, "Validation images, drawn by --seed; default: all.", lower_bound=1)
+SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+_help = "Threads that read and decode images; default: one for each core."
+WORKERS = _int("workers", None, _help, lower_bound=1)
+_help = (
+    "How the supernet runs; default: branches on a CPU, masks elsewhere. The result is the same."
+)
+HOW = flags.DEFINE_enum("how", None, ["branches", "masks"], _help)
+ORACLE = flags.DEFINE_string("oracle", None, "Accuracy predictor of OFA (.npz).")
+_help = "Image size that the oracle is asked about; --image_size is that of the window."
+ORACLE_SIZE = _int("oracle_size", 224, _help)
+FLOPS = flags.DEFINE_list("flops", ["550", "600"], "Window of millions of multiply-adds, low,high.")
+COUNT = _int("count", 10_000, "Sub-networks in a pool.", lower_bound=1)
+
+
+def supernet() -> config.SupernetConfig:
+    """The supernet that the flags name."""
+    return config.mobilenet_v3(float(WIDTH.value), SIZE.value)
+
+
+def window() -> Window:
+    """The window that --flops names."""
+    try:
+        low, high = map(float, FLOPS.value)
+    except ValueError:
+        said = ",".join(FLOPS.value)
+        raise ValueError(f"--flops={said}: give two numbers, low,high") from None
+    return Window(low, high)
+
+
+def needed(flag: flags.FlagHolder, what: str) -> str:
+    """The value of a flag that must be there."""
+    if flag.value is None:
+        raise ValueError(f"--{flag.name}: {what}")
+    return flag.value
+
+
+def split(name: str, wide: config.SupernetConfig, count: int | None) -> images.Images:
+    """``count`` images (None = all) of a split of the folder, which has the network's classes."""
+    folder = needed(IMAGENET, "name the folder that holds train and val")
+    found = images.find(folder, name)
+    if len(found.classes) != wide.classes:
+        raise images.ImagesError(
+            f"{folder}/{name}: {len(found.classes)} class folders, and the network has "
+            f"{wide.classes}"
+        )
+    return found if count is None else images.drawn(found, count, SEED.value)
