@@ -42,6 +42,18 @@ def progress_line(every: float = 20.0) -> Callable[[Progress], None]:
     return show
 
 
+def every(seconds: float, line: Callable[..., str]) -> Callable[..., None]:
+    """Notes what ``line`` makes of its arguments, now and then."""
+    last = [time.monotonic()]
+
+    def show(*arguments) -> None:
+        if time.monotonic() - last[0] >= seconds:
+            last[0] = time.monotonic()
+            note(line(*arguments))
+
+    return show
+
+
 def clock(seconds: float) -> str:
     """Minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,36 +1,20 @@
 """`experiments.mobilenet` on a small supernet and a small folder of images."""
 
+import csv
 import dataclasses
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
+from mobilenet_calls import TINY, calls
 from PIL import Image
 
 from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, evaluate, images, recalibrate, supernet, weights
-
-TINY = config.SupernetConfig(
-    stem=8,
-    first=8,
-    stages=(8,),
-    strides=(2,),
-    hard_swish=(True,),
-    squeeze=(True,),
-    depths=(1, 2),
-    kernels=(3, 5),
-    expansions=(2, 3),
-    final_expand=16,
-    feature_mix=16,
-    image_size=16,
-    classes=6,
-)
+from weaknas_jax.supernet import cost, evaluate, images, recalibrate, supernet, weights
 
 
 @pytest.fixture(scope="module")
@@ -59,29 +43,7 @@ def stored(net, tmp_path_factory):
     return folder
 
 
-# Its flags have names that other mains also use, so it is called in a process of its own.
-CHILD = """
-import contextlib, io, json, sys
-import grain  # before flags are saved: it has some of its own
-from absl import flags
-from absl.testing import flagsaver
-from experiments.mobilenet import __main__ as mobilenet
-from experiments.mobilenet import flags as shared
-from test_mobilenet import TINY
-shared.config.mobilenet_v3 = lambda width, size: TINY
-cases = json.load(sys.stdin)
-for command, *_ in cases.values():
-    mobilenet.module(command)
-said = {}
-for name, (command, *arguments) in cases.items():
-    out, err = io.StringIO(), io.StringIO()
-    with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        flags.FLAGS.unparse_flags()
-        code = mobilenet.run(command, flags.FLAGS(["mobilenet", *arguments]))
-    said[name] = code, out.getvalue(), err.getvalue()
-print(json.dumps(said))
-"""
-ASKED = ("--arch=min", "--image_size=16", "--batch=8", "--recalibrate=20", "--seed=4")
+ASKED = ("--arch=min", "--image_size=16", "--batch=8", "--recalibrate=20", "--data_seed=4")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +54,7 @@ def said(root, stored, tmp_path_factory):
     (scratch / "few" / "val" / "n1" / "a.png").write_bytes(b"")
     (scratch / "illegal.json").write_text('{"ks": [3, 4], "e": 2, "d": 2}')
     own, folder = f"--weights={stored}", f"--imagenet={root}"
+    found = ["search", own, folder, *ASKED[1:], "--flops=0,5", "--init=4", "--budget=20"]
     cases = {
         "evaluate": ["evaluate", own, folder, *ASKED],
         "masks": ["evaluate", own, folder, *ASKED, "--how=masks", "--workers=3"],
@@ -100,6 +63,10 @@ def said(root, stored, tmp_path_factory):
         "convert": ["convert", own, f"--out={scratch / 'again'}"],
         "converted": ["evaluate", f"--weights={scratch / 'again'}", folder, *ASKED],
         "occupied": ["convert", own, f"--out={scratch}"],
+        "search": [*found, f"--out={scratch / 'search'}"],
+        "search again": [*found, f"--out={scratch / 'search'}", "--seed=1"],
+        "search, other data": [*found, f"--out={scratch / 'search'}", "--images=12"],
+        "search, stored": [*found, "--recalibrate=0"],
         "other": ["evaluate", "train", own],
         "no weights": ["evaluate", folder],
         "no file": ["evaluate", f"--weights={scratch / 'none'}", folder],
@@ -109,17 +76,7 @@ def said(root, stored, tmp_path_factory):
         "too small": ["evaluate", own, folder, "--image_size=1"],
         "illegal": ["evaluate", own, folder, f"--arch={scratch / 'illegal.json'}"],
     }
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return calls(cases, tiny=True) | {"folder": scratch}
 
 
 def result(said, name):
@@ -178,8 +135,27 @@ def test_without_recalibration_and_of_drawn_images(net, root, said):
     assert result(said, "drawn")["top1"] == pytest.approx(expected)
 
 
+def test_a_search_counts_as_evaluate_does(said):
+    """All twenty sub-networks of the tiny supernet."""
+    expected, folder = result(said, "evaluate"), said["folder"] / "search"
+    assert said["search"][0] == 0, said["search"][2]
+    with open(folder / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["arch"] for row in rows}) == 20
+    (same,) = [row for row in rows if json.loads(row["arch"]) == expected["arch"]]
+    assert float(same["score"]) == pytest.approx(expected["top1"])
+    assert float(same["top5"]) == pytest.approx(expected["top5"])
+    assert int(same["multiply_adds"]) == expected["multiply_adds"]
+    assert "left out, cannot be read" in said["search"][2]
+    assert "20 queries, 0 failed, 0 known before" in said["search"][1]
+    assert "20 queries, 0 failed, 20 known before" in said["search again"][1]
+    assert "images" not in said["search again"][2]  # they are read from the file
+
+
 def test_what_is_wrong_is_named(said):
     for name, message in {
+        "search, other data": "evaluations.jsonl: the journal of another search: val=",
+        "search, stored": "--recalibrate=0: a sub-network is worthless without",
         "occupied": "is there already; name another folder",
         "other": "unexpected argument 'train'",
         "no weights": "--weights: name",
@@ -205,8 +181,8 @@ def test_a_command_comes_first_and_has_flags_of_its_own():
         done = call(*wrong)
         assert done.returncode == 2
         assert done.stderr.startswith("error: name one command first: demo, convert, evaluate")
-    assert "Unknown command line flag 'encoding'" in call("convert", "--encoding=org").stderr
-    assert "--encoding" in call("pool", "--help").stdout
+    assert "Unknown command line flag 'repeats'" in call("convert", "--repeats=2").stderr
+    assert "--repeats" in call("search", "--help").stdout
 
 
 def test_weights_of_another_supernet_are_refused(net, stored):

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from weaknas_jax import TableError, load_table
+from weaknas_jax import TableError, load_table, task
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import config, cost, oracle, pool
 
@@ -86,7 +86,7 @@ def test_one_hot_says_which_choice_each_active_block_has():
         ((600, 550), r"--flops=600,550 at 236 pixels: the space reaches from 222 to 969 million"),
         ((10, 20), "reaches from 222 to 969 million"),
         ((970, 2000), "reaches from 222 to 969 million"),
-        ((222, 222), r"found of 10 asked for; the space reaches from 222"),
+        ((222, 222), r"reaches from 222 to 969 million; \d+ found of 10 asked for"),
     ],
 )
 def test_windows_that_hold_nothing_say_what_there_is(window, message, monkeypatch):
@@ -161,6 +161,12 @@ def test_a_pool_is_a_table(layers, tmp_path):
     np.testing.assert_array_equal(table.encoding, pool.one_hot(WIDE, found))
     np.testing.assert_array_equal(table.valid[:, 0], oracle.predict(layers, WIDE, found, 224))
     np.testing.assert_array_equal(table.names, pool.names(found))
+    for part, same in zip(pool.parse(table.names), found, strict=True):
+        np.testing.assert_array_equal(part, same)
+    assert set(task.features(table)) == {"hot", "stages"}
+    assert "hot" not in task.features(table, "columns")
+    with pytest.raises(pool.PoolError, match="names: not of sub-networks"):
+        pool.parse(np.array(["k3-e3", "x"]))
     np.testing.assert_array_equal(
         table.extra["multiply_adds"], cost.multiply_adds(WIDE, found, 236)
     )

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from test_mobilenet import TINY
+from mobilenet_calls import TINY
 
 from weaknas_jax import TableError
 from weaknas_jax.supernet import supernet, weights

@@ -109,6 +109,10 @@ class Driver:
         """Notes rows that somebody else had evaluated: they are never asked for."""
         self._note(_see(self.state.history, self._padded(rows)))
 
+    def believe(self, rows: Sequence[int]) -> np.ndarray:
+        """The scores that the method expects of rows, float32 [len(rows)]."""
+        return np.asarray(_believe(self._pure, self.state, self._padded(rows)))[: len(rows)]
+
     def arch(self, row: int) -> Arch | int:
         """The architecture of a row; the row itself where the space has no choices."""
         return row if self.choices is None else self.choices.arch(self.pool.codes[row])

@@ -7,7 +7,14 @@ from flax import struct
 
 from weaknas_jax import labels, search
 from weaknas_jax.protocol import Protocol
-from weaknas_jax.spaces import generic, nasbench101, nasbench101_encodings, nasbench201
+from weaknas_jax.spaces import (
+    generic,
+    mobilenet,
+    nasbench101,
+    nasbench101_encodings,
+    nasbench201,
+)
+from weaknas_jax.supernet import config, pool
 from weaknas_jax.tables.store import Table, TableError
 from weaknas_jax.types import Space
 
@@ -73,6 +80,8 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
     elif kind == "space" and table.space == "nasbench101" and table.names is not None:
         cells = nasbench101.read_names(table.names)
         blocks = nasbench101_encodings.features(cells)
+    elif kind == "space" and table.space == "mobilenet_v3" and table.names is not None:
+        blocks = mobilenet.features(config.mobilenet_v3(), pool.parse(table.names))
     else:
         blocks = generic.features(table.encoding)
     if without is not None and without not in blocks:

@@ -11,7 +11,7 @@ of it. Reading images needs the extra ``imagenet``.
 import functools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -42,22 +42,24 @@ def main() -> int:
     broken: list[str] = []
     with console.stoppable("stopping after this batch") as stop:
         if train is not None:
-            batches = _read(train, "recalibration", stop, broken, augment=flags.SEED.value)
+            batches = read_images(
+                train, "recalibration", stop, broken, augment=flags.DATA_SEED.value
+            )
             net = evaluate.recalibrated(net, arch, batches, of_batch)
         if stop():
             return console.fail("interrupted before anything was counted", stop.code)
         totals, begun = evaluate.Counts(0, 0, 0), time.monotonic()
-        for batch in _read(tested, "validation", stop, broken):
+        for batch in read_images(tested, "validation", stop, broken):
             found = count(net, arch, batch)
             totals = evaluate.Counts(*(a + int(b) for a, b in zip(totals, found, strict=True)))
         seconds = time.monotonic() - begun
     return _report(wide, arch, totals, len(tested.paths), seconds, broken, stop)
 
 
-def _read(
+def read_images(
     split: images.Images,
     what: str,
-    stop: console.Stop,
+    stop: Callable[[], bool],
     broken: list[str],
     augment: int | None = None,
 ) -> Iterator[images.Batch]:
@@ -104,7 +106,7 @@ def _report(
         "parameters": int(cost.parameters(wide, arch)),
         "recalibrated_on": flags.RECALIBRATE.value,
         "batch": flags.BATCH.value,
-        "seed": flags.SEED.value,
+        "data_seed": flags.DATA_SEED.value,
         "images": totals.images,
         **shares,
         "images_per_second": totals.images / seconds,

@@ -19,8 +19,12 @@ _help = (
     "Training images to recalibrate on; 0 = the stored statistics, those of the largest network."
 )
 RECALIBRATE = _int("recalibrate", 2000, _help, lower_bound=0)
-IMAGES = _int("images", None, "Validation images, drawn by --seed; default: all.", lower_bound=1)
+IMAGES = _int(
+    "images", None, "Validation images, drawn by --data_seed; default: all.", lower_bound=1
+)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+_help = "Of the training images drawn, their crops, and --images: the data, not the search."
+DATA_SEED = _int("data_seed", 0, _help, lower_bound=0)
 _help = "Threads that read and decode images; default: one for each core."
 WORKERS = _int("workers", None, _help, lower_bound=1)
 _help = (
@@ -32,6 +36,8 @@ _help = "Image size that the oracle is asked about; --image_size is that of the 
 ORACLE_SIZE = _int("oracle_size", 224, _help)
 FLOPS = flags.DEFINE_list("flops", ["550", "600"], "Window of millions of multiply-adds, low,high.")
 COUNT = _int("count", 10_000, "Sub-networks in a pool.", lower_bound=1)
+_help = "Columns; one_hot leaves out what is not active, org are the reference's 45 numbers."
+ENCODING = flags.DEFINE_enum("encoding", "one_hot", ["one_hot", "org"], _help)
 
 
 def supernet() -> config.SupernetConfig:
@@ -65,4 +71,4 @@ def split(name: str, wide: config.SupernetConfig, count: int | None) -> images.I
             f"{folder}/{name}: {len(found.classes)} class folders, and the network has "
             f"{wide.classes}"
         )
-    return found if count is None else images.drawn(found, count, SEED.value)
+    return found if count is None else images.drawn(found, count, DATA_SEED.value)

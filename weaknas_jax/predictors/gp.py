@@ -39,6 +39,10 @@ TABLE = (
     Block("cauchy", "counts", 1 / 3, 0.6, relative=True),
     Block("linear", "counts", 0.15),
 )
+SUPERNET = (
+    Block("cauchy", "hot", 0.4, 1.0, relative=True),
+    Block("linear", "stages", 0.6),
+)
 _TILE = 32, 16_384  # rows and columns of V read at once: n rows of all Q', and in a CPU's cache
 _NEAR = 4096  # architectures among which the queries of a round are picked
 _BLOCK = 10, 64  # labels learnt at once where a round may have many: most have fewer than the first
@@ -76,7 +80,7 @@ def default_blocks(features: Mapping[str, jax.Array]) -> tuple[Block, ...]:
             "a Gaussian process needs feature blocks: Space(encoding, task.features(table))"
         )
     whole = CELL if {"paths", "grams"} & set(features) else TABLE
-    whole = GRAPH if "statistics" in features else whole
+    whole = GRAPH if "statistics" in features else SUPERNET if "stages" in features else whole
     present = [block for block in whole if block.feature in features]
     if not present:
         wanted = ", ".join(dict.fromkeys(block.feature for block in whole))

@@ -1,6 +1,7 @@
 """Accuracy that a sub-network inherits (WeakNAS, section 3.2): recalibrated, then counted."""
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -63,3 +64,27 @@ def recalibrated(
     if not parts:
         raise ValueError("no image to recalibrate on can be read")
     return recalibrate.with_statistics(net, recalibrate.pooled(parts))
+
+
+def inherited(
+    net: Supernet, calibration: Sequence[Batch], validation: Sequence[Batch], how: How | None = None
+) -> Callable[[Arch], dict[str, float]]:
+    """A function from a sub-network to ``score`` and ``top5``, percent of what was counted.
+
+    Args:
+      net: the supernet.
+      calibration, validation: batches that are read again for each sub-network.
+      how: as of `supernet.forward`.
+    """
+    of_batch = jax.jit(functools.partial(statistics, how=how))
+    of_validation = jax.jit(functools.partial(count, how=how))
+
+    def evaluate(arch: Arch) -> dict[str, float]:
+        own = recalibrated(net, arch, calibration, of_batch)
+        found = [of_validation(own, arch, batch) for batch in validation]
+        images, top1, top5 = (sum(int(n) for n in column) for column in zip(*found, strict=True))
+        if not images:
+            raise ValueError("no validation image can be read")
+        return {"score": 100 * top1 / images, "top5": 100 * top5 / images}
+
+    return evaluate

@@ -46,12 +46,7 @@ def draw(
     Raises:
       PoolError: the space has none there, or not as many.
     """
-    ends = archs.smallest(config), archs.largest(config)
-    least, most = (float(cost.multiply_adds(config, end, image_size)) / 1e6 for end in ends)
-    said = f"--flops={window.low:g},{window.high:g} at {image_size} pixels"
-    has = f"the space reaches from {least:.0f} to {most:.0f} million"
-    if window.low > window.high or window.high < int(least) or window.low > most:
-        raise PoolError(f"{said}: {has}")
+    has = check(config, window, image_size)
     rng, found, idle = np.random.default_rng(seed), {}, 0
     while len(found) < count:
         before, drawn = len(found), canonical(config, archs.random(config, rng, _DRAW))
@@ -59,8 +54,25 @@ def draw(
             found.setdefault(row.tobytes(), row)
         idle = idle + 1 if len(found) == before else 0
         if idle == _PATIENCE:
-            raise PoolError(f"{said}: {len(found):,} found of {count:,} asked for; {has}")
+            raise PoolError(f"{has}; {len(found):,} found of {count:,} asked for")
     return unrows(config, np.stack(list(found.values())[:count]))
+
+
+def check(config: SupernetConfig, window: Window, image_size: int) -> str:
+    """What the space has, beside what is asked for.
+
+    Raises:
+      PoolError: that is nothing in the window.
+    """
+    ends = archs.smallest(config), archs.largest(config)
+    least, most = (float(cost.multiply_adds(config, end, image_size)) / 1e6 for end in ends)
+    has = (
+        f"--flops={window.low:g},{window.high:g} at {image_size} pixels: the space reaches from "
+        f"{least:.0f} to {most:.0f} million"
+    )
+    if window.low > window.high or window.high < int(least) or window.low > most:
+        raise PoolError(has)
+    return has
 
 
 def inside(config: SupernetConfig, population: Arch, window: Window, image_size: int) -> np.ndarray:
@@ -107,6 +119,10 @@ def one_hot(config: SupernetConfig, population: Arch) -> np.ndarray:
     return np.concatenate(flat, axis=-1).astype(np.float32)
 
 
+ENCODINGS = {"one_hot": one_hot, "org": lambda config, population: archs.encode(population)}
+"""What a predictor is given, by name; ``org`` is the reference's, float32 [..., 45]."""
+
+
 def names(population: Arch) -> np.ndarray:
     """A text of each, str [N]: kernels, expansions, depths as digits.
 
@@ -118,3 +134,16 @@ def names(population: Arch) -> np.ndarray:
     parts = zip("ked", population, strict=True)
     texts = [[letter + "".join(map(str, row)) for row in part.tolist()] for letter, part in parts]
     return np.array(["-".join(text) for text in zip(*texts, strict=True)])
+
+
+def parse(texts: np.ndarray) -> Arch:
+    """The inverse of `names`: fields [N, ...].
+
+    Raises:
+      PoolError: a text is none of these.
+    """
+    try:
+        parts = [[list(map(int, part[1:])) for part in str(text).split("-")] for text in texts]
+        return Arch(*(np.array(column, np.int32) for column in zip(*parts, strict=True)))
+    except (ValueError, TypeError) as error:
+        raise PoolError(f"names: not of sub-networks, such as k33-e46-d2 ({error})") from None

@@ -8,6 +8,7 @@ and linear layers to [in, out], depthwise ones [C, 1, k, k] to [k, k, C]. What P
 """
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -230,3 +231,12 @@ def read(path: str | os.PathLike, config: SupernetConfig) -> Supernet:
     net = blank(config)
     load(net, tensors)
     return net
+
+
+def digest(net: Supernet) -> str:
+    """SHA-256 of all tensors: what a measurement by these weights belongs to."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(state_dict(net).items()):
+        if "num_batches" not in name:
+            found.update(f"{name} {tensor.shape}".encode() + tensor.tobytes())
+    return found.hexdigest()

@@ -1,0 +1,313 @@
+"""Search among sub-networks: the space, the loop, the cache, the command line."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from mobilenet_calls import calls
+
+from weaknas_jax import methods
+from weaknas_jax.journal import JournalError
+from weaknas_jax.spaces import pool as pools
+from weaknas_jax.spaces.choices import SpaceError
+from weaknas_jax.spaces.mobilenet import SubNetworks, features
+from weaknas_jax.supernet import arch as archs
+from weaknas_jax.supernet import config, cost, oracle, pool, search
+
+WIDE = config.mobilenet_v3(1.2)
+SPACE = SubNetworks(WIDE, pool.Window(550, 600), 236)
+POOL = 400
+
+
+def planted(arch):
+    """Deep last stages and large kernels are good."""
+    value = 70 + np.sum(np.asarray(arch.depths) * [0, 0, 1, 2, 3]) / 4
+    return {"score": float(value + 0.05 * pool_sum(arch)), "top5": 90.0}
+
+
+def pool_sum(arch):
+    return np.sum(np.where(archs.active(WIDE, arch), arch.kernels, 0))
+
+
+def method(**settings):
+    return methods.make("gp", **({"init": 6, "per_round": 3, "budget": 24} | settings))
+
+
+def run(evaluate=planted, given=None, **settings):
+    return search.run(given or method(), SPACE, evaluate, pool=POOL, **settings)
+
+
+def scores(result):
+    return [e.score for e in result.evaluations]
+
+
+# --- the space
+
+
+def test_codes_and_sub_networks_are_the_same_thing():
+    rng = np.random.default_rng(0)
+    codes = SPACE.complete(np.full((200, len(SPACE.names)), -1, np.int16), rng)
+    population = SPACE.population(codes)
+    np.testing.assert_array_equal(SPACE.codes_of(population), codes)
+    for row in codes[:20]:
+        named = SPACE.arch(row)
+        np.testing.assert_array_equal(SPACE.codes(named), row)
+        off = [name for name, value in named.items() if value is None]
+        depths = [named[f"d{stage}"] for stage in range(1, 6)]
+        assert len(off) == 2 * (20 - sum(depths))
+    wild = archs.random(WIDE, rng, 50)
+    again = SPACE.population(SPACE.codes_of(wild))
+    expected = pool.canonical(WIDE, wild)
+    for part, same in zip(again, expected, strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
+def test_the_window_and_the_costs_are_exact():
+    codes = pools.start(SPACE, 3, POOL).codes
+    assert SPACE.allowed(codes).all()
+    exact = cost.multiply_adds(WIDE, SPACE.population(codes), 236)
+    np.testing.assert_array_equal(SPACE.costs(codes), exact / 1e6)
+    assert exact.min() >= 550e6
+    assert exact.max() < 601e6
+    assert len({row.tobytes() for row in codes}) == POOL
+
+
+def test_features_by_hand():
+    arch = archs.named(WIDE, "weaknas_1000")
+    found = features(WIDE, archs.Arch(*(part[None] for part in arch)))
+    assert found["stages"].tolist() == [
+        # depths 4 3 3 3 4; places of kernels 5333 555. 757. 355. 7535, of expansions likewise
+        [2, 1, 1, 1, 2, 1, 3, 5, 2, 4, 1, 4, 5, 6, 6]
+    ]
+    assert found["hot"].shape == (1, 135)
+    assert (found["hot"] ** 2).sum() == pytest.approx((17 + 17 + 5) / 2)
+
+
+def test_a_distance_of_hot_counts_different_choices():
+    rng = np.random.default_rng(1)
+    codes = SPACE.complete(np.full((1, len(SPACE.names)), -1, np.int16), rng)
+    codes[0, :5] = 2  # all blocks are active
+    codes = SPACE.complete(codes, rng)
+    other = codes.copy()
+    other[0, [7, 30, 44]] = (other[0, [7, 30, 44]] + 1) % 3
+    hot = features(WIDE, SPACE.population(np.concatenate([codes, other])))["hot"]
+    assert np.sum((hot[0] - hot[1]) ** 2) == pytest.approx(3)
+
+
+def test_an_impossible_window_says_what_there_is():
+    with pytest.raises(pool.PoolError, match=r"--flops=1,2 at 236 pixels: the space reaches from"):
+        SubNetworks(WIDE, pool.Window(1, 2), 236)
+    narrow = SubNetworks(WIDE, pool.Window(222, 222), 236)
+    with pytest.raises(SpaceError):
+        pools.start(SubNetworks(WIDE, pool.Window(223, 223), 236), 0, 10_000)
+    assert narrow.allowed(narrow.codes_of(archs.smallest(WIDE))[None]).all()
+
+
+# --- the loop
+
+
+def test_it_finds_what_is_good_and_random_search_does_not():
+    ours = run()
+    other = run(given=methods.make("gp", method="random", init=6, per_round=3, budget=24))
+    assert ours.complete
+    assert len(ours.evaluations) == 24
+    assert ours.curve()[-1] > other.curve()[-1]
+    assert ours.promised[1] <= ours.curve()[-1] + 1
+    assert other.promised is None
+    assert [e.expected is None for e in ours.evaluations] == [True] * 6 + [False] * 18
+    best = ours.best(3)
+    assert best[0].score == ours.curve()[-1]
+    assert best[0].score >= best[1].score >= best[2].score
+
+
+def test_nothing_is_asked_for_twice_and_all_is_inside_the_window():
+    result = run(refresh=3)
+    found = [pool.rows(e.arch).tobytes() for e in result.evaluations]
+    assert len(set(found)) == 24
+    for e in result.evaluations:
+        assert pool.inside(WIDE, e.arch, SPACE.window, 236)
+
+
+def test_a_refreshed_pool_reaches_beyond_the_first():
+    """What a pool that stays may find at all is its best row."""
+    first = SPACE.population(pools.start(SPACE, 0, POOL).codes)
+    each = [archs.Arch(*(part[i] for part in first)) for i in range(POOL)]
+    limit = max(planted(arch)["score"] for arch in each)
+    budget = method(init=6, per_round=1, budget=60)
+    stays = run(given=budget, refresh=None)
+    assert stays.curve()[-1] <= limit + 1e-9
+    assert run(given=budget, refresh=3).curve()[-1] > limit
+
+
+def test_the_same_seed_is_the_same_search_with_any_number_of_workers():
+    expected = scores(run(seed=5))
+    assert scores(run(seed=5, workers=3)) == expected
+    assert scores(run(seed=6)) != expected
+
+
+def test_failures_are_recorded_and_the_search_goes_on():
+    def fragile(arch):
+        if pool_sum(arch) % 3 == 0:
+            raise RuntimeError("out of memory")
+        return planted(arch) if pool_sum(arch) % 3 == 1 else {"score": float("nan")}
+
+    result = run(fragile)
+    failed = [e for e in result.evaluations if e.error]
+    assert len(result.evaluations) == 24
+    assert {e.error for e in failed} == {"RuntimeError: out of memory", "score nan"}
+    assert all(np.isnan(e.score) for e in failed)
+    assert np.isfinite(result.best()[0].score)
+    with pytest.raises(search.SearchError, match="all of the first 5 sub-networks failed"):
+        run(lambda arch: 1 / 0, give_up=5)
+
+
+def test_a_full_disk_is_no_failure_of_a_sub_network():
+    def full(arch):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run(full)
+
+
+# --- the cache
+
+
+def test_after_a_kill_nothing_is_evaluated_twice(tmp_path):
+    calls = []
+
+    def counting(arch):
+        calls.append(arch)
+        if len(calls) == 14:
+            raise KeyboardInterrupt
+        return planted(arch)
+
+    path, about = tmp_path / "cache.jsonl", {"weights": "a"}
+    with pytest.raises(KeyboardInterrupt), search.cache(path, about) as known:
+        run(counting, known=known)
+    with search.cache(path, about) as known:
+        result = run(counting, known=known)
+    assert scores(result) == scores(run())
+    assert len(calls) == 24 + 1  # the one that was broken off
+    assert result.known in (13, 14)  # what another thread had begun is kept too
+    with search.cache(path, about) as known:
+        again = run(counting, known=known)
+    assert (len(calls), again.known) == (25, 24)
+    assert scores(again) == scores(result)
+
+
+def test_a_stopped_search_goes_on(tmp_path):
+    path, seen = tmp_path / "cache.jsonl", []
+    with search.cache(path, {}) as known:
+        part = run(known=known, progress=lambda done: seen.append(1), stop=lambda: len(seen) >= 10)
+    assert not part.complete
+    with search.cache(path, {}) as known:
+        whole = run(known=known)
+    assert whole.complete
+    assert whole.known >= 10
+    assert scores(whole) == scores(run())
+
+
+def test_a_cache_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "cache.jsonl"
+    with search.cache(path, {"weights": "a"}):
+        pass
+    with (
+        pytest.raises(JournalError, match=r'weights="b" \(there: "a"\)'),
+        search.cache(path, {"weights": "b"}),
+    ):
+        pass
+
+
+# --- the command line
+
+
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory):
+    """An accuracy predictor of random weights."""
+    rng, path, width = np.random.default_rng(0), tmp_path_factory.mktemp("oracle") / "o.npz", 128
+    arrays = {}
+    for layer, out in ((0, 16), (2, 16), (4, 16), (6, 1)):
+        arrays[f"{layer}_weight"] = rng.normal(size=(out, width)) / width**0.5
+        arrays[f"{layer}_bias"] = rng.normal(size=out)
+        width = out
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def said(layers, tmp_path_factory):
+    """What each call returned and printed, and the folder of the first."""
+    scratch = tmp_path_factory.mktemp("calls")
+    script = scratch / "train.py"
+    script.write_text(
+        "import json, sys\n"
+        "arch = json.loads(sys.argv[1])\n"
+        "if sum(arch['ks']) % 7 == 0: sys.exit('diverged')\n"
+        "print(json.dumps({'score': 70 + sum(arch['d']) / 10, 'top5': 91.5}))\n"
+    )
+    own = ["search", "--evaluator=oracle", f"--oracle={layers}", f"--out={scratch / 'oracle'}"]
+    own += ["--count=300", "--budget=14", "--repeats=2"]
+    by_command = ["search", "--evaluator=command", f"--out={scratch / 'command'}", "--count=200"]
+    by_command += [f"--command={sys.executable} {script} {{arch}}", "--init=4", "--budget=8"]
+    cases = {
+        "oracle": own,
+        "again": own,
+        "command": [*by_command, "--per_round=2", "--jobs=2"],
+        "other cache": [*own, "--oracle_size=160"],
+        "window": [*own, "--flops=1,2"],
+        "no oracle": own[:2],
+        "size": [*own, "--oracle_size=7"],
+        "number": [*own, "--beta=1", "--acquisition=mean"],
+        "no command": ["search", "--evaluator=command"],
+        "no weights": ["search"],
+    }
+    return calls(cases), scratch
+
+
+def test_the_command_by_an_oracle(said, layers):
+    answers, scratch = said
+    code, stdout, stderr = answers["oracle"]
+    assert code == 0, stderr
+    assert "not measured" in stdout
+    out = scratch / "oracle"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["complete"]
+    assert summary["queries"] == 28
+    assert [len(curve) for curve in summary["curves"]] == [14, 14]
+    best = summary["best"][0]
+    arch = archs.read(WIDE, out / "best.json")
+    assert best["score"] == pytest.approx(
+        float(oracle.predict(oracle.read(layers), WIDE, arch)), abs=1e-9
+    )
+    assert best["multiply_adds"] == cost.multiply_adds(WIDE, arch, 236)
+    assert best["parameters"] == cost.parameters(WIDE, arch)
+    assert best["score"] == max(max(curve) for curve in summary["curves"])
+    assert len((out / "results.csv").read_text().splitlines()) == 29
+    assert (out / "search.png").stat().st_size > 10_000
+    assert "28 queries, 0 failed, 28 known before" in answers["again"][1]
+
+
+def test_the_command_by_a_command(said):
+    answers, scratch = said
+    code, stdout, stderr = answers["command"]
+    assert code == 0, stderr
+    summary = json.loads((scratch / "command" / "summary.json").read_text())
+    assert summary["best"][0]["top5"] == 91.5
+    assert (scratch / "command" / "results.csv").read_text().count("diverged") == summary["failed"]
+    assert "8 queries" in stdout
+
+
+def test_what_is_wrong_is_named(said):
+    for name, message in {
+        "other cache": "oracle_size=160 (there: 224); name another file",
+        "window": "--flops=1,2 at 236 pixels: the space reaches",
+        "no oracle": "--oracle: name a file",
+        "size": "image size 7: the oracle has 112",
+        "number": "beta=1.0",
+        "no command": "--command: name a shell command",
+        "no weights": "--weights: name a file or folder",
+    }.items():
+        code, stdout, stderr = said[0][name]
+        assert (code, stdout) == (2, ""), name
+        assert message in stderr, (name, stderr)
