@@ -23,13 +23,14 @@ def activation(block: Block):
 
 
 def normalize(norm: Norm, x: jax.Array, fresh: bool) -> tuple[jax.Array, Statistics]:
-    """x [B, H, W, C] normalised, and (mean, var) that did it."""
-    mean, var = norm.mean[...], norm.var[...]
+    """x [B, H, W, C] normalised, in its own precision, and (mean, var) that did it, float32."""
+    mean, var, kind = norm.mean[...], norm.var[...], x.dtype
+    x = x.astype(jnp.float32)
     if fresh:
         mean = jnp.mean(x, axis=(0, 1, 2))
         var = jnp.mean((x - mean) ** 2, axis=(0, 1, 2))
     factor = norm.scale[...] * jax.lax.rsqrt(var + EPSILON)
-    return x * factor + (norm.bias[...] - mean * factor), (mean, var)
+    return (x * factor + (norm.bias[...] - mean * factor)).astype(kind), (mean, var)
 
 
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
@@ -60,7 +61,8 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
         rows = jax.lax.dynamic_slice_in_dim(x, i, stride * (high - 1) + 1, axis=1)[:, ::stride]
         return total + sum(rows[:, :, j : j + end : stride] * kernel[i, j] for j in range(k))
 
-    return jax.lax.fori_loop(0, k, add_row, jnp.zeros((len(x), high, wide, x.shape[-1])))
+    total = jnp.zeros((len(x), high, wide, x.shape[-1]))
+    return jax.lax.fori_loop(0, k, add_row, total).astype(x.dtype)
 
 
 def elastic_kernel(stored: jax.Array, matrices: list[jax.Array], size: int) -> jax.Array:

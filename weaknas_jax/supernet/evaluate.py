@@ -30,6 +30,11 @@ def count(net: Supernet, arch: Arch, batch: Batch, how: How | None = None) -> Co
     """Counts of one batch, of its valid images; may be traced. With five classes or fewer, top5
     is all of them."""
     logits, _ = forward(net, normalized(batch.images), arch, how)
+    return counted(logits, batch)
+
+
+def counted(logits: jax.Array, batch: Batch) -> Counts:
+    """Counts by the logits [B, classes] of a batch; may be traced."""
     _, likeliest = jax.lax.top_k(logits, min(5, logits.shape[-1]))
     # NaN is the largest of all to top_k: a network that gives them is right about nothing
     hit = (likeliest == batch.labels[:, None]) & jnp.isfinite(logits).all(-1, keepdims=True)

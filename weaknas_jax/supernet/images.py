@@ -11,7 +11,7 @@ crops, are drawn by NumPy's generator; the original draws by PyTorch's.
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,8 +137,8 @@ def _bilinear():
 class _Reader:
     """Reads image number ``i``: a row of a `Batch`."""
 
-    def __init__(self, images: Images, size: int, seed: int | None):
-        self.images, self.size, self.seed = images, size, seed
+    def __init__(self, images: Images, size: int, seed: Sequence[int] | None, also):
+        self.images, self.size, self.seed, self.also = images, size, seed, also
 
     def __call__(self, i: int) -> Batch:
         from PIL import Image
@@ -149,7 +149,9 @@ class _Reader:
             if self.seed is None:
                 image = centre(image, self.size)
             else:
-                image = augmented(image, self.size, np.random.default_rng((self.seed, i)))
+                rng = np.random.default_rng((*self.seed, i))
+                image = augmented(image, self.size, rng)
+                image = self.also(image, rng) if self.also else image
             pixels, valid = np.asarray(image), True
         except Exception as error:  # a damaged file may fail anywhere in a decoder
             logging.warning("%s: cannot be read (%s)", self.images.paths[i], error)
@@ -162,7 +164,9 @@ def batches(
     size: int,
     batch: int,
     *,
-    augment: int | None = None,
+    augment: int | Sequence[int] | None = None,
+    also: Callable | None = None,
+    order: Sequence[int] | None = None,
     threads: int | None = None,
     shard: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
@@ -172,16 +176,20 @@ def batches(
       images: what to read.
       size: side in pixels.
       batch: images in each; the last is filled up.
-      augment: seed of crops and flips, for recalibration; None = the centre. Image i gets the
-        same crop whatever the batch, the threads and the shard.
+      augment: seed of crops and flips, for recalibration and training; None = the centre. Image i
+        gets the same crop whatever the order, the batch, the threads and the shard.
+      also: further augmentation of a PIL image, with the image's generator (`augment`).
+      order: places of the images to read; by default all in order.
       threads: that read and decode ahead; by default one for each core.
       shard: (number, of how many): this process's images are number, number + of, ...
 
     An image that cannot be read is logged by name and marked in ``valid``.
     """
     grain = _grain()
-    reader, (number, shards) = _Reader(images, size, augment), shard
-    mine = range(len(images.paths))[number::shards]
+    (number, shards), seed = shard, augment
+    seed = (seed,) if isinstance(seed, int) else seed
+    reader = _Reader(images, size, seed, also)
+    mine = (range(len(images.paths)) if order is None else list(map(int, order)))[number::shards]
     ahead = grain.ReadOptions(
         num_threads=threads or os.cpu_count() or 1, prefetch_buffer_size=max(2 * batch, 16)
     )

@@ -13,6 +13,7 @@ from flax import nnx
 from weaknas_jax.supernet.arch import Arch
 from weaknas_jax.supernet.compute import Statistics
 from weaknas_jax.supernet.modules import Norm
+from weaknas_jax.supernet.static import Static
 from weaknas_jax.supernet.supernet import How, Supernet, forward
 
 
@@ -55,17 +56,17 @@ def pooled(parts: Iterable[tuple[int, Statistics]]) -> Statistics:
     return jax.tree.map(lambda *arrays: jnp.tensordot(share, jnp.stack(arrays), 1), *found)
 
 
-def norms(net: Supernet) -> list[Norm]:
+def norms(net: Supernet | Static) -> list[Norm]:
     """All normalisations, in the order of `Statistics`."""
     ends, found = net.ends, []
     for block in net.blocks:
-        full = block.full
+        full = getattr(block, "full", block)
         found += [full.expand_norm, full.depthwise_norm, full.project_norm]
     return [ends.stem_norm, ends.depthwise_norm, ends.project_norm, *found, ends.final_expand_norm]
 
 
 def with_statistics(net: Supernet, found: Statistics) -> Supernet:
-    """A supernet that normalises by them; its parameters are shared with ``net``."""
+    """A network that normalises by them; its parameters are shared with ``net``."""
     leaves = jax.tree.leaves(found)
     copy = nnx.clone(net)
     for norm, mean, var in zip(norms(copy), leaves[::2], leaves[1::2], strict=True):
