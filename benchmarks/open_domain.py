@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
         "predicted top-1 (%), best so far: mean +- deviation (least) over searches",
         "",
     ]
-    lines.append(f"{'':38}" + "".join(f"{q:>24}" for q in AT) + "  searches")
+    lines.append(f"{'':38}" + "".join(f"{q:>26}" for q in AT) + "  searches")
     for row in ROWS:
         seeds = max(2, round(row.share * _SEEDS.value))
         found[row.name] = best = curves(row, layers, wide, seeds)
@@ -98,7 +98,7 @@ def main(argv: list[str]) -> None:
             else ""
             for q in AT
         ]
-        lines.append(f"{row.name:38}" + "".join(f"{cell:>24}" for cell in cells) + f"{seeds:>10}")
+        lines.append(f"{row.name:38}" + "".join(f"{cell:>26}" for cell in cells) + f"{seeds:>10}")
         print(lines[-1], flush=True)
     paper, ours, *_, other_paper, other_ours = found.values()
     lines.append("")

@@ -61,7 +61,8 @@ def main(_):
             ours, a = timed(program, net, x, arch)
             theirs, b = timed(alone, network, x)
             pairs.append((ours, theirs))
-        assert jnp.abs(a - b).max() <= 1e-4 * jnp.abs(b).max()
+        rounding = 1e-4 if how == "branches" else 2e-2  # TF32
+        assert jnp.abs(a - b).max() <= rounding * jnp.abs(b).max()
         ours, theirs = np.median(pairs, axis=0)
         ratios.append(np.median([p / q for p, q in pairs]))
         took.append(theirs)
