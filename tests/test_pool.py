@@ -178,3 +178,10 @@ def test_a_pool_is_a_table(layers, tmp_path):
         done = call(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
+
+
+def test_a_window_of_whole_millions_or_not():
+    costs = np.array([549_999_999, 550_000_000, 600_000_000, 600_999_999, 601_000_000])
+    assert pool.Window().holds(costs).tolist() == [False, True, True, True, False]
+    exact = pool.Window(whole=False)
+    assert exact.holds(costs).tolist() == [False, True, True, False, False]

@@ -30,7 +30,7 @@ def run(command: str, argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     try:
         return module(command).main()
-    except (ValueError, TableError, CheckpointError) as error:
+    except (ValueError, TableError, CheckpointError, ModuleNotFoundError) as error:
         return console.fail(str(error))
     except OSError as error:
         return console.fail(f"{error}; what is finished is kept: mend it, then go on by that line")

@@ -193,7 +193,8 @@ def _supernet(wide) -> Source:
 
     @contextlib.contextmanager
     def opened(folder: Path, stop) -> Iterator[search.Evaluate | None]:
-        mark = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:8]
+        of_images = {name: value for name, value in about.items() if name != "weights"}
+        mark = hashlib.sha256(json.dumps(of_images).encode()).hexdigest()[:8]
         calibration = _held(folder / f"train-{mark}.npz", train, "training", stop, True)
         validation = calibration and _held(
             folder / f"val-{mark}.npz", tested, "validation", stop, False

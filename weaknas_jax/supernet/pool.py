@@ -18,14 +18,22 @@ _DRAW, _PATIENCE = 4096, 500  # drawn at once; draws without a find that are bor
 
 
 class Window(NamedTuple):
-    """Allowed millions of multiply-adds, both ends included, cut to whole ones as the paper does.
+    """Allowed millions of multiply-adds, both ends included.
 
     Attributes:
       low, high: millions.
+      whole: costs are cut to whole millions first, as the paper does.
     """
 
     low: float = 550
     high: float = 600
+    whole: bool = True
+
+    def holds(self, multiply_adds: np.ndarray) -> np.ndarray:
+        """Whether costs are inside, bool [...]."""
+        millions = np.asarray(multiply_adds) / 1e6
+        millions = np.floor(millions) if self.whole else millions
+        return (self.low <= millions) & (millions <= self.high)
 
 
 class PoolError(ValueError):
@@ -66,19 +74,19 @@ def check(config: SupernetConfig, window: Window, image_size: int) -> str:
     """
     ends = archs.smallest(config), archs.largest(config)
     least, most = (float(cost.multiply_adds(config, end, image_size)) / 1e6 for end in ends)
+    floor = int(least) if window.whole else least
     has = (
         f"--flops={window.low:g},{window.high:g} at {image_size} pixels: the space reaches from "
-        f"{least:.0f} to {most:.0f} million"
+        f"{least:.3g} to {most:.3g} million"
     )
-    if window.low > window.high or window.high < int(least) or window.low > most:
+    if window.low > window.high or window.high < floor or window.low > most:
         raise PoolError(has)
     return has
 
 
 def inside(config: SupernetConfig, population: Arch, window: Window, image_size: int) -> np.ndarray:
     """Whether the cost is in the window, bool [...]."""
-    millions = cost.multiply_adds(config, population, image_size) // 1_000_000
-    return (window.low <= millions) & (millions <= window.high)
+    return window.holds(cost.multiply_adds(config, population, image_size))
 
 
 def canonical(config: SupernetConfig, population: Arch) -> Arch:

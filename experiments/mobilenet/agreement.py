@@ -1,0 +1,122 @@
+"""How far the accuracy that networks inherit agrees with that of the same networks retrained."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy import stats
+
+from weaknas_jax import files, quality
+
+_RESAMPLES = 2000
+
+
+class Spread(NamedTuple):
+    """Deviations, percent, by one-way analysis of variance with random effects.
+
+    Attributes:
+      networks: of the true means of networks.
+      seeds: of the trainings of one network around its mean.
+      means: of the networks' means over their trainings, as they are.
+      p_value: of the F test that there is no difference between networks.
+    """
+
+    networks: float
+    seeds: float
+    means: float
+    p_value: float
+
+
+def spread(retrained: np.ndarray) -> Spread:
+    """Of accuracies [N, repeats], two repeats or more.
+
+    >>> found = spread(np.array([[1.0, 3.0], [11.0, 13.0], [21.0, 23.0]]))
+    >>> [round(float(value), 3) for value in found]
+    [9.95, 1.414, 10.0, 0.002]
+    """
+    n, repeats = retrained.shape
+    within = float(retrained.var(axis=1, ddof=1).mean())
+    means = retrained.mean(axis=1)
+    between = repeats * float(means.var(ddof=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.float64(between) / within
+    p_value = float(stats.f.sf(ratio, n - 1, n * (repeats - 1)))
+    networks = max(0.0, (between - within) / repeats) ** 0.5
+    return Spread(networks, within**0.5, float(means.std(ddof=1)), p_value)
+
+
+def tau(inherited: np.ndarray, retrained: np.ndarray, seed: int = 0) -> tuple[float, list]:
+    """Kendall's tau-b of [N] and [N], and its 95 % percentile bootstrap interval over networks."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, len(inherited), (_RESAMPLES, len(inherited)))
+    found = [quality.kendall(inherited[some], retrained[some]) for some in drawn]
+    low, high = np.nanpercentile(found, (2.5, 97.5))
+    return quality.kendall(inherited, retrained), [float(low), float(high)]
+
+
+def place(values: np.ndarray, at: int) -> int:
+    """Place of one among all, 1 = best; equal ones share the better place."""
+    return int((values > values[at]).sum()) + 1
+
+
+def draw(
+    inherited: np.ndarray,
+    retrained: np.ndarray,
+    winner: int,
+    searched: tuple[np.ndarray, np.ndarray],
+    limit: float,
+    losses: tuple[np.ndarray, np.ndarray],
+    heading: str,
+    path: str | Path,
+) -> None:
+    """Three panels.
+
+    Args:
+      inherited: validation accuracy, percent [N].
+      retrained: test accuracy of each training, percent [N, repeats].
+      winner: which of them the search found.
+      searched: millions of multiply-adds and accuracy of each query, in order.
+      limit: millions.
+      losses: of the supernet, each step; of the networks, [N x repeats, steps].
+      heading: the title.
+      path: file to write; its ending chooses the format.
+    """
+    figure = Figure(figsize=(15, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    mean, low, high = (f(retrained, axis=1) for f in (np.mean, np.min, np.max))
+    others = np.arange(len(mean)) != winner
+    for some, style in ((others, "C0o"), (~others, "C3*")):
+        error = (mean - low)[some], (high - mean)[some]
+        label = "winner" if style == "C3*" else "others"
+        size = 12 if style == "C3*" else 5
+        left.errorbar(inherited[some], mean[some], error, fmt=style, ms=size, lw=1, label=label)
+    left.set(xlabel="inherited (%, validation)", title=heading)
+    left.set(ylabel="retrained (%, test): mean and range of trainings")
+    cost, score = searched
+    points = middle.scatter(cost, score, c=np.arange(1, len(cost) + 1), s=16)
+    figure.colorbar(points, ax=middle, label="query")
+    middle.axvline(limit, color="0.4", ls=":", lw=1)
+    middle.set(xlabel="million multiply-adds", ylabel="inherited (%, validation)", title="search")
+    _curve(right, losses[0][None], "C1", "supernet, progressive shrinking")
+    _curve(right, losses[1], "C0", "networks from scratch, mean and range")
+    right.set(xlabel="step", ylabel="training loss", title="learning")
+    for axes in (left, middle, right):
+        axes.grid(alpha=0.3)
+    left.legend(fontsize="small")
+    right.legend(fontsize="small")
+    with files.replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=120)
+
+
+def _curve(axes: Axes, losses: np.ndarray, color: str, label: str) -> None:
+    """Losses [R, steps], averaged over windows of a fiftieth."""
+    width = max(1, losses.shape[1] // 50)
+    whole = losses.shape[1] // width * width
+    smooth = losses[:, :whole].reshape(len(losses), -1, width).mean(-1)
+    at = (np.arange(smooth.shape[1]) + 0.5) * width
+    axes.plot(at, smooth.mean(0), color=color, label=label)
+    axes.fill_between(at, smooth.min(0), smooth.max(0), color=color, alpha=0.2, lw=0)

@@ -1,0 +1,286 @@
+"""The whole way on a small supernet, in minutes on a CPU, with nothing to download.
+
+    python -m experiments.mobilenet demo [--quick]
+
+Images made of scikit-learn's digits (extra ``demo``); a supernet trained by progressive shrinking;
+a search under a limit of multiply-adds by the accuracy that sub-networks inherit on validation
+images; then the winner and networks of all qualities beside it, trained from scratch several times
+each. Does inherited accuracy rank networks as training from scratch does, and where does the winner
+come? --out gets results.csv, summary.json and demo.png; the last line is the summary as JSON.
+"""
+
+import csv
+import functools
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags as absl_flags
+from flax import nnx
+
+from experiments import console
+from experiments.mobilenet import agreement, flags
+from weaknas_jax import files, methods, runfolder
+from weaknas_jax.spaces.mobilenet import SubNetworks
+from weaknas_jax.supernet import arch as archs
+from weaknas_jax.supernet import config, cost, digits, fit, pool, retrain, search, shrink
+from weaknas_jax.supernet.arch import Arch
+from weaknas_jax.supernet.config import SupernetConfig
+from weaknas_jax.supernet.fit import Data
+from weaknas_jax.supernet.supernet import Supernet
+
+_QUICK = absl_flags.DEFINE_bool("quick", False, "A minute: all steps, too short to mean anything.")
+_int = absl_flags.DEFINE_integer
+_NETWORKS = _int("networks", 12, "Networks to retrain, the winner among them.", lower_bound=3)
+_TRAININGS = _int("trainings", 2, "Times that each is trained from scratch.", lower_bound=2)
+_help = "Most multiply-adds: share of the way from the smallest sub-network to the largest."
+_LIMIT = absl_flags.DEFINE_float("limit", 0.6, _help, lower_bound=0.01, upper_bound=1)
+_BATCH, _HOW = 32, "masks"  # such small arithmetic is as quick at full width, and compiles sooner
+
+
+class Sizes(NamedTuple):
+    """How much of everything.
+
+    Attributes:
+      train, held: images to train on, and of validation and test each.
+      calibrate: training images for batch-norm statistics.
+      shrink: steps of each stage of the supernet, of twice the images of the others.
+      retrain: steps of a network from scratch.
+      budget: queries of the search.
+      pool: sub-networks that it ranks.
+      sample: sub-networks among which those to retrain are chosen.
+    """
+
+    train: int = 16_000
+    held: int = 2000
+    calibrate: int = 1000
+    shrink: tuple[int, ...] = (500, 200, 200, 600)
+    retrain: int = 500
+    budget: int = 60
+    pool: int = 1000
+    sample: int = 48
+
+
+QUICK = Sizes(1000, 500, 250, (10, 10, 10, 10), 10, 8, 50, 16)
+
+
+def main() -> int:
+    seed, wide = flags.SEED.value, config.digits()
+    sizes = QUICK if _QUICK.value else Sizes()
+    named = flags.OUT.value or f"runs/demo-{seed}{'-quick' * _QUICK.value}"
+    out = runfolder.prepare(named, "demo", may_hold_one=True)
+    timing: dict[str, float] = {}
+    if _QUICK.value:
+        console.note("quick: everything runs, nothing is trained long enough to mean anything")
+    with timed(timing, "images"):
+        train = Data(*map(jnp.asarray, digits.make(seed, "train", sizes.train)))
+        held = (Data(*digits.make(seed, split, sizes.held)) for split in ("validation", "test"))
+        validation, test = (part.batches(250) for part in held)
+        calibration = train._replace(
+            images=train.images[: sizes.calibrate], labels=train.labels[: sizes.calibrate]
+        ).batches(250)
+    accuracy = jax.jit(functools.partial(fit.accuracy, how=_HOW))
+    with timed(timing, "supernet"):
+        net, learning = supernet(wide, sizes, train, seed)
+
+    def inherits(arch: Arch) -> float:
+        return float(accuracy(net, arch, calibration.images, validation))
+
+    space = SubNetworks(wide, pool.Window(0, limit_of(wide), whole=False), wide.image_size)
+    with timed(timing, "search"):
+        found = searched(space, inherits, sizes, seed)
+    winner = found.best()[0].arch
+    with timed(timing, "choice"):
+        chosen, inherited = spread_out(space, winner, inherits, sizes, seed)
+    with timed(timing, "retraining"):
+        runs, losses = retrained(wide, chosen, sizes, train, seed)
+    with timed(timing, "test"):
+        tested = [
+            float(accuracy(*one, calibration.images, test)) for one in retrain.networks(wide, runs)
+        ]
+    scores = np.reshape(tested, (_NETWORKS.value, _TRAININGS.value))
+    costs = [cost.multiply_adds(wide, e.arch) / 1e6 for e in found.evaluations]
+    queries = np.array(costs), np.array([e.score for e in found.evaluations])
+    summary = summarize(inherited, scores, queries[1], space.window.high, sizes, timing, seed)
+    write(out, wide, chosen, inherited, scores, summary)
+    low, high = summary["tau_ci95"]
+    heading = f"tau {summary['tau']:.2f} [{low:.2f}, {high:.2f}]" + _QUICK.value * ", quick"
+    picture = out / "demo.png"
+    agreement.draw(
+        inherited, scores, 0, queries, space.window.high, (learning, losses), heading, picture
+    )
+    print(text(summary, out))
+    print(json.dumps(summary))
+    return 0
+
+
+def limit_of(wide: SupernetConfig) -> float:
+    """The limit that --limit says, millions of multiply-adds."""
+    ends = archs.smallest(wide), archs.largest(wide)
+    least, most = (float(cost.multiply_adds(wide, end)) / 1e6 for end in ends)
+    return least + _LIMIT.value * (most - least)
+
+
+def supernet(
+    wide: SupernetConfig, sizes: Sizes, train: Data, seed: int
+) -> tuple[Supernet, np.ndarray]:
+    """A supernet trained by progressive shrinking, and its losses."""
+    return shrink.train(
+        Supernet(wide, nnx.Rngs(seed)),
+        shrink.stages(wide, sizes.shrink, rate=1e-2, later=4e-3),
+        train,
+        seed=seed,
+        batch=2 * _BATCH,
+        chunk=100,
+        how=_HOW,
+        progress=lambda stage, done, loss: console.note(
+            f"  {stage.name}: step {done}/{stage.steps}, loss {loss:.3f}"
+        ),
+    )
+
+
+def searched(
+    space: SubNetworks, inherits: Callable[[Arch], float], sizes: Sizes, seed: int
+) -> search.Result:
+    """The search, by a Gaussian process."""
+    init = min(20, sizes.budget // 2)
+    method = methods.make("gp", init=init, per_round=4, budget=sizes.budget)
+
+    def progress(done):
+        if len(done) % 20 == 0:
+            best = np.nanmax([e.score for e in done])
+            console.note(f"  {len(done)}/{sizes.budget} queries, best {best:.2f} %")
+
+    return search.run(
+        method,
+        space,
+        lambda arch: {"score": inherits(arch)},
+        seed=seed,
+        pool=sizes.pool,
+        refresh=None,
+        progress=progress,
+    )
+
+
+def spread_out(
+    space: SubNetworks, winner: Arch, inherits: Callable[[Arch], float], sizes: Sizes, seed: int
+) -> tuple[Arch, np.ndarray]:
+    """The networks to retrain, the winner first, fields [N, ...], and what they inherit [N].
+
+    Of random sub-networks under the limit those are taken that lie at even distances in cost; of
+    these, without the winner, those at even places in the order of inherited accuracy.
+    """
+    wide = space.config
+    drawn = archs.random(wide, np.random.default_rng([seed, 1]), 5000)
+    rows = np.unique(pool.rows(pool.canonical(wide, drawn)), axis=0)
+    rows = rows[(rows != pool.rows(winner)).any(axis=1)]
+    costs = cost.multiply_adds(wide, pool.unrows(wide, rows)) / 1e6
+    inside = costs <= space.window.high
+    rows, costs = rows[inside], costs[inside]
+    targets = np.linspace(costs.min(), costs.max(), sizes.sample)
+    near = np.unique(np.abs(costs[:, None] - targets).argmin(axis=0))
+    if len(near) < _NETWORKS.value - 1:
+        raise ValueError(f"--networks={_NETWORKS.value}: no more than {len(near) + 1} here")
+    inherited = np.array([inherits(pool.unrows(wide, row)) for row in rows[near]])
+    order = np.argsort(-inherited, kind="stable")
+    even = np.linspace(0, len(order) - 1, _NETWORKS.value - 1).round().astype(int)
+    taken = order[even]
+    chosen = pool.unrows(wide, np.stack([pool.rows(winner), *rows[near][taken]]))
+    return chosen, np.array([inherits(winner), *inherited[taken]])
+
+
+def retrained(
+    wide: SupernetConfig, chosen: Arch, sizes: Sizes, train: Data, seed: int
+) -> tuple[retrain.Runs, np.ndarray]:
+    """All networks trained from scratch, a network's trainings side by side; and their losses."""
+    repeats = _TRAININGS.value
+    population = jax.tree.map(lambda part: np.repeat(part, repeats, axis=0), chosen)
+    keys = jax.random.split(jax.random.key(seed + 2**16), _NETWORKS.value * repeats)
+    return retrain.train(
+        wide,
+        retrain.start(wide, population, keys),
+        train,
+        steps=sizes.retrain,
+        rate=1e-2,
+        batch=_BATCH,
+        chunk=100,
+        how=_HOW,
+        workers=os.cpu_count() or 1,
+        progress=lambda done, losses: console.note(
+            f"  {len(keys)} networks: step {done}/{sizes.retrain}, loss {losses.mean():.3f}"
+        ),
+    )
+
+
+def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[str, Any]:
+    """All numbers of the result; percent, seconds, millions."""
+    means, among = scores.mean(axis=1), agreement.spread(scores)
+    tau, interval = agreement.tau(inherited, means)
+    return {
+        "quick": _QUICK.value,
+        "seed": seed,
+        "tau": tau,
+        "tau_ci95": interval,
+        "winner_place": agreement.place(means, 0),
+        "networks": len(means),
+        "winner": {"inherited": inherited[0], "retrained": means[0]},
+        "best_retrained": means.max(),
+        "spread": among._asdict(),
+        "seed_range_mean": float(np.ptp(scores, axis=1).mean()),
+        "limit": limit,
+        "search": {"first_20": np.max(queries[:20]), "best": np.max(queries), "n": len(queries)},
+        "sizes": sizes._asdict(),
+        "seconds": {name: round(value, 1) for name, value in timing.items()},
+        "seconds_total": round(sum(timing.values()), 1),
+        "device": runfolder.device(),
+        "versions": runfolder.versions(),
+    }
+
+
+def write(out: Path, wide, chosen: Arch, inherited, scores, summary: dict[str, Any]) -> None:
+    """results.csv and summary.json."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    trainings = [f"retrained_{i}" for i in range(scores.shape[1])]
+    writer.writerow(["network", "winner", "multiply_adds", "parameters", "inherited", *trainings])
+    costs, sizes = cost.multiply_adds(wide, chosen), cost.parameters(wide, chosen)
+    for i, name in enumerate(pool.names(chosen)):
+        row = [f"{value:.3f}" for value in (inherited[i], *scores[i])]
+        writer.writerow([name, int(i == 0), int(costs[i]), int(sizes[i]), *row])
+    for name, content in (
+        ("results.csv", table.getvalue()),
+        ("summary.json", json.dumps(summary, indent=1) + "\n"),
+    ):
+        with files.replacing(out / name) as file:
+            file.write(content.encode())
+
+
+def text(summary: dict[str, Any], out: Path) -> str:
+    """What it came to."""
+    among, (low, high) = summary["spread"], summary["tau_ci95"]
+    lines = [
+        f"tau {summary['tau']:.2f}, 95 % interval over networks [{low:.2f}, {high:.2f}]",
+        f"winner: place {summary['winner_place']} of {summary['networks']} retrained",
+        f"deviation between networks {among['networks']:.2f} %, between trainings of one "
+        f"{among['seeds']:.2f} % (p = {among['p_value']:.1g} that there is no difference)",
+        f"{summary['seconds_total']:.0f} s; written to {out}",
+    ]
+    return "\n".join((["quick: the numbers mean nothing"] if summary["quick"] else []) + lines)
+
+
+@contextmanager
+def timed(timing: dict[str, float], name: str) -> Iterator[None]:
+    """Says what begins, and notes how long it took."""
+    console.note(f"{name} ...")
+    begun = time.perf_counter()
+    yield
+    timing[name] = time.perf_counter() - begun
+    console.note(f"{name}: {timing[name]:.0f} s")
