@@ -208,6 +208,28 @@ def test_a_stopped_search_goes_on(tmp_path):
     assert scores(whole) == scores(run())
 
 
+def test_where_nothing_worked_all_is_tried_anew(tmp_path):
+    path = tmp_path / "cache.jsonl"
+    with search.cache(path, {}) as known, pytest.raises(search.SearchError, match="mend it"):
+        run(lambda arch: 1 / 0, known=known, give_up=6)
+    with search.cache(path, {}) as known:
+        assert scores(run(known=known)) == scores(run())
+
+
+def test_what_a_stop_broke_off_is_no_failure(tmp_path):
+    path, halted = tmp_path / "cache.jsonl", []
+
+    def ended(arch):
+        halted.append(True)
+        raise RuntimeError("ended")
+
+    with search.cache(path, {}) as known:
+        part = run(ended, known=known, stop=lambda: bool(halted))
+    assert part.evaluations == []
+    with search.cache(path, {}) as known:
+        assert known.known == {}
+
+
 def test_a_cache_of_something_else_is_refused(tmp_path):
     path = tmp_path / "cache.jsonl"
     with search.cache(path, {"weights": "a"}):

@@ -87,7 +87,10 @@ def main() -> int:
     folder = runfolder.prepare(flags.OUT.value or f"runs/{name}-{mark}", name, may_hold_one=True)
     with console.stoppable("stopping after this sub-network") as stop:
         console.note(f"{folder}: {_REPEATS.value} x {method.budget} queries")
-        results = _searches(method, space, source, folder, stop)
+        try:
+            results = _searches(method, space, source, folder, stop)
+        except KeyboardInterrupt:
+            results = []
     if not results:
         return console.fail(f"interrupted; the same line goes on: {_same_line()}", stop.code)
     more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}

@@ -114,7 +114,9 @@ def cache(path: str | os.PathLike, about: Mapping[str, Any]) -> Iterator[Cache]:
       OSError: it cannot be written.
     """
     with journal.opened(path, {"holds": "evaluations", **about}) as book:
-        yield Cache(book.records, book.write)
+        worked = any(record["error"] is None for record in book.records)
+        # where nothing ever worked, what was wrong may be mended
+        yield Cache(book.records if worked else (), book.write)
 
 
 def run(
@@ -154,7 +156,8 @@ def run(
     done: list[Evaluation] = []
     asked: list[int] = []
     reused, rows = 0, driver.ask()
-    with ThreadPoolExecutor(workers) as threads:
+    threads = ThreadPoolExecutor(workers)
+    try:
         while rows and not stop():
             blind = not asked or not _predicts(driver)
             expected = [None] * len(rows) if blind else driver.believe(rows)
@@ -169,19 +172,21 @@ def run(
                 return record
 
             for at, record in enumerate(threads.map(one, range(len(rows)))):
-                if record is None:  # stopped before it began
+                if record is None:  # stopped before it began, or broken off by that
                     return _result(driver, asked, done[: len(asked)], False, reused)
                 done.append(_evaluation(population, at, record, expected[at]))
                 progress(done)
                 if len(done) >= give_up and all(e.error for e in done):
                     raise SearchError(
                         f"all of the first {len(done)} sub-networks failed, the last by: "
-                        f"{done[-1].error}"
+                        f"{done[-1].error}\nmend it and call again: they are then tried anew"
                     )
             driver.tell(rows, [e.score for e in done[len(asked) :]])
             asked += rows
             rows = driver.ask()
-    return _result(driver, asked, done, not rows, reused)
+        return _result(driver, asked, done, not rows, reused)
+    finally:  # after a stop what still runs is not waited for: whoever breaks in ends it
+        threads.shutdown(wait=not stop(), cancel_futures=True)
 
 
 def _evaluated(evaluate: Evaluate, population: Arch, at: int, stop) -> dict | None:
@@ -195,6 +200,8 @@ def _evaluated(evaluate: Evaluate, population: Arch, at: int, stop) -> dict | No
     except OSError:
         raise  # not of this sub-network: a disk, a folder
     except Exception as problem:  # whatever it is, the others go on
+        if stop():  # which may be what ended it
+            return None
         error = f"{type(problem).__name__}: {problem}"
     return {"found": found, "error": error, "seconds": time.perf_counter() - begun}
 
