@@ -294,7 +294,7 @@ def test_readme_points_at_what_exists():
     links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
-    mains = "".join(path.read_text() for path in (ROOT / "experiments").glob("*.py"))
+    mains = "".join(path.read_text() for path in (ROOT / "experiments").rglob("*.py"))
     known = {*FLAGS, *re.findall(r'(?:DEFINE_\w+|_enum|_int|_float)\("(\w+)"', mains)}
     for name in re.findall(r" `?--([a-z_]+)", re.sub(r"<!--.*?-->", "", text)):
         assert name in known or name in ("help", "dist")  # the latter is pytest's
