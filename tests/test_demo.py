@@ -1,6 +1,7 @@
 """The demo: its images, its statistics, and all of it, very short."""
 
 import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
 from experiments.mobilenet import agreement
@@ -66,8 +68,16 @@ def test_tau_and_place():
 
 
 @pytest.mark.slow  # its parts are tested here and in test_shrink
-def test_all_of_it_runs(tmp_path):
+@pytest.mark.parametrize("own", [False, True], ids=["digits", "folder"])
+def test_all_of_it_runs(tmp_path, own):
     line = [sys.executable, "-m", "experiments.mobilenet", "demo", "--quick", "--networks=3"]
+    if own:
+        pixels, labels = digits.make(0, "train", 400)
+        for i, (image, label) in enumerate(zip(pixels, labels % 3, strict=True)):
+            folder = tmp_path / ("val" if i % 4 == 0 else "train") / f"c{label}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{i}.png")
+        line.append(f"--folder={tmp_path}")
     done = subprocess.run(
         [*line, "--seed=5", f"--out={tmp_path / 'out'}"],
         capture_output=True,
@@ -90,7 +100,7 @@ def test_all_of_it_runs(tmp_path):
     assert [row["winner"] for row in rows] == ["1", "0", "0"]
     assert len({row["network"] for row in rows}) == 3
     assert float(rows[0]["inherited"]) == pytest.approx(summary["search"]["best"], abs=1e-3)
-    wide = config.digits()
+    wide = dataclasses.replace(config.digits(), classes=3 if own else 10)
     for row in rows:
         parts = [[int(digit) for digit in part[1:]] for part in row["network"].split("-")]
         arch = pool.unrows(wide, np.concatenate(parts))

@@ -141,3 +141,14 @@ def test_folders_that_are_not_such_are_named(tmp_path):
     (tmp_path / "val" / "n01" / "a.txt").write_text("")
     with pytest.raises(images.ImagesError, match="n01: this class has no image"):
         images.find(tmp_path, "val")
+
+
+def test_all_in_memory(root):
+    found = images.find(root, "val")
+    pixels, labels = images.in_memory(found, 16)
+    assert len(labels) == len(found.labels) - 2  # one is cut off, one is text
+    assert (pixels.shape[1:], pixels.dtype) == ((16, 16, 3), np.uint8)
+    with Image.open(found.paths[0]) as image:
+        expected = np.asarray(image.convert("RGB").resize((16, 16)))
+    np.testing.assert_array_equal(pixels[0], expected)
+    assert labels[0] == 0

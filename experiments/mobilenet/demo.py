@@ -2,14 +2,16 @@
 
     python -m experiments.mobilenet demo [--quick]
 
-Images made of scikit-learn's digits (extra ``demo``); a supernet trained by progressive shrinking;
-a search under a limit of multiply-adds by the accuracy that sub-networks inherit on validation
-images; then the winner and networks of all qualities beside it, trained from scratch several times
-each. Does inherited accuracy rank networks as training from scratch does, and where does the winner
-come? --out gets results.csv, summary.json and demo.png; the last line is the summary as JSON.
+Images made of scikit-learn's digits (extra ``demo``), or of --folder; a supernet trained by
+progressive shrinking; a search under a limit of multiply-adds by the accuracy that sub-networks
+inherit on validation images; then the winner and networks of all qualities beside it, trained from
+scratch several times each. Does inherited accuracy rank networks as training from scratch does, and
+where does the winner come? --out gets results.csv, summary.json and demo.png; the last line is the
+summary as JSON.
 """
 
 import csv
+import dataclasses
 import functools
 import io
 import json
@@ -31,13 +33,15 @@ from experiments.mobilenet import agreement, flags
 from weaknas_jax import files, methods, runfolder
 from weaknas_jax.spaces.mobilenet import SubNetworks
 from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, digits, fit, pool, retrain, search, shrink
+from weaknas_jax.supernet import config, cost, digits, fit, images, pool, retrain, search, shrink
 from weaknas_jax.supernet.arch import Arch
 from weaknas_jax.supernet.config import SupernetConfig
 from weaknas_jax.supernet.fit import Data
 from weaknas_jax.supernet.supernet import Supernet
 
 _QUICK = absl_flags.DEFINE_bool("quick", False, "A minute: all steps, too short to mean anything.")
+_help = "Folder with train/CLASS/* and val/CLASS/* to take in place of digits, made 32 x 32."
+_FOLDER = absl_flags.DEFINE_string("folder", None, _help)
 _int = absl_flags.DEFINE_integer
 _NETWORKS = _int("networks", 12, "Networks to retrain, the winner among them.", lower_bound=3)
 _TRAININGS = _int("trainings", 2, "Times that each is trained from scratch.", lower_bound=2)
@@ -73,7 +77,7 @@ QUICK = Sizes(1000, 500, 250, (10, 10, 10, 10), 10, 8, 50, 16)
 
 
 def main() -> int:
-    seed, wide = flags.SEED.value, config.digits()
+    seed = flags.SEED.value
     sizes = QUICK if _QUICK.value else Sizes()
     named = flags.OUT.value or f"runs/demo-{seed}{'-quick' * _QUICK.value}"
     out = runfolder.prepare(named, "demo", may_hold_one=True)
@@ -81,12 +85,10 @@ def main() -> int:
     if _QUICK.value:
         console.note("quick: everything runs, nothing is trained long enough to mean anything")
     with timed(timing, "images"):
-        train = Data(*map(jnp.asarray, digits.make(seed, "train", sizes.train)))
-        held = (Data(*digits.make(seed, split, sizes.held)) for split in ("validation", "test"))
-        validation, test = (part.batches(250) for part in held)
-        calibration = train._replace(
-            images=train.images[: sizes.calibrate], labels=train.labels[: sizes.calibrate]
-        ).batches(250)
+        train, validation, test = pictures(sizes, seed)
+        some = slice(sizes.calibrate)
+        calibration = batched(Data(train.images[some], train.labels[some]))
+    wide = dataclasses.replace(config.digits(), classes=int(train.labels.max()) + 1)
     accuracy = jax.jit(functools.partial(fit.accuracy, how=_HOW))
     with timed(timing, "supernet"):
         net, learning = supernet(wide, sizes, train, seed)
@@ -120,6 +122,25 @@ def main() -> int:
     print(text(summary, out))
     print(json.dumps(summary))
     return 0
+
+
+def pictures(sizes: Sizes, seed: int) -> tuple[Data, Data, Data]:
+    """Images to train on, and batches of validation and test."""
+    if _FOLDER.value is None:
+        train = digits.make(seed, "train", sizes.train)
+        held = [digits.make(seed, split, sizes.held) for split in ("validation", "test")]
+    else:
+        both = [images.find(_FOLDER.value, split) for split in ("train", "val")]
+        counts = sizes.train, 2 * sizes.held
+        some = [images.drawn(*given, seed) for given in zip(both, counts, strict=True)]
+        train, whole = (images.in_memory(split, digits.SIDE) for split in some)
+        held = [tuple(part[half::2] for part in whole) for half in (0, 1)]
+    return Data(*map(jnp.asarray, train)), *(batched(Data(*part)) for part in held)
+
+
+def batched(data: Data) -> Data:
+    """In batches of 250, or one of what there is."""
+    return data.batches(min(250, len(data.labels)))
 
 
 def limit_of(wide: SupernetConfig) -> float:

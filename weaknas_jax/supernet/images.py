@@ -137,8 +137,9 @@ def _bilinear():
 class _Reader:
     """Reads image number ``i``: a row of a `Batch`."""
 
-    def __init__(self, images: Images, size: int, seed: Sequence[int] | None, also):
+    def __init__(self, images: Images, size: int, seed=None, also=None, whole=None):
         self.images, self.size, self.seed, self.also = images, size, seed, also
+        self.whole = whole or (lambda image: centre(image, size))
 
     def __call__(self, i: int) -> Batch:
         from PIL import Image
@@ -147,7 +148,7 @@ class _Reader:
             with Image.open(self.images.paths[i]) as opened:
                 image = opened.convert("RGB")
             if self.seed is None:
-                image = centre(image, self.size)
+                image = self.whole(image)
             else:
                 rng = np.random.default_rng((*self.seed, i))
                 image = augmented(image, self.size, rng)
@@ -211,6 +212,14 @@ def blank(batch: int, size: int) -> Batch:
 def _filled(found: Batch, batch: int) -> Batch:
     pad = blank(batch - len(found.labels), found.images.shape[1])
     return Batch(*map(np.concatenate, zip(found, pad, strict=True)))
+
+
+def in_memory(images: Images, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """All that can be read, ``size`` by ``size``: uint8 [n, size, size, 3], labels int32 [n]."""
+    _grain()
+    reader = _Reader(images, size, whole=lambda image: image.resize((size, size)))
+    found = [row for row in map(reader, range(len(images.paths))) if row.valid]
+    return np.stack([row.images for row in found]), np.stack([row.labels for row in found])
 
 
 def normalized(images: jax.Array) -> jax.Array:
