@@ -1,6 +1,7 @@
 """What the mains say on stderr."""
 
 import contextlib
+import shlex
 import signal
 import sys
 import time
@@ -72,6 +73,12 @@ class Stop:
     def code(self) -> int:
         """The exit status that says so."""
         return 128 + (self.signal or signal.SIGINT)
+
+
+def interrupted(main: str, stop: Stop) -> int:
+    """Says which line goes on after a stop, ``python -m main`` and the flags of this one."""
+    line = f"python -m {main} {shlex.join(sys.argv[1:])}"
+    return fail(f"interrupted; the same line goes on: {line}", stop.code)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,6 @@ with a larger ``--budget`` goes further. README and docs/jobs.md tell what a spa
 
 import hashlib
 import json
-import shlex
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -117,7 +115,7 @@ def _search() -> int:
     summary = jobreport.summarize(result, space, sign, **more)
     print(jobreport.text(summary, jobreport.save(folder, result, space, summary, sign)))
     if not result.complete:
-        return console.fail(f"interrupted; the same line goes on: {_same_line()}", stop.code)
+        return console.interrupted("experiments.jobs", stop)
     return 0 if result.best is not None else console.fail("no job succeeded", 1)
 
 
@@ -167,10 +165,6 @@ def _line(now: jobs.Progress, sign: float) -> str:
     if last.score is None:
         return f"{line}  {json.dumps(last.arch)}\n    {(last.error or '').splitlines()[-1]}"
     return f"{line}  {json.dumps(last.arch)}"
-
-
-def _same_line() -> str:
-    return f"python -m experiments.jobs {shlex.join(sys.argv[1:])}"
 
 
 if __name__ == "__main__":

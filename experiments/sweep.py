@@ -178,8 +178,7 @@ def _sweep(
         _clear(folder)
     content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
     content |= {"device": runfolder.device(), "versions": runfolder.versions()}
-    with files.replacing(folder / FILE) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
     groups: dict[str, list[int]] = {}
     for place, point in enumerate(points):
         same = {k: v for k, v in point.values.items() if k not in NUMERIC}
@@ -252,10 +251,8 @@ def _title(name: Mapping[str, str]) -> str:
 
 
 def _write(folder: Path, rows: list[dict], results: list[tuple[Point, Path, dict]]) -> None:
-    with files.replacing(folder / "sweep.csv") as file:
-        file.write(comparison.csv(rows).encode())
-    with files.replacing(folder / "sweep.md") as file:
-        file.write(comparison.markdown(rows).encode())
+    files.write_text(folder / "sweep.csv", comparison.csv(rows))
+    files.write_text(folder / "sweep.md", comparison.markdown(rows))
     panels = {summary["dataset"] for *_, summary in results}
     drawn = [
         plots.Result(

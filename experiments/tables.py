@@ -94,8 +94,7 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     stem = folder / "-".join((f"table{given['table']}", given["predictor"]))
     texts = {".md": _markdown(table, lines, said), ".csv": _csv(lines)}
     for ending, text in texts.items():
-        with files.replacing(stem.with_suffix(ending)) as file:
-            file.write(text.encode())
+        files.write_text(stem.with_suffix(ending), text)
     results = [plots.Result(name, summary) for name, summary in summaries.items()]
     printed = [(row.queries, row.printed.test, row.name) for row, _ in rows if row.printed]
     plots.draw_beside(results, printed, table.title, stem.with_suffix(".png"))

@@ -1,7 +1,10 @@
 """Progressive shrinking, and networks trained from scratch in one program."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+import mobilenet_calls
 import numpy as np
 import optax
 import pytest
@@ -9,25 +12,10 @@ from flax import nnx
 
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import fit, recalibrate, retrain, shrink, static
-from weaknas_jax.supernet.config import SupernetConfig
 from weaknas_jax.supernet.fit import Data
 from weaknas_jax.supernet.supernet import Supernet, forward
 
-TINY = SupernetConfig(
-    stem=8,
-    first=8,
-    stages=(8,),
-    strides=(2,),
-    hard_swish=(True,),
-    squeeze=(True,),
-    depths=(1, 2),
-    kernels=(3, 5),
-    expansions=(2, 4),
-    final_expand=16,
-    feature_mix=16,
-    image_size=8,
-    classes=3,
-)
+TINY = dataclasses.replace(mobilenet_calls.TINY, expansions=(2, 4), image_size=8, classes=3)
 LARGEST = archs.largest(TINY)
 
 

@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import IO
 
 
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a whole text file, or leaves ``path`` as it was (`replacing`)."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """A file to write to, which takes the place of ``path`` once it is complete and on disk.

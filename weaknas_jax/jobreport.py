@@ -48,8 +48,7 @@ def summarize(result: Result, space: Choices, sign: float = 1.0, **more: Any) ->
 
 def save(folder: Path, result: Result, space: Choices, summary: dict, sign: float = 1.0) -> list:
     """Writes the files, ``summary.json`` last; returns their paths."""
-    with files.replacing(folder / "results.csv") as file:
-        file.write(table(result.evaluations, space, sign).encode())
+    files.write_text(folder / "results.csv", table(result.evaluations, space, sign))
     if result.best is not None:
         _write_json(folder / "best.json", result.best.arch)
     _draw(folder / "curve.png", summary, result, space, sign)
@@ -112,8 +111,7 @@ def _entry(e: Evaluation, at: int, sign: float) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    with files.replacing(path) as file:
-        file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    files.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def _draw(path: Path, summary: dict, result: Result, space: Choices, sign: float) -> None:

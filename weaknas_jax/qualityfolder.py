@@ -119,5 +119,4 @@ def _write_config(folder: Path, config: dict, cells: Sequence[Cell]) -> None:
 
 
 def _write(path: Path, content: str) -> None:
-    with files.replacing(path) as file:
-        file.write(content.encode())
+    files.write_text(path, content)

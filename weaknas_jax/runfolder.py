@@ -236,5 +236,4 @@ def versions() -> dict[str, str]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with files.replacing(path) as file:
-        file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    files.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -145,8 +145,7 @@ def batched(data: Data) -> Data:
 
 def limit_of(wide: SupernetConfig) -> float:
     """The limit that --limit says, millions of multiply-adds."""
-    ends = archs.smallest(wide), archs.largest(wide)
-    least, most = (float(cost.multiply_adds(wide, end)) / 1e6 for end in ends)
+    least, most = pool.reach(wide, wide.image_size)
     return least + _LIMIT.value * (most - least)
 
 
@@ -203,9 +202,9 @@ def spread_out(
     drawn = archs.random(wide, np.random.default_rng([seed, 1]), 5000)
     rows = np.unique(pool.rows(pool.canonical(wide, drawn)), axis=0)
     rows = rows[(rows != pool.rows(winner)).any(axis=1)]
-    costs = cost.multiply_adds(wide, pool.unrows(wide, rows)) / 1e6
-    inside = costs <= space.window.high
-    rows, costs = rows[inside], costs[inside]
+    costs = cost.multiply_adds(wide, pool.unrows(wide, rows))
+    inside = space.window.holds(costs)
+    rows, costs = rows[inside], costs[inside] / 1e6
     targets = np.linspace(costs.min(), costs.max(), sizes.sample)
     near = np.unique(np.abs(costs[:, None] - targets).argmin(axis=0))
     if len(near) < _NETWORKS.value - 1:
@@ -280,8 +279,7 @@ def write(out: Path, wide, chosen: Arch, inherited, scores, summary: dict[str, A
         ("results.csv", table.getvalue()),
         ("summary.json", json.dumps(summary, indent=1) + "\n"),
     ):
-        with files.replacing(out / name) as file:
-            file.write(content.encode())
+        files.write_text(out / name, content)
 
 
 def text(summary: dict[str, Any], out: Path) -> str:

@@ -48,10 +48,9 @@ def main() -> int:
             net = evaluate.recalibrated(net, arch, batches, of_batch)
         if stop():
             return console.fail("interrupted before anything was counted", stop.code)
-        totals, begun = evaluate.Counts(0, 0, 0), time.monotonic()
-        for batch in read_images(tested, "validation", stop, broken):
-            found = count(net, arch, batch)
-            totals = evaluate.Counts(*(a + int(b) for a, b in zip(totals, found, strict=True)))
+        begun = time.monotonic()
+        batches = read_images(tested, "validation", stop, broken)
+        totals = evaluate.total(count(net, arch, batch) for batch in batches)
         seconds = time.monotonic() - begun
     return _report(wide, arch, totals, len(tested.paths), seconds, broken, stop)
 

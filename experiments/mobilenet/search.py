@@ -13,8 +13,6 @@ the same line goes on where it was stopped, whatever stopped it. The paper's set
 import contextlib
 import hashlib
 import json
-import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +23,7 @@ from experiments import console
 from experiments.configure import NUMBERS
 from experiments.mobilenet import flags
 from experiments.mobilenet.evaluate import read_images
-from weaknas_jax import methods, runfolder
+from weaknas_jax import jobs, methods, runfolder
 from weaknas_jax.command import Command
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.spaces.mobilenet import SubNetworks
@@ -77,7 +75,7 @@ def main() -> int:
     source = {"supernet": _supernet, "oracle": _oracle, "command": _command}[_EVALUATOR.value](wide)
     settings = {
         "space": space.describe(),
-        "method": {k: _plain(v) for k, v in method.settings.items() if k != "budget"},
+        "method": jobs.said(method),
         "pool": flags.COUNT.value,
         "refresh": _REFRESH.value,
         "seed": flags.SEED.value,
@@ -92,13 +90,13 @@ def main() -> int:
         except KeyboardInterrupt:
             results = []
     if not results:
-        return console.fail(f"interrupted; the same line goes on: {_same_line()}", stop.code)
+        return console.interrupted("experiments.mobilenet search", stop)
     more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
     more |= {"budget": method.budget, "device": runfolder.device()}
     summary = searchreport.summarize(results, space, **more, versions=runfolder.versions())
     print(searchreport.text(summary, searchreport.save(folder, results, space, summary)))
     if stop():
-        return console.fail(f"interrupted; the same line goes on: {_same_line()}", stop.code)
+        return console.interrupted("experiments.mobilenet search", stop)
     return 0
 
 
@@ -140,10 +138,6 @@ def _method():
         top=_TOP.value,
         **{name: value for name, value in given.items() if value is not None},
     )
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | None) else float(value)
 
 
 def _oracle(wide) -> Source:
@@ -234,7 +228,3 @@ def _line(done: list[search.Evaluation], budget: int) -> str:
     if failed := len(done) - len(scored):
         line += f", {failed} failed"
     return line
-
-
-def _same_line() -> str:
-    return f"python -m experiments.mobilenet search {shlex.join(sys.argv[1:])}"

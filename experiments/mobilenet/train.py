@@ -12,8 +12,6 @@ import csv
 import dataclasses
 import io
 import json
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from experiments.mobilenet import flags
 from weaknas_jax import checkpoint, files, runfolder
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import augment, cost, images, train
-from weaknas_jax.supernet.evaluate import Counts
+from weaknas_jax.supernet.evaluate import total
 from weaknas_jax.supernet.static import Static
 
 _usual = train.Recipe()
@@ -86,8 +84,7 @@ def main() -> int:
     with runfolder.locked(folder), console.stoppable("stopping after this step") as stop:
         console.note(f"{folder}: {_said(wide, arch, size)}, {recipe.epochs} epochs")
         if not run.work(stop):
-            line = f"python -m experiments.mobilenet train {shlex.join(sys.argv[1:])}"
-            return console.fail(f"interrupted; the same line goes on: {line}", stop.code)
+            return console.interrupted("experiments.mobilenet train", stop)
     costs = {
         "multiply_adds": int(cost.multiply_adds(wide, arch, size)),
         "parameters": int(cost.parameters(wide, arch)),
@@ -125,8 +122,7 @@ def _folder(settings: dict[str, Any]) -> Path:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    with files.replacing(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    files.write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 class _Run:
@@ -191,11 +187,9 @@ class _Run:
 
     def tested(self, averaged: bool) -> dict[str, float]:
         """Top-1 and top-5 of all validation images, percent."""
-        net, totals = self.training.network(self.state, averaged), Counts(0, 0, 0)
-        given = {"threads": flags.WORKERS.value}
-        for batch in images.batches(self.val, flags.SIZE.value, self.batch, **given):
-            found = self.count(net, jax.device_put(batch, self.shared))
-            totals = Counts(*(a + int(b) for a, b in zip(totals, found, strict=True)))
+        net, threads = self.training.network(self.state, averaged), flags.WORKERS.value
+        batches = images.batches(self.val, flags.SIZE.value, self.batch, threads=threads)
+        totals = total(self.count(net, jax.device_put(b, self.shared)) for b in batches)
         share = 100 / max(1, totals.images)
         return {"top1": share * totals.top1, "top5": share * totals.top5}
 
@@ -242,8 +236,7 @@ class _Log:
         sheet = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         sheet.writeheader()
         sheet.writerows(self.rows)
-        with files.replacing(self.path) as file:
-            file.write(text.getvalue().encode())
+        files.write_text(self.path, text.getvalue())
         for name in _COLUMNS[2:]:
             self.events.add_scalar(name, row[name], row["step"])
         self.events.flush()

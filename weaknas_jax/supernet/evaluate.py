@@ -30,16 +30,24 @@ def count(net: Supernet, arch: Arch, batch: Batch, how: How | None = None) -> Co
     """Counts of one batch, of its valid images; may be traced. With five classes or fewer, top5
     is all of them."""
     logits, _ = forward(net, normalized(batch.images), arch, how)
-    return counted(logits, batch)
+    return counted(logits, batch.labels, batch.valid)
 
 
-def counted(logits: jax.Array, batch: Batch) -> Counts:
-    """Counts by the logits [B, classes] of a batch; may be traced."""
+def counted(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Counts:
+    """Counts by the logits [B, classes] of a batch, labels [B], bool [B]; may be traced."""
     _, likeliest = jax.lax.top_k(logits, min(5, logits.shape[-1]))
     # NaN is the largest of all to top_k: a network that gives them is right about nothing
-    hit = (likeliest == batch.labels[:, None]) & jnp.isfinite(logits).all(-1, keepdims=True)
-    hit &= batch.valid[:, None]
-    return Counts(batch.valid.sum(), hit[:, 0].sum(), hit.any(-1).sum())
+    hit = (likeliest == labels[:, None]) & jnp.isfinite(logits).all(-1, keepdims=True)
+    hit &= valid[:, None]
+    return Counts(valid.sum(), hit[:, 0].sum(), hit.any(-1).sum())
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """The sum of the counts of batches, as numbers of the host."""
+    whole = Counts(0, 0, 0)
+    for found in counts:
+        whole = Counts(*(a + int(b) for a, b in zip(whole, found, strict=True)))
+    return whole
 
 
 def statistics(net: Supernet, arch: Arch, images: jax.Array, how: How | None = None):
@@ -86,8 +94,8 @@ def inherited(
 
     def evaluate(arch: Arch) -> dict[str, float]:
         own = recalibrated(net, arch, calibration, of_batch)
-        found = [of_validation(own, arch, batch) for batch in validation]
-        images, top1, top5 = (sum(int(n) for n in column) for column in zip(*found, strict=True))
+        # a list: all are under way before the first is waited for
+        images, top1, top5 = total([of_validation(own, arch, batch) for batch in validation])
         if not images:
             raise ValueError("no validation image can be read")
         return {"score": 100 * top1 / images, "top5": 100 * top5 / images}

@@ -1,8 +1,8 @@
 """The accuracy predictor of Once-for-all as an oracle: a search without ImageNet.
 
 A network of three hidden layers that its authors fitted on measured sub-networks. **It is a
-predictor and no measurement**: it ranks well, and its figures are several points too high. So is
-whatever a search finds by it.
+predictor and no measurement**: what searches find by it it calls 83 to 84 %, where the best
+published sub-networks inherit 78.8 %.
 """
 
 import os

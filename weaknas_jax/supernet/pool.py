@@ -72,8 +72,7 @@ def check(config: SupernetConfig, window: Window, image_size: int) -> str:
     Raises:
       PoolError: that is nothing in the window.
     """
-    ends = archs.smallest(config), archs.largest(config)
-    least, most = (float(cost.multiply_adds(config, end, image_size)) / 1e6 for end in ends)
+    least, most = reach(config, image_size)
     floor = int(least) if window.whole else least
     has = (
         f"--flops={window.low:g},{window.high:g} at {image_size} pixels: the space reaches from "
@@ -82,6 +81,12 @@ def check(config: SupernetConfig, window: Window, image_size: int) -> str:
     if window.low > window.high or window.high < floor or window.low > most:
         raise PoolError(has)
     return has
+
+
+def reach(config: SupernetConfig, image_size: int) -> tuple[float, float]:
+    """Millions of multiply-adds of the smallest sub-network and of the largest."""
+    ends = archs.smallest(config), archs.largest(config)
+    return tuple(float(cost.multiply_adds(config, end, image_size)) / 1e6 for end in ends)
 
 
 def inside(config: SupernetConfig, population: Arch, window: Window, image_size: int) -> np.ndarray:

@@ -86,18 +86,13 @@ def save(
     folder: Path, results: Sequence[Result], space: SubNetworks, summary: dict[str, Any]
 ) -> list[str]:
     """Writes the files, ``summary.json`` last; returns their paths."""
-    _write(folder / "results.csv", _table(results, space))
+    files.write_text(folder / "results.csv", _table(results, space))
     if summary["best"]:
-        _write(folder / "best.json", json.dumps(summary["best"][0]["arch"]) + "\n")
+        files.write_text(folder / "best.json", json.dumps(summary["best"][0]["arch"]) + "\n")
     _draw(folder / "search.png", results, space, summary)
-    _write(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    files.write_text(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     names = ("results.csv", "best.json", "search.png", "summary.json")
     return [str(folder / name) for name in names if (folder / name).exists()]
-
-
-def _write(path: Path, content: str) -> None:
-    with files.replacing(path) as file:
-        file.write(content.encode())
 
 
 def _table(results: Sequence[Result], space: SubNetworks) -> str:

@@ -135,7 +135,8 @@ def make(net: Static, recipe: Recipe, steps_per_epoch: int) -> Training:
     def loss_of(params, stats, batch: Batch, key: jax.Array):
         erase_key, drop_key = jax.random.split(key)
         x = augment.erased(erase_key, normalized(batch.images), recipe.erase)
-        kept = jax.random.bernoulli(drop_key, 1 - recipe.dropout, _features(net, len(x)))
+        features = len(x), net.ends.classifier.shape[0]
+        kept = jax.random.bernoulli(drop_key, 1 - recipe.dropout, features)
         drop = kept / (1 - recipe.dropout)
         if recipe.bf16:
             x, drop = x.astype(jnp.bfloat16), drop.astype(jnp.bfloat16)
@@ -165,10 +166,6 @@ def make(net: Static, recipe: Recipe, steps_per_epoch: int) -> Training:
     return Training(init, step, network)
 
 
-def _features(net: Static, batch: int) -> tuple[int, int]:
-    return batch, net.ends.classifier.shape[0]
-
-
 def _narrow(params: Any) -> Any:
     """In bfloat16, but for what normalises."""
 
@@ -191,7 +188,7 @@ def _running(graph, params, stats, found) -> Any:
 
 def count(net: Static, batch: Batch) -> Counts:
     """Of a batch of images in the middle, how many are right; may be traced."""
-    return counted(net(normalized(batch.images)), batch)
+    return counted(net(normalized(batch.images)), batch.labels, batch.valid)
 
 
 def arrays(state: State) -> dict[str, jax.Array]:

@@ -8,7 +8,6 @@ and linear layers to [in, out], depthwise ones [C, 1, k, k] to [k, k, C]. What P
 """
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import os
@@ -26,6 +25,7 @@ from weaknas_jax.supernet.config import SupernetConfig
 from weaknas_jax.supernet.modules import Norm, Squeeze
 from weaknas_jax.supernet.supernet import Supernet
 from weaknas_jax.tables.pth import read_plain
+from weaknas_jax.tables.store import content_sha256
 
 _CONFIG = "config"
 
@@ -202,7 +202,7 @@ def save(path: str | os.PathLike, net: Supernet) -> None:
       CheckpointError: it is there already, or the disk would not take it.
     """
     geometry = json.dumps(dataclasses.asdict(net.config)).encode()
-    tensors = {name: t for name, t in state_dict(net).items() if "num_batches" not in name}
+    tensors = _arrays(net)
     if Path(path).exists():
         raise checkpoint.CheckpointError(f"{path}: is there already; name another folder")
     checkpoint.save(Path(path), {**tensors, _CONFIG: np.frombuffer(geometry, np.uint8)})
@@ -235,8 +235,9 @@ def read(path: str | os.PathLike, config: SupernetConfig) -> Supernet:
 
 def digest(net: Supernet) -> str:
     """SHA-256 of all tensors: what a measurement by these weights belongs to."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(state_dict(net).items()):
-        if "num_batches" not in name:
-            found.update(f"{name} {tensor.shape}".encode() + tensor.tobytes())
-    return found.hexdigest()
+    return content_sha256(_arrays(net))
+
+
+def _arrays(net: Supernet) -> dict[str, np.ndarray]:
+    """The tensors of `state_dict` that hold something."""
+    return {name: t for name, t in state_dict(net).items() if "num_batches" not in name}
