@@ -31,6 +31,37 @@ def bootstrap_mean(
     return float(found.low), float(found.high)
 
 
+def paired_difference(
+    a: np.ndarray, b: np.ndarray, level: float = 0.95, seed: int = 0
+) -> dict[str, float | bool | None]:
+    """The mean of ``a - b`` over runs of the same seeds, with its paired bootstrap interval.
+
+    >>> paired_difference(np.array([3.0, 4.0, 5.0]), np.array([1.0, 2.0, 3.0]))
+    {'mean': 2.0, 'low': 2.0, 'high': 2.0, 'significant': True}
+
+    Args:
+      a, b: [S], entry i of both is of run i; pairs of which one is NaN are left out.
+      level: of the interval.
+      seed: of the resampling.
+
+    Returns:
+      ``mean``, ``low``, ``high``, and whether the interval leaves out 0; of no pairs all None but
+      ``significant``, of one pair an interval of None.
+
+    Raises:
+      ValueError: a and b are not of the same runs.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"a paired difference needs the same runs: {a.shape} and {b.shape}")
+    difference = (a - b)[np.isfinite(a) & np.isfinite(b)]
+    if not len(difference):
+        return {"mean": None, "low": None, "high": None, "significant": False}
+    low, high = bootstrap_mean(difference, level, seed)
+    significant = low is not None and not low <= 0 <= high
+    return {"mean": float(difference.mean()), "low": low, "high": high, "significant": significant}
+
+
 def spread(values: np.ndarray) -> float | None:
     """Sample standard deviation of the finite ``values``; None for a single one."""
     values = np.asarray(values, np.float64)
