@@ -102,7 +102,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         protocol=rule,
         problem=_problem(
             *(flag.space, flag.dataset, flag.table_version, flag.table, sha256, flag.constraint),
-            *(rule, flag.features, flag.without),
+            *(rule, flag.features, flag.without, flag.method in methods.USES_NEIGHBOURS),
         ),
         build=build,
         point=point,
@@ -140,7 +140,7 @@ def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
       ValueError: what was asked for does not go together.
     """
     searches = flag.method in methods.USES_PREDICTOR
-    habits = habits_of(flag.predictor if searches else None, space)
+    habits = habits_of(flag.predictor if searches else flag.method, space)
     for name in CHOICES:
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))

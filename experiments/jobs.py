@@ -42,7 +42,7 @@ _help = "What is to be small beside a good score, for the Pareto front; in place
 COST = flags.DEFINE_string("cost", None, _help)
 RETRIES = _int("retries", 1, "Further attempts at an architecture that failed.", lower_bound=0)
 TIMEOUT = _float("timeout", None, "Seconds that a command may take.", lower_bound=1e-3)
-METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
+METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
 PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
 for _name, _registry in methods.CHOICES.items():
     _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")

@@ -31,7 +31,7 @@ PARAMETERS = [
 def program(method, predictor, **layout):
     """A short search with labels of single runs; every random number of a run is in use."""
     table = planted_table(noise=0.5, runs=3)
-    problem = task.make(table, protocol.resolve("honest", labels="single_run"))
+    problem = task.make(table, protocol.resolve("honest", labels="single_run"), neighbours=True)
 
     def search(chunk):
         if predictor is None:

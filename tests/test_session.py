@@ -17,7 +17,7 @@ def program(name="weaknas", lanes=2, **settings):
         return build(name, ridge(strength), chunk=chunk, top=top)
 
     points = [{"top": 4, "strength": 0.1}, {"top": 20, "strength": 1.0}]
-    problem = task.make(planted_table(noise=0.5), HONEST)
+    problem = task.make(planted_table(noise=0.5), HONEST, neighbours=True)
     return Program(method, problem, Settings(**settings), points=points, given=Plan(lanes))
 
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from weaknas_jax import labels
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
+from weaknas_jax.baselines.evolution import evolution
+from weaknas_jax.baselines.local_search import local_search
 from weaknas_jax.baselines.random import random_search
 from weaknas_jax.predictors import HAS_DEVIATION, HAS_DRAWS, PREDICTORS, habits_of
 from weaknas_jax.predictors import make as make_predictor
@@ -31,8 +33,24 @@ def _random(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
     return random_search(init=init, per_round=per_round, budget=budget)
 
 
-METHODS: dict[str, Callable[..., Method]] = {"weaknas": _weaknas, "random": _random}
+def _evolution(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
+    return evolution(init=init, per_round=per_round, budget=budget)
+
+
+def _local_search(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
+    return local_search(init=init, per_round=per_round, budget=budget)
+
+
+METHODS: dict[str, Callable[..., Method]] = {
+    "weaknas": _weaknas,
+    "random": _random,
+    "evolution": _evolution,
+    "local_search": _local_search,
+}
 USES_PREDICTOR = {"weaknas"}
+USES_NEIGHBOURS = {"evolution", "local_search"}
+EVERYWHERE = [name for name in METHODS if name not in USES_NEIGHBOURS]
+"""Those that need nothing of a space but its rows: also in a pool of a space too large to list."""
 CHOICES = {
     "label_transform": labels.TRANSFORMS,
     "acquisition": ACQUISITIONS,
@@ -98,7 +116,7 @@ def make(
       ValueError: a name or number is unknown, or they do not go together.
     """
     registries = {"method": METHODS, "predictor": PREDICTORS} | CHOICES
-    habits = habits_of(predictor)._asdict()
+    habits = habits_of(predictor if method in USES_PREDICTOR else method)._asdict()
     chosen = {"method": method, "predictor": predictor, "label_transform": label_transform}
     chosen |= {"acquisition": acquisition, "sampling": sampling}
     chosen = {key: habits.get(key) if value is None else value for key, value in chosen.items()}

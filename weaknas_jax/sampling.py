@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weaknas_jax import ranking
-from weaknas_jax.types import Number
+from weaknas_jax.types import Number, Space
 
 _NEAR = 4096  # the best, where all else need not be sorted: on a CPU that takes 50 times as long
 
@@ -124,6 +124,15 @@ def best(scores: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
     [2, 0, -1]
     """
     return _largest(jnp.nan_to_num(scores, nan=jnp.finfo(scores.dtype).min), seen, batch)
+
+
+def unseen_neighbour(key: jax.Array, space: Space, seen: jax.Array, parent: jax.Array) -> jax.Array:
+    """A random unseen neighbour of row ``parent``; else a random unseen row; -1 = none is left."""
+    near = space.neighbours[parent]
+    chance, anywhere = jax.random.split(key)
+    free = (near >= 0) & ~seen[jnp.maximum(near, 0)]
+    chosen = near[jnp.argmax(jnp.where(free, jax.random.uniform(chance, near.shape), -1.0))]
+    return jnp.where(jnp.any(free), chosen, draw(anywhere, seen, 1)[0]).astype(jnp.int32)
 
 
 def best_first(indices: jax.Array, places: jax.Array, seen: jax.Array) -> jax.Array:

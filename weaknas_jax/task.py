@@ -8,6 +8,7 @@ from flax import struct
 from weaknas_jax import labels, search
 from weaknas_jax.protocol import Protocol
 from weaknas_jax.spaces import (
+    adjacent,
     generic,
     mobilenet,
     nasbench101,
@@ -38,19 +39,25 @@ class Task:
     noise: jax.Array
 
 
-def make(table: Table, protocol: Protocol, kind: str = "space", without: str | None = None) -> Task:
+def make(
+    table: Table,
+    protocol: Protocol,
+    kind: str = "space",
+    without: str | None = None,
+    neighbours: bool = False,
+) -> Task:
     """The `Task` of a table under a protocol.
 
     Args:
       table: the table.
       protocol: the switches.
-      kind, without: feature blocks, see `features`.
+      kind, without, neighbours: as of `space`.
 
     Raises:
       TableError: the table cannot serve a switch; the message names the flag.
     """
     return Task(
-        space=space(table, kind, without),
+        space=space(table, kind, without, neighbours),
         scores=jnp.asarray(_scores(table, protocol.labels), jnp.float32),
         truth=jnp.asarray(table.valid_mean, jnp.float32),
         target=jnp.asarray(target_mask(table, protocol.target)),
@@ -58,9 +65,32 @@ def make(table: Table, protocol: Protocol, kind: str = "space", without: str | N
     )
 
 
-def space(table: Table, kind: str = "space", without: str | None = None) -> Space:
-    """What methods may see of a table; arguments as of `features`."""
-    return Space(jnp.asarray(table.encoding, jnp.float32), features(table, kind, without))
+def space(
+    table: Table, kind: str = "space", without: str | None = None, neighbours: bool = False
+) -> Space:
+    """What methods may see of a table.
+
+    Args:
+      table: the table.
+      kind, without: as of `features`.
+      neighbours: also who is one edit away from whom, which some methods need.
+
+    Raises:
+      TableError: there is no such block, or neighbours are not known in that space.
+    """
+    near = jnp.asarray(_neighbours(table)) if neighbours else None
+    return Space(jnp.asarray(table.encoding, jnp.float32), features(table, kind, without), near)
+
+
+def _neighbours(table: Table) -> np.ndarray:
+    if table.space == "nasbench201" and table.names is not None:
+        return adjacent.one_apart(np.array([nasbench201.parse(n) for n in table.names]))
+    if table.space == "nasbench101":
+        raise TableError(
+            "neighbours of NAS-Bench-101 cells are not listed for a whole table yet; use a method "
+            "that needs none, such as --method=weaknas"
+        )
+    return adjacent.of_columns(table.encoding)
 
 
 def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:

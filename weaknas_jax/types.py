@@ -45,10 +45,21 @@ class Space:
       encoding: float32 [N, D], one row an architecture.
       features: further descriptions by name, float32 [N, d] each; which there are is known by
         `spaces`.
+      neighbours: int32 [N, d], the rows that are one edit away from each, -1 = none; None where
+        they were not asked for (`task.space`).
     """
 
     encoding: jax.Array
     features: Mapping[str, jax.Array] = struct.field(default_factory=dict)
+    neighbours: jax.Array | None = None
+
+    def need_neighbours(self, method: str) -> None:
+        """Raises ValueError where they are not known, which ``method`` needs."""
+        if self.neighbours is None:
+            raise ValueError(
+                f"method={method} walks from neighbour to neighbour and this space has none: make "
+                "it by task.space(table, neighbours=True)"
+            )
 
     @property
     def size(self) -> int:

@@ -36,7 +36,7 @@ _EVALUATOR = _enum("evaluator", "supernet", ["supernet", "oracle", "command"], _
 _help = "Shell command for each sub-network; {arch} is it as JSON."
 _COMMAND = absl_flags.DEFINE_string("command", None, _help)
 _JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1)
-_METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
+_METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
 _PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
 for _name, _registry in methods.CHOICES.items():
     _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")

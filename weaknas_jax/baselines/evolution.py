@@ -1,0 +1,91 @@
+"""Regularized Evolution (Real et al., AAAI 2019): tournaments among the young, and mutation.
+
+The population are the last P architectures told; each child is a random neighbour of the best of a
+tournament of S, drawn from the population with replacement. Known deviations: there is no
+crossover (nor in the paper); an architecture is never evaluated twice, so that the mutation is
+drawn among neighbours not evaluated yet, and where there is none the child is a random
+architecture; a failed evaluation is in the population and never wins.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from weaknas_jax import history, sampling, search
+from weaknas_jax.types import Info, Method, Space
+
+
+@struct.dataclass
+class State:
+    """As `search.State`, without a scorer."""
+
+    key: jax.Array
+    space: Space
+    history: history.History
+
+
+def evolution(
+    *,
+    init: int = 50,
+    per_round: int = 1,
+    budget: int = 1000,
+    population: int = 50,
+    tournament: int = 10,
+) -> Method:
+    """Regularized Evolution as `Method`.
+
+    Args:
+      init: random architectures at the start.
+      per_round: children of a round, of tournaments of their own in the same population.
+      budget: Q, all queries.
+      population: P, of which the oldest dies.
+      tournament: S, drawn for each child.
+
+    Raises:
+      ValueError: a size is below 1; or, at the start, the space knows no neighbours.
+    """
+    sizes = history.round_sizes(init, per_round, budget)
+    if min(population, tournament) < 1:
+        raise ValueError(f"population={population}, tournament={tournament}: give at least 1")
+    batch, children = max(sizes), max(sizes[1:], default=1)
+
+    def start(key: jax.Array, space: Space) -> State:
+        space.need_neighbours("evolution")
+        return State(key, space, history.begin(space, budget))
+
+    def first(state: State) -> jax.Array:
+        key = search.key_for(state.key, search.DESIGN, state.history.round)
+        return sampling.draw(key, state.history.seen, batch)
+
+    def bred(state: State) -> jax.Array:
+        known = state.history
+
+        def child(seen: jax.Array, key: jax.Array):
+            arena, mutation = jax.random.split(key)
+            alive = jnp.minimum(known.told, population)
+            age = jax.random.randint(arena, (tournament,), 0, jnp.maximum(alive, 1))
+            slots = jnp.maximum(known.told - 1 - age, 0)
+            fitness = jnp.nan_to_num(known.scores[slots], nan=-jnp.inf)
+            parent = known.queried[slots[jnp.argmax(fitness)]]
+            index = sampling.unseen_neighbour(mutation, state.space, seen, parent)
+            return seen.at[jnp.where(index >= 0, index, len(seen))].set(True, mode="drop"), index
+
+        keys = jax.random.split(search.key_for(state.key, search.SAMPLE, known.round), children)
+        indices = jax.lax.scan(child, known.seen, keys)[1]
+        return jnp.pad(indices, (0, batch - children), constant_values=-1)
+
+    def ask(state: State) -> tuple[State, jax.Array]:
+        indices = jax.lax.cond(state.history.round == 0, first, bred, state)
+        asked, indices = history.ask(state.history, indices, sizes)
+        return state.replace(history=asked), indices
+
+    def tell(state: State, indices: jax.Array, scores: jax.Array) -> tuple[State, Info]:
+        return state.replace(history=history.tell(state.history, indices, scores)), Info()
+
+    def believe(state: State, indices: jax.Array) -> jax.Array:
+        return jnp.full(len(indices), jnp.nan)  # nothing is known of what is under way
+
+    def move(state: State, space: Space) -> State:
+        return state.replace(space=space)
+
+    return Method(start, ask, tell, believe, move, sizes)

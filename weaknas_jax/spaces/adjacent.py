@@ -1,0 +1,42 @@
+"""Which rows of a table are neighbours: architectures that differ in one choice."""
+
+import numpy as np
+
+from weaknas_jax.spaces import generic
+
+
+def one_apart(codes: np.ndarray) -> np.ndarray:
+    """Neighbours of each of N rows of codes [N, choices], int32 [N, d], -1 = none.
+
+    Two rows are neighbours if they differ in exactly one column. A row has as many as its fullest
+    group of alike rows allows; columns of the result follow the choices, then the row numbers.
+
+    >>> one_apart(np.array([[0, 0], [0, 1], [1, 1]])).tolist()
+    [[-1, 1], [2, 0], [1, -1]]
+    """
+    codes = np.asarray(codes)
+    rows = np.arange(len(codes))
+    found = []
+    for choice in range(codes.shape[1]):
+        rest = np.delete(codes, choice, axis=1)
+        _, group = np.unique(rest, axis=0, return_inverse=True)
+        order = np.argsort(group.ravel(), kind="stable")  # groups together, rows ascending
+        sizes = np.bincount(group.ravel())
+        start = np.cumsum(sizes) - sizes
+        members = np.full((len(sizes), sizes.max()), -1, np.int32)
+        members[group.ravel()[order], rows - np.repeat(start, sizes)] = order
+        near = members[group.ravel()]
+        own = near == rows[:, None]
+        alike = (codes[near, choice] == codes[:, choice, None]) & ~own & (near >= 0)  # the same row
+        near = near[~own].reshape(len(codes), -1)
+        found.append(np.where(alike[~own].reshape(near.shape), -1, near))
+    return np.hstack(found) if found else np.full((len(codes), 0), -1, np.int32)
+
+
+def of_columns(encoding: np.ndarray) -> np.ndarray:
+    """`one_apart` of the choices that are read from columns [N, D] (`generic.slots_of`)."""
+    codes = []
+    for kind, block in generic.slots_of(np.nan_to_num(np.asarray(encoding, np.float64))):
+        levels = block.argmax(axis=1) if kind == "choice" and block.shape[1] > 1 else block[:, 0]
+        codes.append(np.unique(levels, return_inverse=True)[1].ravel())
+    return one_apart(np.stack(codes, axis=1))
