@@ -140,7 +140,8 @@ def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
       ValueError: what was asked for does not go together.
     """
     searches = flag.method in methods.USES_PREDICTOR
-    habits = habits_of(flag.predictor if searches else flag.method, space)
+    habits = habits_of(flag.predictor if searches else None, space)
+    habits = methods.HABITS.get(flag.method, habits)
     for name in CHOICES:
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))

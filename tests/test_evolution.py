@@ -1,12 +1,14 @@
 """Regularized Evolution, and who is whose neighbour."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import planted_table
 
-from weaknas_jax import HONEST, Space, load_nasbench201, run_many, stats, task
+from weaknas_jax import HONEST, Space, TableError, load_nasbench201, run_many, stats, task
 from weaknas_jax.baselines.evolution import evolution
 from weaknas_jax.baselines.random import random_search
 from weaknas_jax.spaces import adjacent, nasbench201
@@ -62,15 +64,16 @@ def test_children_are_unseen_neighbours_of_the_best_of_those_alive():
 def test_it_beats_random_search_on_the_same_seeds():
     table = planted_table((6, 6, 6, 6))
     problem = task.make(table, HONEST, neighbours=True)
-    sizes, found = {"init": 20, "budget": 150}, {}
+    sizes, best = {"init": 20, "budget": 150}, []
     for method in (evolution(per_round=1, population=20, **sizes), random_search(**sizes)):
         trace, _ = run_many(method, problem, 0, range(20))
-        found[len(found)] = np.nanmax(trace.scores, axis=1)
-    difference = stats.paired_difference(found[0], found[1])
-    assert difference["low"] > 0
+        best.append(np.nanmax(trace.scores, axis=1))
+    assert stats.paired_difference(*best)["low"] > 0
 
 
 def test_a_space_without_neighbours_is_refused():
+    with pytest.raises(TableError, match="NAS-Bench-101"):
+        task.space(dataclasses.replace(planted_table(), space="nasbench101"), neighbours=True)
     space = Space(jnp.asarray(planted_table().encoding))
     with pytest.raises(ValueError, match=r"method=evolution .* neighbours=True"):
         evolution(init=5, budget=20).init(jax.random.key(0), space)

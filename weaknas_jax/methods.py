@@ -16,7 +16,7 @@ from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.baselines.evolution import evolution
 from weaknas_jax.baselines.local_search import local_search
 from weaknas_jax.baselines.random import random_search
-from weaknas_jax.predictors import HAS_DEVIATION, HAS_DRAWS, PREDICTORS, habits_of
+from weaknas_jax.predictors import HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, habits_of
 from weaknas_jax.predictors import make as make_predictor
 from weaknas_jax.ranking import refit
 from weaknas_jax.sampling import SAMPLINGS
@@ -29,28 +29,26 @@ def _weaknas(*, predictor: Predictor | Scorer, chunk: int | None = None, **setti
     return weaknas(scorer, **settings)
 
 
-def _random(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
-    return random_search(init=init, per_round=per_round, budget=budget)
+def _sizes_alone(build: Callable[..., Method]) -> Callable[..., Method]:
+    def built(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
+        return build(init=init, per_round=per_round, budget=budget)
 
-
-def _evolution(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
-    return evolution(init=init, per_round=per_round, budget=budget)
-
-
-def _local_search(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
-    return local_search(init=init, per_round=per_round, budget=budget)
+    return built
 
 
 METHODS: dict[str, Callable[..., Method]] = {
     "weaknas": _weaknas,
-    "random": _random,
-    "evolution": _evolution,
-    "local_search": _local_search,
+    "random": _sizes_alone(random_search),
+    "evolution": _sizes_alone(evolution),
+    "local_search": _sizes_alone(local_search),
 }
 USES_PREDICTOR = {"weaknas"}
 USES_NEIGHBOURS = {"evolution", "local_search"}
 EVERYWHERE = [name for name in METHODS if name not in USES_NEIGHBOURS]
 """Those that need nothing of a space but its rows: also in a pool of a space too large to list."""
+_ONE_BY_ONE = Habits(per_round=1, budget=1000, stop="optimum", seeds=20, quick=True)
+HABITS = {"evolution": _ONE_BY_ONE._replace(init=50), "local_search": _ONE_BY_ONE}
+"""Of methods that have some of their own."""
 CHOICES = {
     "label_transform": labels.TRANSFORMS,
     "acquisition": ACQUISITIONS,
@@ -96,7 +94,7 @@ def make(
     top_end: Number | None = None,
     **number: Number,
 ) -> Method:
-    """A method from names; what is left out is the habit of the predictor.
+    """A method from names; what is left out is the habit of the method, or of the predictor.
 
     >>> make("gp", budget=50, per_round=4, beta=2.0).sizes[:3]
     (1, 4, 4)
@@ -116,7 +114,7 @@ def make(
       ValueError: a name or number is unknown, or they do not go together.
     """
     registries = {"method": METHODS, "predictor": PREDICTORS} | CHOICES
-    habits = habits_of(predictor if method in USES_PREDICTOR else method)._asdict()
+    habits = HABITS.get(method, habits_of(predictor))._asdict()
     chosen = {"method": method, "predictor": predictor, "label_transform": label_transform}
     chosen |= {"acquisition": acquisition, "sampling": sampling}
     chosen = {key: habits.get(key) if value is None else value for key, value in chosen.items()}

@@ -126,13 +126,18 @@ def best(scores: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
     return _largest(jnp.nan_to_num(scores, nan=jnp.finfo(scores.dtype).min), seen, batch)
 
 
-def unseen_neighbour(key: jax.Array, space: Space, seen: jax.Array, parent: jax.Array) -> jax.Array:
-    """A random unseen neighbour of row ``parent``; else a random unseen row; -1 = none is left."""
-    near = space.neighbours[parent]
-    chance, anywhere = jax.random.split(key)
-    free = (near >= 0) & ~seen[jnp.maximum(near, 0)]
-    chosen = near[jnp.argmax(jnp.where(free, jax.random.uniform(chance, near.shape), -1.0))]
-    return jnp.where(jnp.any(free), chosen, draw(anywhere, seen, 1)[0]).astype(jnp.int32)
+def unseen_near(space: Space, seen: jax.Array, centre: jax.Array) -> jax.Array:
+    """Which neighbours of row ``centre`` are unseen, bool [d]; of -1 there are none."""
+    near = space.neighbours[centre]
+    return (centre >= 0) & (near >= 0) & ~seen[jnp.maximum(near, 0)]
+
+
+def draw_near(
+    key: jax.Array, space: Space, seen: jax.Array, centre: jax.Array, batch: int
+) -> jax.Array:
+    """As `draw`, among the neighbours of row ``centre``."""
+    places = draw(key, ~unseen_near(space, seen, centre), batch)
+    return jnp.where(places >= 0, space.neighbours[centre][places], -1)
 
 
 def best_first(indices: jax.Array, places: jax.Array, seen: jax.Array) -> jax.Array:

@@ -9,19 +9,10 @@ architecture; a failed evaluation is in the population and never wins.
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from weaknas_jax import history, sampling, search
+from weaknas_jax.baselines.random import State
 from weaknas_jax.types import Info, Method, Space
-
-
-@struct.dataclass
-class State:
-    """As `search.State`, without a scorer."""
-
-    key: jax.Array
-    space: Space
-    history: history.History
 
 
 def evolution(
@@ -67,7 +58,11 @@ def evolution(
             slots = jnp.maximum(known.told - 1 - age, 0)
             fitness = jnp.nan_to_num(known.scores[slots], nan=-jnp.inf)
             parent = known.queried[slots[jnp.argmax(fitness)]]
-            index = sampling.unseen_neighbour(mutation, state.space, seen, parent)
+            mutated, anywhere = jax.random.split(mutation)
+            index = sampling.draw_near(mutated, state.space, seen, parent, 1)[0]
+            index = jax.lax.cond(
+                index >= 0, lambda: index, lambda: sampling.draw(anywhere, seen, 1)[0]
+            )
             return seen.at[jnp.where(index >= 0, index, len(seen))].set(True, mode="drop"), index
 
         keys = jax.random.split(search.key_for(state.key, search.SAMPLE, known.round), children)

@@ -45,22 +45,12 @@ def local_search(*, init: int = 10, per_round: int = 1, budget: int = 1000) -> M
         values = jnp.full(space.size, -jnp.inf)
         return State(key, space, history.begin(space, budget), values, jnp.int32(-1))
 
-    def free(space: Space, seen: jax.Array, centre: jax.Array) -> jax.Array:
-        near = space.neighbours[centre]
-        return (near >= 0) & ~seen[jnp.maximum(near, 0)] & (centre >= 0)
-
     def ask(state: State) -> tuple[State, jax.Array]:
         seen = state.history.seen
         key = search.key_for(state.key, search.DESIGN, state.history.round)
-        around = free(state.space, seen, state.centre)
-        chance = jnp.where(around, jax.random.uniform(key, around.shape), -1.0)
-        chance, at = jax.lax.top_k(chance, min(batch, len(around)))
-        near = jnp.where(chance >= 0, state.space.neighbours[state.centre][at], -1)
-        near = jnp.pad(near, (0, batch - len(near)), constant_values=-1)
-        anywhere = sampling.draw(key, seen, batch)
-        asked, indices = history.ask(
-            state.history, jnp.where(jnp.any(around), near, anywhere), sizes
-        )
+        near = sampling.draw_near(key, state.space, seen, state.centre, batch)
+        indices = jax.lax.cond(near[0] >= 0, lambda: near, lambda: sampling.draw(key, seen, batch))
+        asked, indices = history.ask(state.history, indices, sizes)
         return state.replace(history=asked), indices
 
     def tell(state: State, indices: jax.Array, scores: jax.Array) -> tuple[State, Info]:
@@ -73,7 +63,7 @@ def local_search(*, init: int = 10, per_round: int = 1, budget: int = 1000) -> M
         centre = jnp.where(state.centre < 0, best, state.centre)
 
         def stuck(centre: jax.Array) -> jax.Array:
-            return (centre >= 0) & ~jnp.any(free(space, known.seen, centre))
+            return (centre >= 0) & ~jnp.any(sampling.unseen_near(space, known.seen, centre))
 
         def onward(centre: jax.Array) -> jax.Array:
             near = space.neighbours[centre]

@@ -82,8 +82,6 @@ HABITS = {
     ),
     "gbrt": Habits(host=True),
     "forest": Habits(host=True),
-    "evolution": Habits(init=50, per_round=1, budget=1000, stop="optimum", seeds=20, quick=True),
-    "local_search": Habits(per_round=1, budget=1000, stop="optimum", seeds=20, quick=True),
 }
 
 _PROCESS_ON_NASBENCH101 = {"init": 20, "per_round": 10, "seeds": 20}
@@ -91,12 +89,12 @@ _PROCESS_ON_NASBENCH101 |= {"numbers": {"noise": 0.3, "beta": 2.0}}
 _PAPER_ON_NASBENCH101 = {"init": 100}
 
 
-def habits_of(name: str | None, space: str | None = None) -> Habits:
-    """The habits of a predictor, or method without one, in a space where it has others."""
-    usual = HABITS.get(name, Habits())
+def habits_of(predictor: str | None, space: str | None = None) -> Habits:
+    """The habits of a predictor (None = of a method without), in a space where it has others."""
+    usual = HABITS.get(predictor, Habits())
     if space != "nasbench101":
         return usual
-    process = name in ("gp", "gp_ml")
+    process = predictor in ("gp", "gp_ml")
     return usual._replace(**(_PROCESS_ON_NASBENCH101 if process else _PAPER_ON_NASBENCH101))
 
 

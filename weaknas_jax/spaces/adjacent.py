@@ -19,13 +19,13 @@ def one_apart(codes: np.ndarray) -> np.ndarray:
     found = []
     for choice in range(codes.shape[1]):
         rest = np.delete(codes, choice, axis=1)
-        _, group = np.unique(rest, axis=0, return_inverse=True)
-        order = np.argsort(group.ravel(), kind="stable")  # groups together, rows ascending
-        sizes = np.bincount(group.ravel())
+        group = np.unique(rest, axis=0, return_inverse=True)[1].ravel()
+        order = np.argsort(group, kind="stable")  # groups together, rows ascending
+        sizes = np.bincount(group)
         start = np.cumsum(sizes) - sizes
         members = np.full((len(sizes), sizes.max()), -1, np.int32)
-        members[group.ravel()[order], rows - np.repeat(start, sizes)] = order
-        near = members[group.ravel()]
+        members[group[order], rows - np.repeat(start, sizes)] = order
+        near = members[group]
         own = near == rows[:, None]
         alike = (codes[near, choice] == codes[:, choice, None]) & ~own & (near >= 0)  # the same row
         near = near[~own].reshape(len(codes), -1)
