@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from weaknas_jax import history, sampling, search
-from weaknas_jax.baselines.random import State
-from weaknas_jax.types import Info, Method, Space
+from weaknas_jax.baselines import plain
+from weaknas_jax.types import Method
 
 
 def evolution(
@@ -38,17 +38,9 @@ def evolution(
     sizes = history.round_sizes(init, per_round, budget)
     if min(population, tournament) < 1:
         raise ValueError(f"population={population}, tournament={tournament}: give at least 1")
-    batch, children = max(sizes), max(sizes[1:], default=1)
+    children = max(sizes[1:], default=1)
 
-    def start(key: jax.Array, space: Space) -> State:
-        space.need_neighbours("evolution")
-        return State(key, space, history.begin(space, budget))
-
-    def first(state: State) -> jax.Array:
-        key = search.key_for(state.key, search.DESIGN, state.history.round)
-        return sampling.draw(key, state.history.seen, batch)
-
-    def bred(state: State) -> jax.Array:
+    def bred(state: plain.State) -> jax.Array:
         known = state.history
 
         def child(seen: jax.Array, key: jax.Array):
@@ -66,21 +58,6 @@ def evolution(
             return seen.at[jnp.where(index >= 0, index, len(seen))].set(True, mode="drop"), index
 
         keys = jax.random.split(search.key_for(state.key, search.SAMPLE, known.round), children)
-        indices = jax.lax.scan(child, known.seen, keys)[1]
-        return jnp.pad(indices, (0, batch - children), constant_values=-1)
+        return jax.lax.scan(child, known.seen, keys)[1]
 
-    def ask(state: State) -> tuple[State, jax.Array]:
-        indices = jax.lax.cond(state.history.round == 0, first, bred, state)
-        asked, indices = history.ask(state.history, indices, sizes)
-        return state.replace(history=asked), indices
-
-    def tell(state: State, indices: jax.Array, scores: jax.Array) -> tuple[State, Info]:
-        return state.replace(history=history.tell(state.history, indices, scores)), Info()
-
-    def believe(state: State, indices: jax.Array) -> jax.Array:
-        return jnp.full(len(indices), jnp.nan)  # nothing is known of what is under way
-
-    def move(state: State, space: Space) -> State:
-        return state.replace(space=space)
-
-    return Method(start, ask, tell, believe, move, sizes)
+    return plain.method(bred, sizes, lambda space: space.need_neighbours("evolution"))
