@@ -64,7 +64,7 @@ def blocks(slots: Iterable[tuple[np.ndarray, Hashable]], size: int) -> dict[str,
     there are three or more of them; absent where there are none.
 
     Args:
-      slots: of each choice its levels one-hot [N, levels], or its place in [0, 1] [N]; and what
+      slots: of each choice its levels one-hot [N, levels], or its place in [0, 1], [N]; and what
         choices that are alike have in common, None = nothing.
       size: N.
     """

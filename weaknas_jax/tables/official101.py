@@ -1,7 +1,7 @@
 """NAS-Bench-101's own files -> `Table`: ``nasbench_only108.tfrecord``, ``nasbench_full.tfrecord``.
 
 A record is one training: a JSON list of the cell's hash, the epochs, the adjacency matrix as a
-text of 0 and 1, the operations with commas between, and in base 64 a protocol-buffer message::
+text of 0 and 1, the operations with commas between, and in base 64 a protocol-buffer message:
 
     ModelMetrics    1 EvaluationData (at the start, half-way, at the end), 2 int32 parameters
     EvaluationData  1 epoch, 2 training time, 4 valid accuracy, 5 test accuracy, all double

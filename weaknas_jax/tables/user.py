@@ -87,8 +87,9 @@ def read_arrays(
 ) -> Table:
     """A table from the arrays of an ``.npz``; pickled arrays are refused.
 
-    Args: as `read_csv`, with arrays for columns. A label array is [N] or [N, R]; ``encoding``
-      (default ``encoding``) names arrays of numbers [N, ...], flattened and put side by side.
+    Arguments are as in `read_csv`, with arrays for columns. A label array is [N] or [N, R];
+    ``encoding`` (default ``encoding``) names arrays of numbers [N, ...], flattened and put side by
+    side.
 
     Raises:
       TableError: the file cannot be read or used; the message names the array.
