@@ -92,6 +92,8 @@ def configure(values: Mapping[str, Any]) -> Configured:
             sampling=flag.sampling,
             chunk=chunk,
             predicted_best_first=rule.predicted_top == "counted",
+            near_best=flag.near_best,
+            pseudo_labels=flag.pseudo_labels,
             **sizes,
             **number,
         )
@@ -102,7 +104,8 @@ def configure(values: Mapping[str, Any]) -> Configured:
         protocol=rule,
         problem=_problem(
             *(flag.space, flag.dataset, flag.table_version, flag.table, sha256, flag.constraint),
-            *(rule, flag.features, flag.without, flag.method in methods.USES_NEIGHBOURS),
+            *(rule, flag.features, flag.without),
+            flag.method in methods.USES_NEIGHBOURS or flag.near_best > 0,
         ),
         build=build,
         point=point,
@@ -122,6 +125,8 @@ def configure(values: Mapping[str, Any]) -> Configured:
             **{name: getattr(flag, name) if searches else None for name in CHOICES},
             "features": flag.features,
             "without": flag.without,
+            "near_best": flag.near_best,
+            "pseudo_labels": flag.pseudo_labels,
             "numbers": point,
             "stop": flag.stop,
             "seed": flag.seed,
@@ -147,6 +152,9 @@ def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
             setattr(flag, name, getattr(habits, name))
         elif not searches:
             raise ValueError(f"--{name}: --method={flag.method} has no predictor; leave it out")
+    for name in ("near_best", "pseudo_labels"):
+        if getattr(flag, name) and not searches:
+            raise ValueError(f"--{name}: is a part of --method=weaknas; leave it out")
     for name in ("init", "per_round", "budget", "stop", "seeds"):
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))

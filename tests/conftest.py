@@ -25,6 +25,7 @@ SMALL = {
     "warm_ensemble": _NETWORK,
     "gbrt": {"trees": 30},
     "forest": {"trees": 30},
+    "bananas": {"members": 2, "hidden": (16,)},
 }
 """Sizes of predictors for tests that are not about their quality."""
 
@@ -64,7 +65,8 @@ def ridge(strength: float = 1e-2) -> Predictor:
 
 def build(name: str, predictor: Predictor | None = None, **settings) -> Method:
     """A registered method of a size that suits `planted_table`."""
-    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | settings
+    small = SMALL.get(name, {})
+    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | small | settings
     return METHODS[name](predictor=predictor or ridge(), **settings)
 
 

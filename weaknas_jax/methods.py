@@ -13,20 +13,44 @@ import numpy as np
 
 from weaknas_jax import labels
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
+from weaknas_jax.baselines.bananas import bananas
 from weaknas_jax.baselines.evolution import evolution
+from weaknas_jax.baselines.lanas import lanas
 from weaknas_jax.baselines.local_search import local_search
+from weaknas_jax.baselines.mcts import mcts
 from weaknas_jax.baselines.random import random_search
 from weaknas_jax.predictors import HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, habits_of
 from weaknas_jax.predictors import make as make_predictor
 from weaknas_jax.ranking import refit
 from weaknas_jax.sampling import SAMPLINGS
 from weaknas_jax.search import weaknas
+from weaknas_jax.semi import semi
 from weaknas_jax.types import Method, Number, Predictor, Scorer, numbers
 
 
-def _weaknas(*, predictor: Predictor | Scorer, chunk: int | None = None, **settings: Any) -> Method:
-    scorer = predictor if isinstance(predictor, Scorer) else refit(predictor, chunk)
+def _weaknas(
+    *,
+    predictor: Predictor | Scorer,
+    chunk: int | None = None,
+    pseudo_labels: int = 0,
+    **settings: Any,
+) -> Method:
+    if isinstance(predictor, Scorer):
+        if pseudo_labels:
+            raise ValueError(
+                f"pseudo_labels={pseudo_labels}: the predictor is not fitted twice in a round; use "
+                "one of plain fit and predict, such as mlp, knn or ensemble"
+            )
+        return weaknas(predictor, **settings)
+    scorer = refit(predictor, chunk)
+    if pseudo_labels:
+        scorer = semi(predictor, chunk, unlabelled=pseudo_labels)
     return weaknas(scorer, **settings)
+
+
+def _bananas(*, predictor: Any = None, top: Any = None, **settings: Any) -> Method:
+    del predictor, top  # it brings its own, and takes the best
+    return bananas(**settings)
 
 
 def _sizes_alone(build: Callable[..., Method]) -> Callable[..., Method]:
@@ -41,13 +65,22 @@ METHODS: dict[str, Callable[..., Method]] = {
     "random": _sizes_alone(random_search),
     "evolution": _sizes_alone(evolution),
     "local_search": _sizes_alone(local_search),
+    "mcts": _sizes_alone(mcts),
+    "lanas": _sizes_alone(lanas),
+    "bananas": _bananas,
 }
 USES_PREDICTOR = {"weaknas"}
-USES_NEIGHBOURS = {"evolution", "local_search"}
+USES_NEIGHBOURS = {"evolution", "local_search", "mcts", "bananas"}
 EVERYWHERE = [name for name in METHODS if name not in USES_NEIGHBOURS]
 """Those that need nothing of a space but its rows: also in a pool of a space too large to list."""
 _ONE_BY_ONE = Habits(per_round=1, budget=1000, stop="optimum", seeds=20, quick=True)
-HABITS = {"evolution": _ONE_BY_ONE._replace(init=50), "local_search": _ONE_BY_ONE}
+HABITS = {
+    "evolution": _ONE_BY_ONE._replace(init=50),
+    "local_search": _ONE_BY_ONE,
+    "mcts": _ONE_BY_ONE._replace(init=1),
+    "lanas": _ONE_BY_ONE._replace(init=50),
+    "bananas": Habits(stop="optimum", budget=300, seeds=20),
+}
 """Of methods that have some of their own."""
 CHOICES = {
     "label_transform": labels.TRANSFORMS,
@@ -92,6 +125,8 @@ def make(
     predicted_best_first: bool = False,
     top: Number = 100,
     top_end: Number | None = None,
+    near_best: int = 0,
+    pseudo_labels: int = 0,
     **number: Number,
 ) -> Method:
     """A method from names; what is left out is the habit of the method, or of the predictor.
@@ -102,7 +137,9 @@ def make(
     Args:
       predictor: in `predictors.PREDICTORS`.
       method: in `METHODS`; one of no predictor ignores what is said of it.
-      budget, init, per_round, top, top_end, predicted_best_first: as of `search.weaknas`.
+      budget, init, per_round, top, top_end, near_best, predicted_best_first: as of
+        `search.weaknas`.
+      pseudo_labels: as ``unlabelled`` of `semi.semi`; 0 = none.
       label_transform: a name in `labels.TRANSFORMS`, or a transform.
       acquisition: in `acquisition.ACQUISITIONS`.
       sampling: in `sampling.SAMPLINGS`.
@@ -144,11 +181,16 @@ def make(
         top_end=top_end,
         transform=transform if callable(transform) else labels.TRANSFORMS[transform],
         predicted_best_first=predicted_best_first,
+        near_best=near_best,
+        pseudo_labels=pseudo_labels,
         acquisition=part["acquisition"](**own["acquisition"]),
         sampler=part["sampling"](**own["sampling"]),
         **sizes,
     )
-    return built._replace(settings=chosen | sizes | {"top": top, "top_end": top_end} | number)
+    said = {"top": top, "top_end": top_end}
+    said |= {"near_best": near_best} if near_best else {}
+    said |= {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
+    return built._replace(settings=chosen | sizes | said | number)
 
 
 def check_together(predictor: str, acquisition: str) -> None:

@@ -29,12 +29,13 @@ def score_in_chunks(
     return jax.tree.map(whole, scores)
 
 
-def refit(predictor: Predictor, chunk: int | None = None) -> Scorer:
+def refit(predictor: Predictor, chunk: int | None = None, *, block: str | None = None) -> Scorer:
     """The `Scorer` that fits ``predictor`` from scratch on everything known, each time.
 
     Args:
       predictor: what is fitted.
       chunk: architectures scored at once, by default as many as fit (`plan.first`).
+      block: the feature block that is learnt from, where the space has it; None = the encoding.
     """
 
     def init(space: Space, budget: int) -> tuple[()]:
@@ -43,10 +44,11 @@ def refit(predictor: Predictor, chunk: int | None = None) -> Scorer:
 
     def update(key, state, space, queried, y, mask, indices):
         del indices
-        x = jnp.where(mask[:, None], space.encoding[jnp.maximum(queried, 0)], 0.0)
+        described = space.encoding if block is None else space.features.get(block, space.encoding)
+        x = jnp.where(mask[:, None], described[jnp.maximum(queried, 0)], 0.0)
         params = predictor.fit(key, x, y, mask)
         rows = chunk or plan.first(space.size).chunk
-        return state, score_in_chunks(predictor.predict, params, space.encoding, rows)
+        return state, score_in_chunks(predictor.predict, params, described, rows)
 
     return Scorer(init, update)
 

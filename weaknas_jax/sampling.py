@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weaknas_jax import ranking
+from weaknas_jax.history import History
 from weaknas_jax.types import Number, Space
 
 _NEAR = 4096  # the best, where all else need not be sorted: on a CPU that takes 50 times as long
@@ -138,6 +139,35 @@ def draw_near(
     """As `draw`, among the neighbours of row ``centre``."""
     places = draw(key, ~unseen_near(space, seen, centre), batch)
     return jnp.where(places >= 0, space.neighbours[centre][places], -1)
+
+
+def scaled(scores: jax.Array) -> jax.Array:
+    """Scores evenly to [0, 1] over those that are finite; the others, and equal ones, are 0.
+
+    >>> scaled(jnp.array([4.0, jnp.nan, 2.0])).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    real = jnp.isfinite(scores)
+    least = jnp.min(jnp.where(real, scores, jnp.inf))
+    width = jnp.max(jnp.where(real, scores, -jnp.inf)) - least
+    return jnp.where(real & (width > 0), (scores - least) / jnp.where(width > 0, width, 1.0), 0.0)
+
+
+def near_best(space: Space, known: History, parents: int, count: jax.Array | int) -> jax.Array:
+    """Which rows are neighbours of the ``parents`` best evaluated, bool [N].
+
+    All rows where fewer than ``count`` of them are unseen.
+
+    Args:
+      space: one that knows its neighbours.
+      known: what was evaluated, with scores [Q]; of equal scores the first counts.
+    """
+    worth = jnp.where(known.mask, known.scores, -jnp.inf)
+    worth, slots = jax.lax.top_k(worth, min(parents, len(worth)))
+    near = jnp.where((worth > -jnp.inf)[:, None], space.neighbours[known.queried[slots]], -1)
+    near = jnp.where(near >= 0, near, space.size)
+    mask = jnp.zeros(space.size, bool).at[near].set(True, mode="drop")
+    return mask | (jnp.sum(mask & ~known.seen) < count)
 
 
 def best_first(indices: jax.Array, places: jax.Array, seen: jax.Array) -> jax.Array:

@@ -65,6 +65,7 @@ def weaknas(
     acquisition: Acquisition = acquisition.mean(),  # noqa: B008
     sampler: Sampler = sampling.uniform(),  # noqa: B008
     top_end: Number | None = None,
+    near_best: int = 0,
 ) -> Method:
     """WeakNAS as `Method`.
 
@@ -80,11 +81,18 @@ def weaknas(
       sampler: how the M are drawn by it; one that asks for the best leaves that to the scorer's
         own `select`, if there is one.
       top_end: N of the last round, where N falls from ``top`` to it (`sampling.schedule`).
+      near_best: only neighbours of so many of the best evaluated are candidates, in place of the
+        whole space: local search as the sampler (appendix G); 0 = all are.
+
+    Raises:
+      ValueError: at the start, ``near_best`` is asked for and the space knows no neighbours.
     """
     sizes = history.round_sizes(init, per_round, budget)
     batch = max(sizes)
 
     def start(key: jax.Array, space: Space) -> State:
+        if near_best:
+            space.need_neighbours(f"weaknas with near_best={near_best}")
         state, known = scorer.init(space, budget), history.begin(space, budget)
         nothing = jnp.full(batch, -1, jnp.int32)
         arguments = key, state, space, known.queried, known.scores, known.mask, nothing
@@ -106,22 +114,25 @@ def weaknas(
         known, prediction = state.history, state.prediction
         key = key_for(state.key, ACQUIRE)
         told = known.replace(scores=jnp.where(known.mask, state.labels, jnp.nan))
+        most = max(sizes[1:], default=1)  # the initial round may be larger
+        closed = known.seen
+        if near_best:
+            closed |= ~sampling.near_best(state.space, known, near_best, most)
 
         def score(prediction: Prediction) -> jax.Array:
             return acquisition(prediction, told, key)
 
         if sampler.greedy and scorer.select is not None:
             count = history.quota(known, sizes)
-            most = max(sizes[1:], default=1)  # the initial round may be larger
-            arguments = score, prediction, known.seen, most, count
+            arguments = score, prediction, closed, most, count
             indices = scorer.select(state.scorer, state.space, *arguments)
             indices = jnp.pad(indices, (0, batch - most), constant_values=-1)
         else:
             key = key_for(state.key, SAMPLE, known.round)
             now = current_top(known.round)
-            indices = sampler.draw(key, score(prediction), known.seen, now, batch)
+            indices = sampler.draw(key, score(prediction), closed, now, batch)
         if predicted_best_first:
-            indices = sampling.best_first(indices, ranking.positions(prediction.mean), known.seen)
+            indices = sampling.best_first(indices, ranking.positions(prediction.mean), closed)
         return indices
 
     def ask(state: State) -> tuple[State, jax.Array]:

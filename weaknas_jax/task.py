@@ -13,9 +13,11 @@ from weaknas_jax.spaces import (
     mobilenet,
     nasbench101,
     nasbench101_encodings,
+    nasbench101_rows,
     nasbench201,
 )
 from weaknas_jax.supernet import config, pool
+from weaknas_jax.tables import cache
 from weaknas_jax.tables.store import Table, TableError
 from weaknas_jax.types import Space
 
@@ -73,23 +75,29 @@ def space(
     Args:
       table: the table.
       kind, without: as of `features`.
-      neighbours: also who is one edit away from whom, which some methods need.
+      neighbours: also who is one edit away from whom, and who begins alike (`Space.prefixes`),
+        which some methods need.
 
     Raises:
-      TableError: there is no such block, or neighbours are not known in that space.
+      TableError: there is no such block.
     """
-    near = jnp.asarray(_neighbours(table)) if neighbours else None
-    return Space(jnp.asarray(table.encoding, jnp.float32), features(table, kind, without), near)
+    walks = ()
+    if neighbours:
+        walks = jnp.asarray(_neighbours(table)), jnp.asarray(adjacent.prefixes(table.encoding))
+    encoding = jnp.asarray(table.encoding, jnp.float32)
+    return Space(encoding, features(table, kind, without), *walks)
 
 
 def _neighbours(table: Table) -> np.ndarray:
     if table.space == "nasbench201" and table.names is not None:
         return adjacent.one_apart(np.array([nasbench201.parse(n) for n in table.names]))
-    if table.space == "nasbench101":
-        raise TableError(
-            "neighbours of NAS-Bench-101 cells are not listed for a whole table yet; use a method "
-            "that needs none, such as --method=weaknas"
-        )
+    if table.space == "nasbench101" and table.names is not None:
+
+        def find() -> np.ndarray:
+            return nasbench101_rows.rows(nasbench101.read_names(table.names))
+
+        whole = len(table) == nasbench101.SIZE  # parts are too many to keep, and found sooner
+        return cache.rows("nasbench101-neighbours-1", table.names, find) if whole else find()
     return adjacent.of_columns(table.encoding)
 
 

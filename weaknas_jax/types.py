@@ -2,13 +2,13 @@
 
 Shape legend, the same letters in every docstring:
 
-====  =====================================  ====  ==================================
-S     seeds (independent runs)               B     queries in one round (padded)
-N     architectures in the space             T     rounds after the initial one
-D     encoding features                      R     training runs behind a label
-Q     query budget (padded)                  K     top-K
-H     settings (points)                      E     members of an ensemble, draws
-====  =====================================  ====  ==================================
+|   |                                       |   |                                    |
+|---|---------------------------------------|---|------------------------------------|
+| S | seeds (independent runs)              | B | queries in one round (padded)      |
+| N | architectures in the space            | T | rounds after the initial one       |
+| D | encoding features                     | R | training runs behind a label       |
+| Q | query budget (padded)                 | K | top-K                              |
+| H | settings (points)                     | E | members of an ensemble, draws      |
 
 A search method is three pure functions (`Method`), a predictor two (`Predictor`), and what the
 loop speaks to is a `Scorer`: something that is updated with labels and scores the whole space.
@@ -47,11 +47,14 @@ class Space:
         `spaces`.
       neighbours: int32 [N, d], the rows that are one edit away from each, -1 = none; None where
         they were not asked for (`task.space`).
+      prefixes: int32 [L, N], of L choices made one after another: rows that agree in the first
+        l + 1 have the same number in row l; in the last no two have. None with ``neighbours``.
     """
 
     encoding: jax.Array
     features: Mapping[str, jax.Array] = struct.field(default_factory=dict)
     neighbours: jax.Array | None = None
+    prefixes: jax.Array | None = None
 
     def need_neighbours(self, method: str) -> None:
         """Raises ValueError where they are not known, which ``method`` needs."""

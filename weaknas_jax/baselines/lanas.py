@@ -24,7 +24,7 @@ def lanas(
     budget: int = 1000,
     height: int = 5,
     least: int = 10,
-    exploration: Number = 0.1,
+    exploration: Number = 0.05,
 ) -> Method:
     """LaNAS as `Method`.
 
@@ -34,7 +34,8 @@ def lanas(
       budget: Q, all queries.
       height: of the tree; it has 2^height leaves at most.
       least: samples that a node must have to be split.
-      exploration: c of the bound.
+      exploration: c of the bound; chosen among four on CIFAR-10 of NAS-Bench-201, runs 1000 to
+        1009.
 
     Raises:
       ValueError: a size is below 1.

@@ -18,7 +18,7 @@ from weaknas_jax.types import Method, Number
 
 
 def mcts(
-    *, init: int = 1, per_round: int = 1, budget: int = 1000, exploration: Number = 0.5
+    *, init: int = 1, per_round: int = 1, budget: int = 1000, exploration: Number = 0.01
 ) -> Method:
     """Monte Carlo tree search as `Method`.
 
@@ -26,7 +26,7 @@ def mcts(
       init: random architectures at the start.
       per_round: descents of a round; each counts as a visit for the next.
       budget: Q, all queries.
-      exploration: c of UCT.
+      exploration: c of UCT; chosen among seven on CIFAR-10 of NAS-Bench-201, runs 1000 to 1019.
 
     Raises:
       ValueError: a size is below 1; or, at the start, the space knows no prefixes.

@@ -1,4 +1,4 @@
-"""Which rows of a table are neighbours: architectures that differ in one choice."""
+"""Which rows of a table are neighbours, and which begin alike: architectures as choices."""
 
 import numpy as np
 
@@ -35,8 +35,33 @@ def one_apart(codes: np.ndarray) -> np.ndarray:
 
 def of_columns(encoding: np.ndarray) -> np.ndarray:
     """`one_apart` of the choices that are read from columns [N, D] (`generic.slots_of`)."""
+    return one_apart(_choices(encoding))
+
+
+def prefixes(encoding: np.ndarray) -> np.ndarray:
+    """Which rows agree in their first choices, int32 [L, N], see `types.Space`.
+
+    The choices are read from columns [N, D]. One that tells no more rows apart is left out; the
+    rows themselves are the last level where equal ones are left.
+
+    >>> prefixes(np.array([[0, 1], [0, 0], [1, 0], [1, 0]])).tolist()
+    [[0, 0, 1, 1], [1, 0, 2, 2], [0, 1, 2, 3]]
+    """
+    group, levels = np.zeros(len(encoding), np.int64), []
+    for choice in _choices(encoding).T:
+        many = group.max() + 1
+        group = np.unique(group * (choice.max() + 1) + choice, return_inverse=True)[1].ravel()
+        if group.max() + 1 > many:
+            levels.append(group)
+    if not levels or levels[-1].max() + 1 < len(encoding):
+        levels.append(np.arange(len(encoding)))
+    return np.stack(levels).astype(np.int32)
+
+
+def _choices(encoding: np.ndarray) -> np.ndarray:
+    """int64 [N, L]."""
     codes = []
     for kind, block in generic.slots_of(np.nan_to_num(np.asarray(encoding, np.float64))):
         levels = block.argmax(axis=1) if kind == "choice" and block.shape[1] > 1 else block[:, 0]
         codes.append(np.unique(levels, return_inverse=True)[1].ravel())
-    return one_apart(np.stack(codes, axis=1))
+    return np.stack(codes, axis=1) if codes else np.zeros((len(encoding), 0), np.int64)
