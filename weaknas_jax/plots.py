@@ -1,6 +1,6 @@
 """Pictures of one or several experiments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +72,37 @@ def draw_beside(
     axes.set_xlim(left=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="upper left")
+    _save(figure, path)
+
+
+def draw_optimum(
+    datasets: Mapping[str, Mapping[str, tuple[dict, float | None]]], path: str | Path
+) -> None:
+    """Queries to the optimum of several methods with their standard errors, a panel a data set.
+
+    Args:
+      datasets: by data set and method a ``summary.json`` and what is printed elsewhere, if it is.
+      path: file to write; its ending chooses the format.
+    """
+    methods = list(next(iter(datasets.values())))
+    figure = _figure(4 + 2.6 * len(datasets), 0.8 + 0.32 * len(methods))
+    panels = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+    places = -np.arange(len(methods))
+    for axes, (dataset, found) in zip(panels, datasets.items(), strict=True):
+        of = [summary["queries_to_optimum"] for summary, _ in found.values()]
+        mean = np.array([o["mean"] for o in of])
+        error = np.array([o["standard_error"] or 0.0 for o in of])
+        axes.errorbar(mean, places, xerr=error, fmt="o", ms=4, color="C0", capsize=2, label="ours")
+        bounds = np.array([o["mean_is_lower_bound"] for o in of])
+        if bounds.any():
+            style = {"marker": ">", "s": 40, "color": "C0", "label": "lower bound"}
+            axes.scatter(mean[bounds], places[bounds], **style)
+        printed = [np.nan if p is None else p for _, p in found.values()]
+        axes.plot(printed, places, "kx", ms=5, label="printed in the paper")
+        axes.set(xscale="log", title=dataset, xlabel="queries to the optimum")
+        axes.grid(alpha=0.3)
+    panels[0].set_yticks(places, methods)
+    panels[-1].legend(fontsize="small", loc="upper right")
     _save(figure, path)
 
 

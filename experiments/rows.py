@@ -1,0 +1,67 @@
+"""The searches that rows of a table stand for, each in a folder of its own, done once."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments import console
+from experiments.configure import Configured, configure
+from experiments.execute import Member, check_platform, execute
+from experiments.flags import FREE
+from weaknas_jax import runfolder
+from weaknas_jax.runfolder import FolderError
+
+INTERRUPTED = "interrupted; the same command goes on from here"
+
+
+class Search(NamedTuple):
+    """What stands for some rows: its name, its folder, what it does."""
+
+    name: str
+    folder: Path
+    values: dict[str, Any]
+    configured: Configured
+
+
+def search(name: str, folder: Path, given: dict[str, Any], own: dict[str, Any]) -> Search:
+    """The search of the flags ``given``, but for what is its ``own``."""
+    merged = given | {"table": None, "resume": False} | own | {"out": str(folder)}
+    return Search(name, folder, merged, configure(merged))
+
+
+def run_all(searches: list[Search], stop: console.Stop) -> dict[str, dict] | None:
+    """Their summaries by name; None = interrupted."""
+    summaries = {}
+    for number, each in enumerate(searches):
+        console.note(f"[{number + 1}/{len(searches)}] {each.folder}")
+        outcome = execute([_member(each)], runfolder.checkpoints(each.folder), stop)
+        summaries[each.name] = outcome.summaries[0]
+        if not outcome.complete:
+            return None
+    return summaries
+
+
+def _member(search: Search) -> Member:
+    """The search as it is to be done, or gone on with.
+
+    Raises:
+      ValueError: its folder holds another one, or one of another backend.
+    """
+    search.folder.mkdir(exist_ok=True)
+    given, stored = search.values, runfolder.stored_config(search.folder)
+    if given["overwrite"]:
+        stored = None
+    runs = set(range(given["first_run"], given["first_run"] + given["seeds"]))
+    if stored is not None:
+        there = stored["flags"]
+        planned = {"lanes", "chunk"}
+        other = [k for k in given if k not in FREE | planned and given[k] != there.get(k)]
+        if other:
+            differs = ", ".join(f"--{k}={given[k]} (there: {there.get(k)})" for k in other)
+            raise FolderError(
+                f"{search.folder}: was begun otherwise: {differs}; name another folder by --out, "
+                "or replace it by --overwrite"
+            )
+        check_platform(stored, str(search.folder))
+        given = given | {k: stored["settings"][k] for k in planned}
+        runs |= set(stored["runs"])
+    return Member(search.folder, given, search.configured, runs, stored)
