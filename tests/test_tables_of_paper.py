@@ -8,7 +8,7 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
 
-from experiments import paper, tables
+from experiments import paper, rows, tables
 from experiments.configure import configure
 from experiments.flags import values
 from weaknas_jax import metrics, runfolder, save_table
@@ -91,7 +91,7 @@ def test_what_is_read_earlier_and_what_is_absent(out, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--table=7"], "--table=7: there are 1"),
+        (["--table=7"], "--table=7: there are 1, 2, 3, 4, m0, 5"),
         (["--init=5"], "--init: the rows of the tables say that"),
         (["--budget=3"], "--budget=3: the table has no row of so few queries"),
     ],
@@ -133,3 +133,53 @@ def test_the_searches_of_every_table_can_be_configured(number):
                 found = configure(given | search)
                 assert found.build(**found.point).budget == search["budget"]
                 assert found.protocol.labels == "test"
+
+
+@pytest.fixture
+def optimum_out(out, monkeypatch):
+    """Table 5 of three methods on the small table."""
+    small = {"init": 3, "per_round": 3, "budget": 30}
+    walks = {
+        "weak": paper.Walk("weak ones", OWN | {"budget": 30}, 3, (500.0, 5.0, 5.0)),
+        "evolution": paper.Walk("evolution", small | {"method": "evolution"}, 2),
+        "pseudo": paper.Walk("pseudo", OWN | {"budget": 30, "pseudo_labels": 4}, 2),
+    }
+    here = {"space": "table", "table": str(out.parent / "planted.npz")}
+
+    def search(name, folder, given, own):
+        return real(name, folder, given, own | here | {"dataset": None})
+
+    real = rows.search
+    monkeypatch.setattr(rows, "search", search)
+    monkeypatch.setattr(paper, "OPTIMUM", walks)
+    monkeypatch.setattr(paper, "DATASETS", ("cifar10",))
+    return out
+
+
+def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys):
+    def called(*arguments):
+        with flagsaver.flagsaver():
+            FLAGS.unparse_flags()
+            FLAGS(["tables", "--table=5", f"--out={optimum_out}", *arguments])
+            return tables.main(["tables"])
+
+    assert called("--predictor=linear") == 0
+    lines = read(optimum_out / "table5-linear.csv")
+    assert [line["method"] for line in lines] == ["weak ones", "evolution", "pseudo"]
+    assert [line["runs"] for line in lines] == ["3", "2", "2"]
+    best = planted_table(noise=0.3, runs=3).test_mean.argmax()
+    met = {}
+    for key in ("weak-linear", "evolution"):
+        queried = runfolder.load_trace(optimum_out / f"cifar10-{key}-30").queried
+        hit = queried == best
+        met[key] = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, 30)
+    difference = (met["evolution"] - met["weak-linear"][:2]).mean()
+    cell = lines[1]["minus the first row [95 %]"]
+    assert cell.startswith(f"{difference:+.1f} [")
+    assert lines[0]["queries to optimum"].removeprefix(">= ") == f"{met['weak-linear'].mean():.1f}"
+    assert lines[0]["minus the first row [95 %]"] == ""
+    assert (optimum_out / "table5-linear.png").read_bytes().startswith(b"\x89PNG")
+    assert "python -m experiments.tables" in (optimum_out / "table5-linear.md").read_text()
+
+    assert called("--predictor=gp") == 0  # which has nothing to learn from pseudo-labels
+    assert "Absent with this predictor: pseudo." in capsys.readouterr().out

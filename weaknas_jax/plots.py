@@ -86,7 +86,7 @@ def draw_optimum(
     """
     methods = list(next(iter(datasets.values())))
     figure = _figure(4 + 2.6 * len(datasets), 0.8 + 0.32 * len(methods))
-    panels = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+    panels = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     places = -np.arange(len(methods))
     for axes, (dataset, found) in zip(panels, datasets.items(), strict=True):
         of = [summary["queries_to_optimum"] for summary, _ in found.values()]
@@ -102,7 +102,7 @@ def draw_optimum(
         axes.set(xscale="log", title=dataset, xlabel="queries to the optimum")
         axes.grid(alpha=0.3)
     panels[0].set_yticks(places, methods)
-    panels[-1].legend(fontsize="small", loc="upper right")
+    panels[0].legend(fontsize="small", loc="lower left")
     _save(figure, path)
 
 
