@@ -111,11 +111,7 @@ def _line(
     cells.append("" if error is None else f"{error:.1f}")
     cells.append("" if found["median"] is None else f"{found['median']:.0f}")
     cells.append(str(found["censored"]))
-    if against is None or against["low"] is None:
-        cells.append("")
-    else:
-        interval = f"{against['mean']:+.1f} [{against['low']:+.1f}, {against['high']:+.1f}]"
-        cells.append(interval + " n.s." * (not against["significant"]))
+    cells.append("" if against is None else comparison.difference(against))
     if printed is None:
         return [*cells, "", ""]
     off = (printed - found["mean"]) / error if error else None

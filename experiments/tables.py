@@ -15,13 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from absl import app, flags, logging
 
 from experiments import console, optimum, paper, rows
 from experiments.execute import broken, in_folder
 from experiments.flags import values
 from experiments.rows import INTERRUPTED, Search, run_all
-from weaknas_jax import comparison, files, metrics, plots, report, runfolder
+from weaknas_jax import comparison, files, metrics, plots, report, runfolder, stats
 from weaknas_jax.acquisition import NEEDS_DEVIATION
 from weaknas_jax.predictors import HAS_DEVIATION
 
@@ -30,6 +31,7 @@ KNOWN = [*paper.TABLES, "5"]
 flags.FLAGS["table"].help = f"Which one: {', '.join(KNOWN)} (m0: ablation over M0)."
 SEEDS = 20
 _HEAD = ("row", "queries", "runs", "test", "sd", "regret", "mean rank")
+_HEAD += ("minus weak predictors [95 %]",)
 _PRINTED = ("paper: queries", "test", "sd", "regret", "mean rank")
 
 
@@ -121,24 +123,46 @@ def _search(folder: Path, name: str, given: dict[str, Any]) -> Search:
     return rows.search(name, place, given, own)
 
 
-def _reader(search: Search):
-    """``read(queries) -> dict``: the runs of a search after so many queries."""
+class _Read(NamedTuple):
+    """Runs of a search: numbers [S], test accuracy of the best after each query [S, Q]."""
+
+    run: np.ndarray
+    accuracy: np.ndarray
+    table: np.ndarray
+
+    def __call__(self, queries: int) -> dict:
+        """What a row says of the runs after so many queries."""
+        return report.of_accuracy(self.accuracy[:, queries - 1], self.table)
+
+
+def _reader(search: Search) -> _Read:
     table, protocol = search.configured.table, search.configured.protocol
     trace = runfolder.load_trace(search.folder)
-    curves, test = metrics.curves(trace, table, protocol), metrics.test_accuracy(table)
-    return lambda queries: report.of_accuracy(curves.best_valid_test[:, queries - 1], test)
+    accuracy = metrics.curves(trace, table, protocol).best_valid_test
+    return _Read(trace.run, accuracy, metrics.test_accuracy(table))
+
+
+def _against(name: str, at: int, read: dict[str, _Read]) -> str:
+    """The paired difference from the weak predictors after as many queries."""
+    weak, own = read.get("weak"), read[name]
+    if weak is None or name == "weak" or at > weak.accuracy.shape[1]:
+        return ""
+    _, a, b = np.intersect1d(own.run, weak.run, return_indices=True)
+    found = stats.paired_difference(own.accuracy[a, at - 1], weak.accuracy[b, at - 1])
+    return comparison.difference(found, 3)
 
 
 def _line(row: paper.Row, at: int, read: dict) -> list[str]:
     """The cells of a row, `_HEAD` and `_PRINTED`; empty = unknown."""
     cells = [row.name, str(at)]
     if row.search is None:
-        cells += [""] * 5
+        cells += [""] * 6
     else:
         of = read[row.search](at)
         keys = ("test_mean", "test_std", "regret")
         figures = [f"{of[k]:.3f}" if of[k] is not None else "" for k in keys]
         cells += [str(of["runs"]), *figures, f"{of['mean_rank']:.1f}"]
+        cells.append(_against(row.search, at, read))
     printed = (row.queries, *row.printed) if row.printed else (None,) * len(_PRINTED)
     formats = ("d", ".2f", ".2f", ".2f", ".1f")
     cells += ["" if p is None else format(p, f) for p, f in zip(printed, formats, strict=True)]
@@ -153,6 +177,8 @@ def _said(table: paper.Table, summaries: dict[str, dict], absent: list[str]) -> 
         for name, summary in summaries.items()
     ]
     said = [table.note, f"Ours: {report.TEST_LABELS}."]
+    if "weak" in summaries:
+        said.append("n.s.: the paired interval over the same seeds holds 0.")
     said.append(f"Seconds a run on {first['device']}: {', '.join(times)}.")
     if absent:
         said.append(f"Absent: {', '.join(absent)}.")

@@ -156,14 +156,14 @@ def optimum_out(out, monkeypatch):
     return out
 
 
-def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys):
-    def called(*arguments):
+def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys, monkeypatch):
+    def called(out, *arguments):
         with flagsaver.flagsaver():
             FLAGS.unparse_flags()
-            FLAGS(["tables", "--table=5", f"--out={optimum_out}", *arguments])
+            FLAGS(["tables", "--table=5", f"--out={out}", *arguments])
             return tables.main(["tables"])
 
-    assert called("--predictor=linear") == 0
+    assert called(optimum_out, "--predictor=linear") == 0
     lines = read(optimum_out / "table5-linear.csv")
     assert [line["method"] for line in lines] == ["weak ones", "evolution", "pseudo"]
     assert [line["runs"] for line in lines] == ["3", "2", "2"]
@@ -181,5 +181,9 @@ def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys):
     assert (optimum_out / "table5-linear.png").read_bytes().startswith(b"\x89PNG")
     assert "python -m experiments.tables" in (optimum_out / "table5-linear.md").read_text()
 
-    assert called("--predictor=gp") == 0  # which has nothing to learn from pseudo-labels
+    monkeypatch.setitem(paper.OPTIMUM, "weak", paper.Walk("weak ones", {"budget": 5}, 2))
+    other = f"{optimum_out}-gp"
+    assert (
+        called(other, "--predictor=gp", "--budget=5") == 0
+    )  # which has nothing to learn from pseudo-labels
     assert "Absent with this predictor: pseudo." in capsys.readouterr().out

@@ -49,6 +49,18 @@ def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def difference(paired: Mapping[str, Any], digits: int = 1) -> str:
+    """What `stats.paired_difference` found, in a cell; n.s. = the interval holds 0.
+
+    >>> difference({"mean": 2.0, "low": -0.5, "high": 4.0, "significant": False})
+    '+2.0 [-0.5, +4.0] n.s.'
+    """
+    if paired["low"] is None:
+        return ""
+    mean, low, high = (f"{paired[k]:+.{digits}f}" for k in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]" + " n.s." * (not paired["significant"])
+
+
 def csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """All columns, unrounded; None is empty."""
     out = io.StringIO()
