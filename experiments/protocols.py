@@ -1,0 +1,87 @@
+"""What each switch of an evaluation protocol is worth, on NAS-Bench-201 and NAS-Bench-101.
+
+    python -m experiments.protocols
+
+takes the ``honest`` protocol, turns one switch at a time, and leaves the paired differences over
+the same seeds in ``protocols.md``, ``.csv`` and ``.png``, and what becomes of comparisons between
+methods in ``comparisons.csv``. ``--quick``: one data set, few runs.
+`experiments.switches` says what is measured, docs/protocols.md what came out.
+"""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+
+from absl import app, flags, logging
+
+from experiments import console, protocols_page, switches
+from experiments.switches import Row, Shift
+from weaknas_jax import comparison, files, runfolder
+from weaknas_jax.tables import shipped
+
+OUT = flags.DEFINE_string("out", "runs/protocols", "Folder for the results.")
+QUICK = flags.DEFINE_bool("quick", False, "NAS-Bench-201 / CIFAR-10 alone but for one search.")
+_help = "Runs on NAS-Bench-201; default: 30, 8 if quick. On NAS-Bench-101 two fifths of them."
+RUNS = flags.DEFINE_integer("runs", None, _help, lower_bound=2)
+_help = "Root of all random numbers; run i has fold_in(seed, i)."
+SEED = flags.DEFINE_integer("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
+FILES = ("protocols.md", "protocols.csv", "comparisons.csv", "protocols.png")
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
+    logging.set_verbosity(logging.WARNING)
+    runs, began = RUNS.value or (8 if QUICK.value else 30), time.monotonic()
+    fewer = max(2, runs * 2 // 5)
+    try:
+        folder = runfolder.prepare(OUT.value, "protocols")
+        with runfolder.locked(folder):
+            rows, moved = measure(runs, fewer, SEED.value, QUICK.value)
+            said = _said(time.monotonic() - began)
+            for name, of in (("protocols.csv", rows), ("comparisons.csv", moved)):
+                files.write_text(folder / name, comparison.csv([row._asdict() for row in of]))
+            files.write_text(
+                folder / "protocols.md", text := protocols_page.markdown(rows, moved, said)
+            )
+            protocols_page.draw(rows, folder / "protocols.png")
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        return console.fail(f"--out={OUT.value}: {error}")
+    except KeyboardInterrupt:
+        return console.fail("interrupted; nothing is kept, call it again", 130)
+    print(text, *(folder / name for name in FILES), sep="\n")
+    return 0
+
+
+def measure(runs: int, fewer: int, seed: int, quick: bool) -> tuple[list[Row], list[Shift]]:
+    """All rows and shifts; ``runs`` runs on NAS-Bench-201, ``fewer`` on NAS-Bench-101."""
+    datasets = shipped.SHIPPED["nasbench201"].datasets
+    search, few = switches.searching(runs, seed), switches.searching(fewer, seed)
+    rows: list[Row] = []
+    moved: list[Shift] = []
+    on_101 = (switches.TEN_101,) if quick else switches.ON_101
+    for dataset in datasets[:1] if quick else datasets:
+        rows += _noted(switches.of_nasbench201(dataset, switches.ON_201, search))
+        moved += switches.shifts(dataset, search)
+    return rows + _noted(switches.of_nasbench101(on_101, few)), moved
+
+
+def _noted(rows: Iterable[Row]) -> list[Row]:
+    found, note = [], console.every(20.0, lambda r: f"{r.place}, {r.method}: {r.switch} done")
+    for row in rows:
+        found.append(row)
+        note(row)
+    return found
+
+
+def _said(seconds: float) -> str:
+    command = shlex.join(["python", "-m", "experiments.protocols", *sys.argv[1:]])
+    versions = ", ".join(f"{name} {version}" for name, version in runfolder.versions().items())
+    return f"`{command}`: {console.clock(seconds)} on {runfolder.device()}; {versions}."
+
+
+if __name__ == "__main__":
+    app.run(main)
