@@ -7,19 +7,19 @@ queries to the test optimum, ours on NAS-Bench-201.
 
 from typing import Any, NamedTuple
 
-_PAPER = {"init": 100, "per_round": 10, "acquisition": "mean", "sampling": "uniform", "top": 100}
+SETTING = {"init": 100, "per_round": 10, "acquisition": "mean", "sampling": "uniform", "top": 100}
 
 SEARCHES: dict[str, dict[str, Any]] = {
-    "weak": _PAPER | {"budget": 2000},
-    "strong": _PAPER | {"init": 1900, "per_round": 100, "budget": 2000},
-    "exponential": _PAPER | {"sampling": "exponential", "budget": 1000},
-    "linear": _PAPER | {"sampling": "linear", "budget": 1000},
-    "top10": _PAPER | {"top": 10, "budget": 1000},
-    "top1000": _PAPER | {"top": 1000, "budget": 1000},
-    "bayesian": _PAPER | {"acquisition": "ei", "sampling": "greedy", "budget": 1000},
+    "weak": SETTING | {"budget": 2000},
+    "strong": SETTING | {"init": 1900, "per_round": 100, "budget": 2000},
+    "exponential": SETTING | {"sampling": "exponential", "budget": 1000},
+    "linear": SETTING | {"sampling": "linear", "budget": 1000},
+    "top10": SETTING | {"top": 10, "budget": 1000},
+    "top1000": SETTING | {"top": 1000, "budget": 1000},
+    "bayesian": SETTING | {"acquisition": "ei", "sampling": "greedy", "budget": 1000},
     "habits": {"budget": 1000},
     "random": {"method": "random", "init": 100, "per_round": 100, "budget": 2000},
-    **{f"init{n}": _PAPER | {"init": n, "budget": 400} for n in (10, 20, 50, 200)},
+    **{f"init{n}": SETTING | {"init": n, "budget": 400} for n in (10, 20, 50, 200)},
 }
 """Flags of each search; those that are not named are as everywhere."""
 

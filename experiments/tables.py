@@ -26,7 +26,7 @@ from weaknas_jax import comparison, files, metrics, plots, report, runfolder, st
 from weaknas_jax.acquisition import NEEDS_DEVIATION
 from weaknas_jax.predictors import HAS_DEVIATION
 
-_QUICK = flags.DEFINE_bool("quick", False, "Three runs of 200 queries.")
+QUICK = flags.DEFINE_bool("quick", False, "Three runs of 200 queries.")
 KNOWN = [*paper.TABLES, "5"]
 flags.FLAGS["table"].help = f"Which one: {', '.join(KNOWN)} (m0: ablation over M0)."
 SEEDS = 20
@@ -47,8 +47,8 @@ def main(argv: list[str]) -> int:
     if taken:
         return console.fail(f"--{taken[0]}: the rows of the tables say that; leave it out")
     of_optimum = given["table"] == "5"
-    given["seeds"] = given["seeds"] or (3 if _QUICK.value else None if of_optimum else SEEDS)
-    given["budget"] = given["budget"] or (200 if _QUICK.value else None)
+    given["seeds"] = given["seeds"] or (3 if QUICK.value else None if of_optimum else SEEDS)
+    given["budget"] = given["budget"] or (200 if QUICK.value else None)
     out = given["out"] = given["out"] or "runs/paper"
 
     def work(folder: Path, stop: console.Stop, again: str) -> int:

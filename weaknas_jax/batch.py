@@ -106,7 +106,7 @@ class Program:
     ):
         began = time.perf_counter()
         fixed, given = isinstance(method, Method), given or Plan()
-        self.settings, self.points = settings or Settings(), [_typed(point) for point in points]
+        self.settings, self.points = settings or Settings(), [typed(point) for point in points]
         if len({tuple(point) for point in self.points}) != 1:
             raise ValueError("points: give at least one, and all with the same names")
         self.bound = plan.default_bound() if bound is None else bound
@@ -240,7 +240,7 @@ class Program:
         )
 
 
-def _typed(point: Mapping[str, float]) -> Point:
+def typed(point: Mapping[str, float]) -> Point:
     """Whole numbers as int32, others as float32, in the order of their names."""
     return {
         name: (np.int32 if isinstance(point[name], int) else np.float32)(point[name])

@@ -30,7 +30,7 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(title(result.summary), []).append(result)
-    figure = _figure(10, 4.2 * len(groups))
+    figure = blank(10, 4.2 * len(groups))
     panels = figure.subplots(len(groups), 2, squeeze=False)
     for (left, right), (name, group) in zip(panels, groups.items(), strict=True):
         ranges = np.array([_accuracy(left, result, f"C{i}") for i, result in enumerate(group)])
@@ -44,7 +44,7 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
         for axes, place in ((left, "lower right"), (right, "upper left")):
             axes.grid(alpha=0.3)
             axes.legend(fontsize="small", loc=place)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_beside(
@@ -54,7 +54,7 @@ def draw_beside(
     path: str | Path,
 ) -> None:
     """Reported accuracy against queries, and points from elsewhere: (queries, percent, name)."""
-    figure = _figure(7, 4.6)
+    figure = blank(7, 4.6)
     axes = figure.subplots()
     ranges = np.array([_accuracy(axes, result, f"C{i}") for i, result in enumerate(results)])
     last = max((queries for queries, _, _ in printed), default=0)
@@ -72,7 +72,7 @@ def draw_beside(
     axes.set_xlim(left=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="upper left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_optimum(
@@ -85,7 +85,7 @@ def draw_optimum(
       path: file to write; its ending chooses the format.
     """
     methods = list(next(iter(datasets.values())))
-    figure = _figure(4 + 2.6 * len(datasets), 0.8 + 0.32 * len(methods))
+    figure = blank(4 + 2.6 * len(datasets), 0.8 + 0.32 * len(methods))
     panels = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     places = -np.arange(len(methods))
     for axes, (dataset, found) in zip(panels, datasets.items(), strict=True):
@@ -103,7 +103,7 @@ def draw_optimum(
         axes.grid(alpha=0.3)
     panels[0].set_yticks(places, methods)
     panels[0].legend(fontsize="small", loc="lower left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_pareto(pareto: Pareto, name: str, path: str | Path) -> None:
@@ -114,7 +114,7 @@ def draw_pareto(pareto: Pareto, name: str, path: str | Path) -> None:
       name: the title.
       path: file to write; its ending chooses the format.
     """
-    figure = _figure(6, 4.2)
+    figure = blank(6, 4.2)
     axes = figure.subplots()
     seen = np.flatnonzero(pareto.runs)
     share = "" if pareto.share is None else f", {100 * pareto.share:.0f} % of it met by a run"
@@ -136,7 +136,7 @@ def draw_pareto(pareto: Pareto, name: str, path: str | Path) -> None:
     axes.set(xlabel=literal, ylabel="mean validation accuracy (%)", title=name)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def title(summary: dict) -> str:
@@ -144,13 +144,13 @@ def title(summary: dict) -> str:
     return f"{summary['space']} / {summary['dataset']}"
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save(figure: Figure, path: str | Path) -> None:
     with files.replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 
