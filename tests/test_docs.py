@@ -61,7 +61,7 @@ def test_a_link_that_leads_nowhere_is_found():
     text = """# A `b_c`: the *2nd*
 # Twice
 ## Twice
-[good](docs/results.md#the-papers-tables) [good](#a-b_c-the-2nd) [good](#twice-1)
+[good](docs/paper.md#the-figures) [good](#a-b_c-the-2nd) [good](#twice-1)
 [away](https://a.b/c) `[code](none)` ![`picture`](none.png "title") [`x`](docs/none.md)
 [y](#none) [z](docs/results.md#none) <img src="none.svg"> [out](../none)
 
