@@ -85,7 +85,7 @@ def draw_optimum(
       path: file to write; its ending chooses the format.
     """
     methods = list(next(iter(datasets.values())))
-    figure = blank(4 + 2.6 * len(datasets), 0.8 + 0.32 * len(methods))
+    figure = blank(4 + 2.6 * len(datasets), 1.1 + 0.32 * len(methods))
     panels = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     places = -np.arange(len(methods))
     for axes, (dataset, found) in zip(panels, datasets.items(), strict=True):
@@ -102,7 +102,8 @@ def draw_optimum(
         axes.set(xscale="log", title=dataset, xlabel="queries to the optimum")
         axes.grid(alpha=0.3)
     panels[0].set_yticks(places, methods)
-    panels[0].legend(fontsize="small", loc="lower left")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, fontsize="small", loc="outside lower center", ncols=3)
     save(figure, path)
 
 
