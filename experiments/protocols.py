@@ -12,6 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -38,7 +39,9 @@ def main(argv: list[str]) -> int:
     try:
         folder = runfolder.prepare(OUT.value, "protocols")
         with runfolder.locked(folder):
-            rows, moved = measure(runs, fewer, SEED.value, QUICK.value)
+            traces = folder / "traces"
+            traces.mkdir(exist_ok=True)
+            rows, moved = measure(runs, fewer, SEED.value, QUICK.value, traces)
             said = _said(time.monotonic() - began)
             for name, of in (("protocols.csv", rows), ("comparisons.csv", moved)):
                 files.write_text(folder / name, comparison.csv([row._asdict() for row in of]))
@@ -51,15 +54,20 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         return console.fail(f"--out={OUT.value}: {error}")
     except KeyboardInterrupt:
-        return console.fail("interrupted; nothing is kept, call it again", 130)
+        return console.fail("interrupted; the same command goes on from here", 130)
     print(text, *(folder / name for name in FILES), sep="\n")
     return 0
 
 
-def measure(runs: int, fewer: int, seed: int, quick: bool) -> tuple[list[Row], list[Shift]]:
-    """All rows and shifts; ``runs`` runs on NAS-Bench-201, ``fewer`` on NAS-Bench-101."""
+def measure(
+    runs: int, fewer: int, seed: int, quick: bool, traces: Path
+) -> tuple[list[Row], list[Shift]]:
+    """All rows and shifts; ``runs`` runs on NAS-Bench-201, ``fewer`` on NAS-Bench-101.
+
+    Searches are kept in the folder ``traces``, and not done again where they are there.
+    """
     datasets = shipped.SHIPPED["nasbench201"].datasets
-    search, few = switches.searching(runs, seed), switches.searching(fewer, seed)
+    search, few = (switches.searching(n, seed, traces) for n in (runs, fewer))
     rows: list[Row] = []
     moved: list[Shift] = []
     on_101 = (switches.TEN_101,) if quick else switches.ON_101

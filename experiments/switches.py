@@ -5,9 +5,12 @@ seeds. `experiments.protocols` is the command.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from weaknas_jax import (
@@ -26,6 +29,7 @@ from weaknas_jax import (
 from weaknas_jax.predictors import habits_of
 from weaknas_jax.protocol import resolve
 from weaknas_jax.tables import shipped
+from weaknas_jax.tables.store import TableError, read_npz, write_npz
 
 
 class Searcher(NamedTuple):
@@ -150,8 +154,11 @@ RANDOM_101 = RANDOM._replace(switches=("counting",), counts=(150, 200))
 ON_101 = (GP_101, GP_SCALED_101, TEN_101, RANDOM_101)
 
 
-def searching(runs: int, seed: int = 0) -> Search:
-    """The search itself: ``runs`` runs to the budget. One that was done is not done again."""
+def searching(runs: int, seed: int = 0, folder: Path | None = None) -> Search:
+    """The search itself: ``runs`` runs to the budget. One that was done is not done again.
+
+    Where a ``folder`` is given its trace is kept there, also for another call.
+    """
     done: dict[tuple, Runs] = {}
 
     def search(searcher: Searcher, table: Table, rule: Protocol) -> Runs:
@@ -159,10 +166,29 @@ def searching(runs: int, seed: int = 0) -> Search:
         key = searcher.name, table.space, table.dataset, table.version
         key += tuple(getattr(rule, switch).replace("free", "off") for switch in switches)
         if key not in done:
-            done[key] = Runs(table, _search(searcher, table, rule, runs, seed))
+            path = None
+            if folder is not None:
+                name = "-".join(map(str, (*key, runs, seed, jax.default_backend())))
+                path = folder / (re.sub(r"[^\w.=]+", "_", name) + ".npz")
+            trace = _kept(path) or _search(searcher, table, rule, runs, seed)
+            if path is not None and not path.exists():
+                write_npz(path, trace._asdict())
+            done[key] = Runs(table, trace)
         return done[key]
 
     return search
+
+
+def _kept(path: Path | None) -> Trace | None:
+    """The trace of a file; None = there is none, or it is damaged."""
+    if path is None or not path.exists():
+        return None
+    try:
+        arrays = read_npz(path, require_checksum=True)
+        return Trace(**{name: arrays[name] for name in Trace._fields})
+    except (TableError, KeyError):
+        path.unlink()
+        return None
 
 
 def _search(searcher: Searcher, table: Table, rule: Protocol, runs: int, seed: int) -> Trace:

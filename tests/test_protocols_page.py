@@ -169,3 +169,20 @@ def test_the_command(tmp_path):
         found = list(csv.DictReader(file))
     assert [row["measure"] for row in found] == [f"accuracy at {at}" for at in (50, 100, 200)]
     assert "python -m experiments.protocols --quick --runs=2" in done.stdout
+
+
+def test_a_search_that_was_done_is_read_again(tmp_path, monkeypatch):
+    searcher = switches.Searcher("random", {"method": "random", "budget": 20}, (), ())
+    table = planted_table(runs=2)
+    first = switches.searching(3, 1, tmp_path)(searcher, table, HONEST).trace
+    (file,) = tmp_path.glob("*.npz")
+
+    def again():
+        return switches.searching(3, 1, tmp_path)(searcher, table, HONEST).trace
+
+    with monkeypatch.context() as patch:
+        patch.setattr(switches, "run_many", lambda *a: pytest.fail("it searched again"))
+        for one, other in zip(first, again(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    file.write_bytes(file.read_bytes()[:-40])  # damaged: done again
+    np.testing.assert_array_equal(again().queried, first.queried)
