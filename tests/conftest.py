@@ -1,5 +1,6 @@
 """Small tables and quick predictors for the tests."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -64,10 +65,20 @@ def ridge(strength: float = 1e-2) -> Predictor:
 
 
 def build(name: str, predictor: Predictor | None = None, **settings) -> Method:
-    """A registered method of a size that suits `planted_table`."""
-    small = SMALL.get(name, {})
-    settings = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | small | settings
-    return METHODS[name](predictor=predictor or ridge(), **settings)
+    """A registered method of a size that suits `planted_table`; the same again for the same.
+
+    What JAX compiled for a method it keeps by its functions.
+    """
+    try:
+        return _built(name, predictor, tuple(sorted(settings.items())))
+    except TypeError:  # arrays
+        return _built.__wrapped__(name, predictor, tuple(settings.items()))
+
+
+@functools.cache
+def _built(name: str, predictor: Predictor | None, settings: tuple) -> Method:
+    usual = {"init": 5, "per_round": 3, "top": 8, "budget": 17} | SMALL.get(name, {})
+    return METHODS[name](predictor=predictor or ridge(), **usual | dict(settings))
 
 
 @pytest.fixture

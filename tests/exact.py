@@ -21,10 +21,11 @@ CASES = [
     for method in METHODS
     for predictor in (PREDICTORS if method in USES_PREDICTOR else [None])
 ]
-KIN = {"gp_ml", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble", "forest"}
-"""Predictors made of the same code as another one: slow tests."""
+KIN = {"gp_ml", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble", "forest", "bananas"}
+"""Predictors and methods made of the same code as another one: slow tests."""
 PARAMETERS = [
-    pytest.param(case, id=str(case), marks=[pytest.mark.slow] * (case[1] in KIN)) for case in CASES
+    pytest.param(case, id=str(case), marks=[pytest.mark.slow] * bool(KIN & set(case)))
+    for case in CASES
 ]
 
 
@@ -55,7 +56,7 @@ def jobs(runs=RUNS):
 
 def main(path, *kin):
     found = {}
-    for case in [case for case in CASES if (case[1] in KIN) == bool(kin)]:
+    for case in [case for case in CASES if bool(KIN & set(case)) == bool(kin)]:
         for step in program(*case).work(7, jobs()):
             for job, trace in step.ended:
                 found |= {f"{case} {job.run} {k}": v for k, v in trace._asdict().items()}

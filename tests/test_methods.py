@@ -30,7 +30,7 @@ def drive(method, scores, seed=0):
 @pytest.mark.parametrize("name", METHODS)
 def test_never_twice_and_exactly_the_budget(name):
     table = planted_table()
-    for budget in (5, 6, 17, 64):
+    for budget in (5, 17):  # the initial round alone; a last round that is smaller
         told, _ = drive(build(name, budget=budget), table.valid_mean)
         assert len(told) == len(set(told)) == budget
         assert min(told) >= 0
