@@ -44,7 +44,7 @@ def prefixes(encoding: np.ndarray) -> np.ndarray:
     The choices are read from columns [N, D]. One that tells no more rows apart is left out; the
     rows themselves are the last level where equal ones are left.
 
-    >>> prefixes(np.array([[0, 1], [0, 0], [1, 0], [1, 0]])).tolist()
+    >>> prefixes(np.array([[1, 5], [1, 4], [2, 4], [2, 4]])).tolist()
     [[0, 0, 1, 1], [1, 0, 2, 2], [0, 1, 2, 3]]
     """
     group, levels = np.zeros(len(encoding), np.int64), []
