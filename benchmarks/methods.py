@@ -1,6 +1,6 @@
 """What 100 runs of each method cost, how it grows, and what a Python loop of the same costs.
 
-    python -m benchmarks.methods > benchmarks/results/methods-cpu.txt
+    python -m benchmarks.methods > benchmarks/results/methods-cpu.txt    # the whole: ten minutes
 
 NAS-Bench-201 / CIFAR-10, honest protocol, compiled before the clock starts; all in one process, in
 turn. Two loops stand beside the methods that walk: the same method asked and told from Python, one
@@ -27,7 +27,8 @@ SIZES = {"random": {"init": 10, "per_round": 10}, "evolution": {"init": 50, "per
 SIZES |= {"local_search": {"init": 10, "per_round": 1}, "mcts": {"init": 1, "per_round": 1}}
 SIZES |= {"lanas": {"init": 50, "per_round": 1}, "bananas": {"init": 10, "per_round": 10}}
 SIZES |= {"weaknas": {"init": 1, "per_round": 1}}
-FEW = {"bananas": 1, "mcts": 3, "lanas": 3}
+_METHODS = flags.DEFINE_list("methods", list(SIZES), "Which of them.")
+FEW = {"bananas": 1, "mcts": 3, "lanas": 3, "weaknas": 3}
 """So many runs are timed of these; what is shown is for all, in proportion."""
 
 
@@ -147,7 +148,7 @@ def main(_):
     queries = (100, 200, 400)
     print(f"{'method':13} {sizes} | {' '.join(f'Q={q:<6}' for q in queries)} | runs: {runs // 4}")
     cost = {}
-    for name in SIZES:
+    for name in _METHODS.value:
         by_size = [seconds(name, problem, 200, runs) for problem in problems.values()]
         by_queries = [seconds(name, whole, q, runs) for q in queries]
         few = seconds(name, whole, 200, runs // 4)
