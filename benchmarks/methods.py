@@ -1,6 +1,7 @@
 """What 100 runs of each method cost, how it grows, and what a Python loop of the same costs.
 
-    python -m benchmarks.methods > benchmarks/results/methods-cpu.txt    # the whole: ten minutes
+    python -m benchmarks.methods --methods=random,evolution,local_search,weaknas \\
+        > benchmarks/results/methods-cpu.txt
 
 NAS-Bench-201 / CIFAR-10, honest protocol, compiled before the clock starts; all in one process, in
 turn. Two loops stand beside the methods that walk: the same method asked and told from Python, one
