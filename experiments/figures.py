@@ -9,9 +9,7 @@ line goes on. 3 and 4 need nothing but a trace: ``--trace=RUNFOLDER`` looks at a
 without it a small one, by the paper's predictor, is made first.
 """
 
-import csv
 import importlib.util
-import io
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,9 +125,7 @@ def main(argv: list[str], axes: Mapping[str, list[str]]) -> int:
 def _save(folder: Path, page: Page) -> int:
     stem = folder / page.stem
     page.draw(stem.with_suffix(".png"))
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(page.rows)
-    files.write_text(stem.with_suffix(".csv"), out.getvalue())
+    files.write_text(stem.with_suffix(".csv"), comparison.csv_lines(page.rows))
     command = shlex.join(["python", "-m", "experiments.figures", *sys.argv[1:]])
     head, *body = [[_cell(value) for value in row] for row in page.shown]
     table = comparison.pipes([head, ["---"] * len(head), *body])

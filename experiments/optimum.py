@@ -6,8 +6,6 @@ Methods are compared in pairs of runs of the same seeds with the first row, by a
 interval of the mean difference; a run that did not meet the optimum counts as its budget.
 """
 
-import csv
-import io
 import shlex
 import sys
 from pathlib import Path
@@ -52,7 +50,7 @@ def table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     stem = folder / f"table5-{given['predictor']}"
     said = _said(summaries, [w.name for k, w in paper.OPTIMUM.items() if k not in walks])
     files.write_text(stem.with_suffix(".md"), text := _markdown(lines, said))
-    files.write_text(stem.with_suffix(".csv"), _csv(lines))
+    files.write_text(stem.with_suffix(".csv"), comparison.csv_lines([_HEAD, *lines]))
     by_dataset = {
         dataset: {
             walk.name: (
@@ -134,9 +132,3 @@ def _markdown(lines: list[list[str]], said: list[str]) -> str:
     body = comparison.pipes([list(_HEAD), ["---"] * len(_HEAD), *lines])
     title = "**Table 5: queries to the optimum of NAS-Bench-201**"
     return f"{title}\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"
-
-
-def _csv(lines: list[list[str]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([list(_HEAD), *lines])
-    return out.getvalue()

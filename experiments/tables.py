@@ -8,8 +8,6 @@ predictor to 200 queries is ``--predictor=mlp --seeds=3 --budget=200``: rows of 
 then read at 200. ``--quick``: three runs of 200 queries. Table 5 is made by `experiments.optimum`.
 """
 
-import csv
-import io
 import shlex
 import sys
 from pathlib import Path
@@ -193,11 +191,8 @@ def _markdown(table: paper.Table, lines: list[list[str]], said: list[str]) -> st
 
 
 def _csv(lines: list[list[str]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     paper_ = [f"paper {name.removeprefix('paper: ')}" for name in _PRINTED]
-    writer.writerows([[*_HEAD, *paper_], *lines])
-    return out.getvalue()
+    return comparison.csv_lines([[*_HEAD, *paper_], *lines])
 
 
 if __name__ == "__main__":

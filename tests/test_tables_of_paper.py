@@ -183,7 +183,5 @@ def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys, monkey
 
     monkeypatch.setitem(paper.OPTIMUM, "weak", paper.Walk("weak ones", {"budget": 5}, 2))
     other = f"{optimum_out}-gp"
-    assert (
-        called(other, "--predictor=gp", "--budget=5") == 0
-    )  # which has nothing to learn from pseudo-labels
+    assert called(other, "--predictor=gp", "--budget=5") == 0
     assert "Absent with this predictor: pseudo." in capsys.readouterr().out

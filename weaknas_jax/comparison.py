@@ -70,6 +70,17 @@ def csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
+def csv_lines(lines: Sequence[Sequence[Any]]) -> str:
+    """Lines of cells as CSV.
+
+    >>> csv_lines([["a", "b"], [1, "x, y"]])
+    'a,b\\n1,"x, y"\\n'
+    """
+    out = io.StringIO()
+    csv_.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table to paste; ``>=``: a lower bound, some runs are censored at their budget."""
     head, *body = _cells(rows)
