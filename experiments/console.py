@@ -55,6 +55,11 @@ def every(seconds: float, line: Callable[..., str]) -> Callable[..., None]:
     return show
 
 
+def command(main: str) -> str:
+    """The command of this process, ``python -m main`` and its flags."""
+    return shlex.join(["python", "-m", *main.split(), *sys.argv[1:]])
+
+
 def clock(seconds: float) -> str:
     """Minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
@@ -76,9 +81,8 @@ class Stop:
 
 
 def interrupted(main: str, stop: Stop) -> int:
-    """Says which line goes on after a stop, ``python -m main`` and the flags of this one."""
-    line = f"python -m {main} {shlex.join(sys.argv[1:])}"
-    return fail(f"interrupted; the same line goes on: {line}", stop.code)
+    """Says which line goes on after a stop: this one."""
+    return fail(f"interrupted; the same line goes on: {command(main)}", stop.code)
 
 
 @contextlib.contextmanager

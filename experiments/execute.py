@@ -63,8 +63,7 @@ def execute(
 
     first = members[0].values
     said = {
-        "command": shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}"])
-        + "".join(f" {shlex.quote(word)}" for word in sys.argv[1:]),
+        "command": console.command(f"experiments.{Path(sys.argv[0]).stem}"),
         "device": runfolder.device(),
         "versions": runfolder.versions(),
         "matmul_precision": first["matmul_precision"],

@@ -6,8 +6,6 @@ Methods are compared in pairs of runs of the same seeds with the first row, by a
 interval of the mean difference; a run that did not meet the optimum counts as its budget.
 """
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +126,7 @@ def _said(summaries: dict[str, dict], absent: list[str]) -> list[str]:
 
 
 def _markdown(lines: list[list[str]], said: list[str]) -> str:
-    command = shlex.join(["python", "-m", "experiments.tables", *sys.argv[1:]])
+    command = console.command("experiments.tables")
     body = comparison.pipes([list(_HEAD), ["---"] * len(_HEAD), *lines])
     title = "**Table 5: queries to the optimum of NAS-Bench-201**"
     return f"{title}\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"

@@ -8,7 +8,6 @@ a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes 
 """
 
 import shlex
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -158,7 +157,7 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
 
 def _here() -> dict:
     versions = runfolder.versions() | {"scipy": metadata.version("scipy")}
-    command = "python -m experiments.predictors " + shlex.join(sys.argv[1:])
+    command = console.command("experiments.predictors")
     return {"command": command, "device": runfolder.device(), "versions": versions}
 
 

@@ -8,15 +8,13 @@ methods in ``comparisons.csv``. ``--quick``: one data set, few runs.
 `experiments.switches` says what is measured, docs/protocols.md what came out.
 """
 
-import shlex
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from experiments import console, protocols_page, switches
+from experiments import console, protocols_page, searchers, switches
 from experiments.switches import Row, Shift
 from weaknas_jax import comparison, files, runfolder
 from weaknas_jax.tables import shipped
@@ -67,12 +65,12 @@ def measure(
     Searches are kept in the folder ``traces``, and not done again where they are there.
     """
     datasets = shipped.SHIPPED["nasbench201"].datasets
-    search, few = (switches.searching(n, seed, traces) for n in (runs, fewer))
+    search, few = (searchers.searching(n, seed, traces) for n in (runs, fewer))
     rows: list[Row] = []
     moved: list[Shift] = []
-    on_101 = (switches.TEN_101,) if quick else switches.ON_101
+    on_101 = (searchers.TEN_101,) if quick else searchers.ON_101
     for dataset in datasets[:1] if quick else datasets:
-        rows += _noted(switches.of_nasbench201(dataset, switches.ON_201, search))
+        rows += _noted(switches.of_nasbench201(dataset, searchers.ON_201, search))
         moved += switches.shifts(dataset, search)
     return rows + _noted(switches.of_nasbench101(on_101, few)), moved
 
@@ -86,7 +84,7 @@ def _noted(rows: Iterable[Row]) -> list[Row]:
 
 
 def _said(seconds: float) -> str:
-    command = shlex.join(["python", "-m", "experiments.protocols", *sys.argv[1:]])
+    command = console.command("experiments.protocols")
     versions = ", ".join(f"{name} {version}" for name, version in runfolder.versions().items())
     return f"`{command}`: {console.clock(seconds)} on {runfolder.device()}; {versions}."
 

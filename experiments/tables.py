@@ -8,8 +8,6 @@ predictor to 200 queries is ``--predictor=mlp --seeds=3 --budget=200``: rows of 
 then read at 200. ``--quick``: three runs of 200 queries. Table 5 is made by `experiments.optimum`.
 """
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,7 +182,7 @@ def _said(table: paper.Table, summaries: dict[str, dict], absent: list[str]) -> 
 
 
 def _markdown(table: paper.Table, lines: list[list[str]], said: list[str]) -> str:
-    command = shlex.join(["python", "-m", "experiments.tables", *sys.argv[1:]])
+    command = console.command("experiments.tables")
     head = [*_HEAD, *_PRINTED]
     body = comparison.pipes([head, ["---"] * len(head), *lines])
     return f"**{table.title}**\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"

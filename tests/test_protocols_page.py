@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from conftest import planted_table
 
-from experiments import protocols_page, switches
-from experiments.switches import Read, Runs, Searcher
+from experiments import protocols_page, searchers, switches
+from experiments.searchers import Runs, Searcher
+from experiments.switches import Read
 from weaknas_jax import HONEST, Trace, metrics
 
 ROOT = Path(__file__).parents[1]
@@ -142,11 +143,11 @@ def test_the_picture_and_the_tables(rows, tmp_path):
 _SMALL = """
 import sys
 from absl import flags
-from experiments import protocols, switches
+from experiments import protocols, searchers, switches
 from weaknas_jax.tables import shipped
 
-random = switches.RANDOM
-switches.ON_201, switches.of_nasbench101 = (random,), lambda *_: ()
+random = searchers.RANDOM
+searchers.ON_201, switches.of_nasbench101 = (random,), lambda *_: ()
 switches.shifts = lambda dataset, search: [
     switches.shift(random, random, {"target": "valid"}, shipped.find("nasbench201"), search)
 ]
@@ -172,16 +173,16 @@ def test_the_command(tmp_path):
 
 
 def test_a_search_that_was_done_is_read_again(tmp_path, monkeypatch):
-    searcher = switches.Searcher("random", {"method": "random", "budget": 20}, (), ())
+    searcher = Searcher("random", {"method": "random", "budget": 20}, (), ())
     table = planted_table(runs=2)
-    first = switches.searching(3, 1, tmp_path)(searcher, table, HONEST).trace
+    first = searchers.searching(3, 1, tmp_path)(searcher, table, HONEST).trace
     (file,) = tmp_path.glob("*.npz")
 
     def again():
-        return switches.searching(3, 1, tmp_path)(searcher, table, HONEST).trace
+        return searchers.searching(3, 1, tmp_path)(searcher, table, HONEST).trace
 
     with monkeypatch.context() as patch:
-        patch.setattr(switches, "run_many", lambda *a: pytest.fail("it searched again"))
+        patch.setattr(searchers, "run_many", lambda *a: pytest.fail("it searched again"))
         for one, other in zip(first, again(), strict=True):
             np.testing.assert_array_equal(one, other)
     file.write_bytes(file.read_bytes()[:-40])  # damaged: done again

@@ -34,7 +34,11 @@ def one_apart(codes: np.ndarray) -> np.ndarray:
 
 
 def of_columns(encoding: np.ndarray) -> np.ndarray:
-    """`one_apart` of the choices that are read from columns [N, D] (`generic.slots_of`)."""
+    """`one_apart` of the choices that are read from columns [N, D] (`generic.slots_of`).
+
+    >>> of_columns(np.array([[1, 0, 3], [0, 1, 3], [0, 0, 3], [0, 0, 4]])).tolist()
+    [[1, 2, -1], [0, 2, -1], [0, 1, 3], [-1, -1, 2]]
+    """
     return one_apart(_choices(encoding))
 
 
@@ -50,7 +54,7 @@ def prefixes(encoding: np.ndarray) -> np.ndarray:
     group, levels = np.zeros(len(encoding), np.int64), []
     for choice in _choices(encoding).T:
         many = group.max() + 1
-        group = np.unique(group * (choice.max() + 1) + choice, return_inverse=True)[1].ravel()
+        group = _renumbered(group * (choice.max() + 1) + choice)
         if group.max() + 1 > many:
             levels.append(group)
     if not levels or levels[-1].max() + 1 < len(encoding):
@@ -62,6 +66,15 @@ def _choices(encoding: np.ndarray) -> np.ndarray:
     """int64 [N, L]."""
     codes = []
     for kind, block in generic.slots_of(np.nan_to_num(np.asarray(encoding, np.float64))):
-        levels = block.argmax(axis=1) if kind == "choice" and block.shape[1] > 1 else block[:, 0]
-        codes.append(np.unique(levels, return_inverse=True)[1].ravel())
+        if kind == "choice":  # 0 = none of the levels
+            codes.append(_renumbered((block @ np.arange(1.0, block.shape[1] + 1)).astype(np.int64)))
+        else:
+            codes.append(np.unique(block[:, 0], return_inverse=True)[1].ravel())
     return np.stack(codes, axis=1) if codes else np.zeros((len(encoding), 0), np.int64)
+
+
+def _renumbered(numbers: np.ndarray) -> np.ndarray:
+    """Non-negative int64 [N] as 0, 1, ... in the same order, without sorting."""
+    there = np.zeros(numbers.max() + 1, bool)
+    there[numbers] = True
+    return (np.cumsum(there) - 1)[numbers]

@@ -1,0 +1,145 @@
+"""What the figures have in common: the searches behind them, and the page that shows one."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+
+from experiments import console, rows, tables
+from experiments.configure import Configured, configure
+from experiments.flags import NAMES
+from weaknas_jax import comparison, files, protocol, report, runfolder
+from weaknas_jax.replay import Round, replay
+from weaknas_jax.runfolder import FolderError
+from weaknas_jax.trace import Trace
+
+ALIKE = {"acquisition": "mean", "sampling": "uniform", "label_transform": "standardize"}
+"""Of searches that are to differ in nothing but what is compared."""
+
+
+class Page(NamedTuple):
+    """What a figure is saved as.
+
+    Attributes:
+      stem: name of its files, without ending.
+      title: above all.
+      rows: what is plotted, of the CSV: a line of names and the lines.
+      shown: the part of them that Markdown shows.
+      said: sentences below.
+      draw: writes the picture to a path.
+    """
+
+    stem: str
+    title: str
+    rows: list[list[Any]]
+    shown: list[list[Any]]
+    said: list[str]
+    draw: Callable[[Path], None]
+
+
+class Source(NamedTuple):
+    """A finished search, and what is needed to replay it."""
+
+    folder: Path
+    search: Configured
+    trace: Trace
+    runs: list[int]
+    stored: dict
+
+    def rounds(self, run: int) -> Iterator[Round]:
+        """Of one run."""
+        return replay(
+            self.search.build,
+            self.search.problem,
+            self.trace,
+            run,
+            seed=self.stored["flags"]["seed"],
+            point=self.search.point,
+            chunk=self.stored["settings"]["chunk"],
+            strict=not _elsewhere(self.stored),
+        )
+
+
+class Interrupted(Exception):
+    """A signal came; what was done is kept."""
+
+
+def search_in(folder: Path, name: str, given: Mapping, stop: console.Stop, own: Mapping) -> Path:
+    """The folder of a search that is done, or done now; a flag of the line goes before ``own``."""
+    own = {k: v for k, v in own.items() if not flags.FLAGS[k].present}
+    search = rows.search(name, folder / name, given, {"table": given["table"]} | own)
+    if rows.run_all([search], stop) is None:
+        raise Interrupted
+    return search.folder
+
+
+def fixed(given: Mapping[str, Any], most: int, quick: int) -> Mapping[str, Any]:
+    """How many runs, where that was not said."""
+    return {**given, "seeds": given["seeds"] or (quick if tables.QUICK.value else most)}
+
+
+def source_of(place: Path, runs: int | None) -> Source:
+    """A search in a folder; ``runs``: the first so many of its runs, by default all.
+
+    Raises:
+      ValueError: there is none, or it cannot be made out.
+    """
+    trace, stored = runfolder.load_trace(place), runfolder.stored_config(place)
+    if stored is None:
+        raise FolderError(f"{place}: no config.json there; name the folder of an experiment")
+    unsaid = {name: flags.FLAGS[name].default for name in NAMES}
+    search = configure({**unsaid, **stored["flags"]})
+    if stored["table_sha256"] != search.table_sha256:
+        table = stored["flags"]["table"]
+        raise FolderError(f"{place}: {table} is not the file that it searched")
+    jax.config.update("jax_default_matmul_precision", stored["matmul_precision"])
+    first = flags.FLAGS["first_run"].value
+    numbers = [run for run in trace.run.tolist() if run >= first][:runs]
+    if not numbers:
+        raise FolderError(f"--first_run={first}: {place} has no such run")
+    return Source(place, search, trace, numbers, stored)
+
+
+def _elsewhere(stored: Mapping[str, Any]) -> bool:
+    """Whether a search was done where numbers round otherwise; says so."""
+    now = {"platform": jax.default_backend(), "device": runfolder.device()}
+    now["versions"] = runfolder.versions()
+    other = [f"{k} ({stored[k]})" for k, value in now.items() if stored[k] != value]
+    if other:
+        console.note(f"note: the trace is of another {' and '.join(other)}; the replay may differ")
+    return bool(other)
+
+
+def said_of(place: Path) -> list[str]:
+    """How a search was done."""
+    summary = runfolder.load_summary(place)
+    rule = summary["protocol"]
+    switches = ", ".join(f"{name}={rule[name]}" for name in protocol.CHOICES)
+    said = [f"Protocol {rule['name']}: {switches}. Device: {summary['device']}."]
+    if rule["labels"] == "test":
+        said.append(f"Ours: {report.TEST_LABELS}.")
+    return said
+
+
+def save(folder: Path, page: Page) -> int:
+    """Writes and prints a page; 0, the exit status."""
+    stem = folder / page.stem
+    page.draw(stem.with_suffix(".png"))
+    files.write_text(stem.with_suffix(".csv"), comparison.csv_lines(page.rows))
+    command = console.command("experiments.figures")
+    head, *body = [[_cell(value) for value in row] for row in page.shown]
+    table = comparison.pipes([head, ["---"] * len(head), *body])
+    said = "\n".join(page.said)
+    text = (
+        f"**{page.title}**\n\n![{page.title}]({stem.name}.png)\n\n{table}\n{said}\n\n`{command}`\n"
+    )
+    files.write_text(stem.with_suffix(".md"), text)
+    print(text)
+    print("\n".join(str(stem.with_suffix(ending)) for ending in (".md", ".csv", ".png")))
+    return 0
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,135 @@
+"""The searches whose traces are read by different switches; each is done once.
+
+`switches` compares them, `experiments.protocols` is the command.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from weaknas_jax import Protocol, Settings, Table, Trace, methods, run_many, task
+from weaknas_jax.predictors import habits_of
+from weaknas_jax.tables.store import TableError, read_npz, write_npz
+
+
+class Searcher(NamedTuple):
+    """A method of the comparison, whose runs go on to their budget.
+
+    Attributes:
+      name: as the tables say it.
+      settings: of `methods.make`; ``label_transform`` is that of the protocol unless it is here.
+      switches: those that are measured with it.
+      counts: queries after which accuracy is read.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    switches: tuple[str, ...]
+    counts: tuple[int, ...]
+
+
+class Runs(NamedTuple):
+    """What the runs of a search did, and on which table."""
+
+    table: Table
+    trace: Trace
+
+
+Search = Callable[[Searcher, Table, Protocol], Runs]
+
+_TEN_A_ROUND = {"acquisition": "mean", "sampling": "uniform", "per_round": 10, "budget": 200}
+_ALL = ("report", "predicted_top", "labels", "target", "version")
+GP = Searcher("GP, M = 1", {"label_transform": "rank", "budget": 100}, _ALL, (20, 50, 100))
+GP_SCALED = Searcher("GP, M = 1, scaled labels", {"budget": 100}, ("normalize",), (20, 50, 100))
+TEN = Searcher(
+    "WeakNAS, M = 10",
+    {"init": 10} | _TEN_A_ROUND,
+    (*_ALL, "normalize", "counting", "all"),
+    (50, 100, 200),
+)
+LOCAL = Searcher(
+    "local search",
+    {"method": "local_search", "budget": 1000},
+    ("report", "labels", "target", "version"),
+    (50, 100, 200),
+)
+RANDOM = Searcher(
+    "random search",
+    {"method": "random", "init": 10, "per_round": 10, "budget": 200},
+    ("report",),
+    (50, 100, 200),
+)
+ON_201 = (GP, GP_SCALED, TEN, LOCAL, RANDOM)
+
+_GP_101 = {"init": 20, "per_round": 10, "budget": 200} | habits_of("gp", "nasbench101").numbers
+_NOISE_101 = {"noise": _GP_101["noise"]}
+GP_101 = Searcher(
+    "GP, M = 10, greedy",
+    {"label_transform": "rank"} | _GP_101,
+    ("predicted_top", "counting"),
+    (150, 200),
+)
+GP_SCALED_101 = Searcher("GP, M = 10, greedy, scaled labels", _GP_101, ("normalize",), (150, 200))
+TEN_101 = Searcher(
+    "WeakNAS, M = 10",
+    {"init": 100} | _TEN_A_ROUND | _NOISE_101,
+    ("predicted_top", "normalize", "counting"),
+    (150, 200),
+)
+RANDOM_101 = RANDOM._replace(switches=("counting",), counts=(150, 200))
+ON_101 = (GP_101, GP_SCALED_101, TEN_101, RANDOM_101)
+
+
+def searching(runs: int, seed: int = 0, folder: Path | None = None) -> Search:
+    """The search itself: ``runs`` runs to the budget. One that was done is not done again.
+
+    Where a ``folder`` is given its trace is kept there, also for another call.
+    """
+    done: dict[tuple, Runs] = {}
+
+    def search(searcher: Searcher, table: Table, rule: Protocol) -> Runs:
+        switches = "labels", "normalize", "predicted_top"  # what a search depends on
+        key = searcher.name, table.space, table.dataset, table.version
+        key += tuple(getattr(rule, switch).replace("free", "off") for switch in switches)
+        if key not in done:
+            path = None
+            if folder is not None:
+                name = "-".join(map(str, (*key, runs, seed, jax.default_backend())))
+                path = folder / (re.sub(r"[^\w.=]+", "_", name) + ".npz")
+            trace = _kept(path) or _search(searcher, table, rule, runs, seed)
+            if path is not None and not path.exists():
+                write_npz(path, trace._asdict())
+            done[key] = Runs(table, trace)
+        return done[key]
+
+    return search
+
+
+def _kept(path: Path | None) -> Trace | None:
+    """The trace of a file; None = there is none, or it is damaged."""
+    if path is None or not path.exists():
+        return None
+    try:
+        arrays = read_npz(path, require_checksum=True)
+        return Trace(**{name: arrays[name] for name in Trace._fields})
+    except (TableError, KeyError):
+        path.unlink()
+        return None
+
+
+def _search(searcher: Searcher, table: Table, rule: Protocol, runs: int, seed: int) -> Trace:
+    settings = {"label_transform": task.transform_for(table, rule)} | dict(searcher.settings)
+    walks = settings.get("method") in methods.USES_NEIGHBOURS
+    problem = task.make(table, rule, neighbours=walks)
+
+    def build(chunk: int | None = None):
+        first = rule.predicted_top == "counted"
+        return methods.make(
+            "gp", encoding=table.encoding, chunk=chunk, predicted_best_first=first, **settings
+        )
+
+    how = Settings(measure=False, rounds_per_call=25)
+    return run_many(build, problem, seed, range(runs), how)[0]
