@@ -31,6 +31,11 @@ SMALL = {
 """Sizes of predictors for tests that are not about their quality."""
 
 
+def quick_and_slow(names, quick):
+    """Parameters of a test: all ``names``, of which those not in ``quick`` are slow tests."""
+    return [pytest.param(n, marks=[pytest.mark.slow] * (n not in quick)) for n in names]
+
+
 def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:
     """Every combination of a few choices; accuracy is a sum of the choices' effects, plus noise.
 

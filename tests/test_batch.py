@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import build, planted_table, ridge
+from conftest import build, planted_table, quick_and_slow, ridge
 
 from weaknas_jax import (
     HONEST,
@@ -35,7 +35,10 @@ def trace_of(program, seed, runs, point=0):
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name",
+    quick_and_slow(METHODS, ["weaknas", "random"]),  # the others quickly in test_exact
+)
 def test_a_run_is_the_same_alone_and_in_any_batch(name, lanes):
     problem = task.make(
         planted_table(noise=0.5, runs=3),
@@ -147,6 +150,7 @@ def test_single_run_labels_are_drawn_anew_and_evenly():
         assert (np.abs(share - expected) < 4 * (expected * (1 - expected) / 600) ** 0.5).all()
 
 
+@pytest.mark.slow  # queries to the optimum of NAS-Bench-201: test_gp
 def test_weaknas_beats_random_search_on_average():
     """On a planted space, by more than four standard errors of the paired difference."""
     table = planted_table((5, 5, 5), noise=0.5)

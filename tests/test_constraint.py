@@ -130,6 +130,7 @@ def test_another_constraint_is_refused_on_resuming(file, tmp_path, capsys):
     assert summary["pareto"] == summary_of(tmp_path / "fresh")["pareto"]
 
 
+@pytest.mark.slow  # one constraint above, lists of values in test_sweep
 def test_a_sweep_over_constraints(file, tmp_path):
     """Commas in brackets divide nothing; folders are told apart though their signs are not."""
     out = tmp_path / "out"

@@ -6,7 +6,7 @@ import exact
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SMALL, build, planted_table
+from conftest import SMALL, build, planted_table, quick_and_slow
 
 from weaknas_jax import HONEST, Job, Program, Settings, drive, labels, methods, task
 from weaknas_jax.acquisition import ACQUISITIONS
@@ -68,7 +68,7 @@ def test_settings_that_are_equal_but_not_the_same_are_told_apart():
     assert methods.make("gp", budget=10, label_transform=odd).settings["label_transform"] is odd
 
 
-@pytest.mark.parametrize("name", methods.METHODS)
+@pytest.mark.parametrize("name", quick_and_slow(methods.METHODS, ["weaknas", "evolution", "lanas"]))
 def test_what_is_pending_is_never_asked_again(name):
     asked = follow(Driver(build(name, per_round=1, budget=40), SPACE), pending=4)
     assert len(asked) == len(set(asked)) == 40

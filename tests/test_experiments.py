@@ -251,6 +251,7 @@ def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, cap
     assert "go on with it by --resume" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # in this process above, as processes in test_resume and test_constraint
 def test_processes(tmp_path, table_file):
     """As a person calls it, two experiments and one picture of both; errors without a traceback."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import planted_table
+from conftest import planted_table, quick_and_slow
 
 from weaknas_jax import Space, journal, methods, task
 from weaknas_jax.jobs import JobsError, search
@@ -220,7 +220,9 @@ def test_threads_that_hang_are_given_up():
     assert len(result.evaluations) == 16
 
 
-@pytest.mark.parametrize("kind", ["processes", "spawn", "loky", "dask"])
+@pytest.mark.parametrize(
+    "kind", quick_and_slow(["processes", "spawn", "loky", "dask"], ["processes", "loky"])
+)
 def test_executors_of_others(kind):
     """The function is a closure, which pickle alone cannot send."""
     offset = 5.0
@@ -335,7 +337,7 @@ search(t.GP if mode == "rounds" else t.ONE, job, t.SPACE, mode=mode, journal=pat
 """
 
 
-@pytest.mark.parametrize("mode", ["rounds", "async"])
+@pytest.mark.parametrize("mode", ["rounds", pytest.param("async", marks=pytest.mark.slow)])
 def test_killed_at_any_moment_nothing_finished_is_lost(mode, tmp_path):
     """kill -9 five times while jobs run; what the journal has is never done again."""
     path, calls = tmp_path / "journal", tmp_path / "calls"

@@ -100,6 +100,7 @@ def test_the_line_runs_reports_and_goes_on(folder):
     assert json.loads(only(folder, "summary.json").read_text())["finished"] == 15
 
 
+@pytest.mark.slow  # without the command line in test_jobs
 def test_killed_and_interrupted_the_same_line_goes_on(folder):
     command = [sys.executable, "-m", "experiments.jobs", *LINE]
     for end, status in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):

@@ -117,7 +117,7 @@ def test_batch_widths_do_not_matter(n):
     chex.assert_trees_all_close(narrow, one, atol=1e-5)
 
 
-@pytest.mark.parametrize("widths", [(200,), (16, 64, 200)])
+@pytest.mark.parametrize("widths", [pytest.param((200,), marks=pytest.mark.slow), (16, 64, 200)])
 def test_lanes_under_vmap_stop_each_at_its_own_epoch(widths):
     """A lane that has stopped is frozen: losses and weights are those of the lane alone."""
     params = [init_params(jax.random.key(i), (30, 64, 64, 1)) for i in range(3)]

@@ -93,6 +93,7 @@ def test_label_noise_is_of_its_size_and_another_in_each_run(some):
     assert noisy.scores.tolist() == quiet.scores.tolist()
 
 
+@pytest.mark.slow  # of every method in test_methods
 def test_failed_trainings_do_not_throw_a_search_off(some):
     """A quarter of these architectures have 10 %, and each search begins with some of them."""
     method = methods.make("gp", init=20, per_round=10, budget=60, beta=2.0, noise=0.3)

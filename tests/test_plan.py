@@ -83,6 +83,7 @@ def test_what_does_not_fit_is_an_error_before_anything_runs():
         program(bound=program().peak, given=Plan(lanes=8, chunk=4096))
 
 
+@pytest.mark.slow  # that a tight bound makes a smaller plan is above
 def test_the_count_of_the_peak_grows_with_lanes_and_chunk():
     activations = 512 * 1000 * 4
     one = program(given=Plan(1, 512)).peak

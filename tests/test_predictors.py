@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SMALL, planted_table
+from conftest import SMALL, planted_table, quick_and_slow
+from exact import KIN
 from scipy import stats
 
 from weaknas_jax import HONEST, PREDICTORS, Predictor, Scorer, refit, task
@@ -25,7 +26,7 @@ def problem(n=30, seed=0):
     return queried, np.where(queried >= 0, y[queried], 0.0), queried >= 0, y
 
 
-@pytest.fixture(scope="module", params=PREDICTORS)
+@pytest.fixture(scope="module", params=quick_and_slow(PREDICTORS, set(PREDICTORS) - KIN))
 def name(request):
     return request.param
 

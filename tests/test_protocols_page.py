@@ -156,6 +156,7 @@ print(protocols.main(["protocols"]), protocols.main(["protocols", "stray"]))
 """
 
 
+@pytest.mark.slow  # its parts are above
 def test_the_command(tmp_path):
     """In its own process: absl takes each flag once."""
     command = [sys.executable, "-c", _SMALL, "--quick", "--runs=2", f"--out={tmp_path}"]

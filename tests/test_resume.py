@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from conftest import planted_table
 
+from experiments import nasbench
 from weaknas_jax import runfolder, save_table
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +51,21 @@ def call(*arguments, **options):
     return process.returncode, out, err
 
 
+@pytest.fixture
+def here(capsys):
+    """`call` in this process, for what no signal or limit of the process has a part in."""
+
+    def called(*arguments):
+        with flagsaver.flagsaver():
+            flags.FLAGS.unparse_flags()
+            flags.FLAGS(["nasbench", *map(str, arguments)])
+            code = nasbench.main(["nasbench"])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return called
+
+
 @pytest.fixture(scope="module")
 def whole(table, tmp_path_factory):
     """The experiment that nothing disturbs."""
@@ -73,6 +91,7 @@ def under_way(folder, timeout=120):
     raise AssertionError("no checkpoint")
 
 
+@pytest.mark.slow  # a stop by a signal is below, one after every round in test_exact
 def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
     """Three `kill -9`, most of them among rounds and checkpoints (benchmarks/kills.py: 100)."""
     folder, rng, killed = tmp_path / "out", random.Random(0), 0
@@ -93,7 +112,10 @@ def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
     assert not (folder / "checkpoints").exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_says_how_to_go_on(number, code, table, whole, tmp_path):
     folder = tmp_path / "a folder"
     process = start(f"--table={table}", f"--out={folder}", "--checkpoint_every=0", *QUICK)
@@ -110,30 +132,30 @@ def test_a_signal_says_how_to_go_on(number, code, table, whole, tmp_path):
     assert_same_trace(whole[0], folder)
 
 
-def test_finished_more_seeds_and_other_flags(table, whole, tmp_path):
+def test_finished_more_seeds_and_other_flags(table, whole, here, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(whole[0], folder)
     before = (folder / "summary.json").read_bytes()
 
-    code, out, err = call(f"--out={folder}", "--resume")
+    code, out, err = here(f"--out={folder}", "--resume")
     assert code == 0
     assert "finished already, all 4 runs; nothing was done" in err
     assert "queries to optimum" in out
     assert (folder / "summary.json").read_bytes() == before
 
-    code, _, err = call(f"--out={folder}", "--resume", "--budget=50", "--top=9", "--stop=optimum")
+    code, _, err = here(f"--out={folder}", "--resume", "--budget=50", "--top=9", "--stop=optimum")
     assert code == 2
     for part in ("--budget=50 (there: 35)", "--top=9 (there: 8)", "--stop=optimum"):
         assert part in err
     assert "--seeds" not in err
     assert (folder / "summary.json").read_bytes() == before
 
-    code, out, err = call(f"--out={folder}", "--resume", "--seeds=2", "--first_run=6")
+    code, out, err = here(f"--out={folder}", "--resume", "--seeds=2", "--first_run=6")
     assert code == 0, err
     trace = runfolder.load_trace(folder)
     assert trace.run.tolist() == [0, 1, 2, 3, 6, 7]
     fresh = tmp_path / "fresh"
-    call(f"--table={table}", f"--out={fresh}", *QUICK, "--seeds=8")
+    here(f"--table={table}", f"--out={fresh}", *QUICK, "--seeds=8")
     again = runfolder.load_trace(fresh)
     np.testing.assert_array_equal(trace.queried, again.queried[[0, 1, 2, 3, 6, 7]])
     summary = json.loads((folder / "summary.json").read_text())
@@ -149,6 +171,7 @@ def test_the_same_line_starts_and_goes_on(table, whole, tmp_path):
     assert_same_trace(whole[0], tmp_path / "out")
 
 
+@pytest.mark.slow  # quickly in test_checkpoint
 def test_a_disk_that_fills_up(table, whole, tmp_path):
     """From some moment on no file above 200 bytes may be written: a clear error, then resume."""
     resource = pytest.importorskip("resource")
@@ -189,7 +212,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_names_the_flag_or_file(case, whole, tmp_path):
+def test_bad_input_names_the_flag_or_file(case, whole, here, tmp_path):
     arguments, change, message = BAD[case]
     out, other = tmp_path / "out", tmp_path / "other.npz"
     shutil.copytree(whole[0], out)
@@ -197,16 +220,16 @@ def test_bad_input_names_the_flag_or_file(case, whole, tmp_path):
     if change:
         (out / "config.json").write_text(change((out / "config.json").read_text()))
     before = {p.name: p.read_bytes() for p in out.iterdir()}
-    code, _, err = call("--resume", *[a.format(out=out, other=other) for a in arguments])
+    code, _, err = here("--resume", *[a.format(out=out, other=other) for a in arguments])
     assert code == 2
     assert err.strip().splitlines()[-1].startswith("error: ")
     assert re.search(message, err)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
 
 
-def test_one_process_at_a_time(table, tmp_path):
+def test_one_process_at_a_time(table, here, tmp_path):
     folder = tmp_path / "out"
     with runfolder.locked(runfolder.prepare(str(folder), "x")):
-        code, _, err = call(f"--table={table}", f"--out={folder}", *QUICK)
+        code, _, err = here(f"--table={table}", f"--out={folder}", *QUICK)
     assert code == 2
     assert "another process is at work there" in err

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import planted_table
+from conftest import planted_table, quick_and_slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,7 +51,7 @@ def test_top_uniform_draws_in_the_top_then_walks_down(case):
         assert np.asarray(front).tolist() == [unseen[0], *others][:batch]
 
 
-@pytest.mark.parametrize("name", ["uniform", "linear", "exponential"])
+@pytest.mark.parametrize("name", quick_and_slow(["uniform", "linear", "exponential"], ["uniform"]))
 def test_a_large_space_is_drawn_from_as_if_it_were_sorted(name, monkeypatch):
     rng = np.random.default_rng(0)
     scores = np.round(rng.normal(size=500), 1).astype(np.float32)

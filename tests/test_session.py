@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import build, planted_table, ridge
+from conftest import build, planted_table, quick_and_slow, ridge
 
 from weaknas_jax import HONEST, Job, Plan, Program, Settings, session, task
 from weaknas_jax.checkpoint import Checkpoints
@@ -35,7 +35,7 @@ def calls(every):
     return lambda: next(count) % every == 0
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", quick_and_slow(METHODS, ["weaknas"]))  # others: test_exact
 @pytest.mark.parametrize("every", [1, 3, 7])
 def test_stopped_and_resumed_is_the_same(name, every, tmp_path):
     once = program(name)

@@ -107,6 +107,7 @@ def test_an_impossible_window_says_what_there_is():
 # --- the loop
 
 
+@pytest.mark.slow  # the command by an oracle is below
 def test_it_finds_what_is_good_and_random_search_does_not():
     ours = run()
     other = run(given=methods.make("gp", method="random", init=6, per_round=3, budget=24))
@@ -129,6 +130,7 @@ def test_nothing_is_asked_for_twice_and_all_is_inside_the_window():
         assert pool.inside(WIDE, e.arch, SPACE.window, 236)
 
 
+@pytest.mark.slow  # pools that are refreshed: test_drive
 def test_a_refreshed_pool_reaches_beyond_the_first():
     """What a pool that stays may find at all is its best row."""
     first = SPACE.population(pools.start(SPACE, 0, POOL).codes)

@@ -128,6 +128,7 @@ def test_replaced_as_a_whole(file, tmp_path, capsys):
         assert "holds a sweep" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # another sweep is above
 def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--out={out}", "--seeds=1", "--budget=4"]

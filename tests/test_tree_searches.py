@@ -86,6 +86,7 @@ def test_few_samples_are_not_split():
     assert not leaves(jnp.asarray(table.encoding), few, jnp.arange(9.0), mask, 3, 10).any()
 
 
+@pytest.mark.slow  # where they go first is above
 @pytest.mark.parametrize(
     "method", [mcts(budget=24, exploration=0.1), lanas(init=12, budget=24, least=4)]
 )

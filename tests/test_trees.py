@@ -157,7 +157,8 @@ def test_lanes_are_fitted_at_the_same_time(monkeypatch):
     assert scores.mean.shape == (2, len(TABLE))
 
 
-@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.slow  # of four devices with the usual threads in test_exact
+@pytest.mark.parametrize("devices", [1, 4])
 def test_one_thread_for_jax_is_enough(devices):
     """The callback must not wait for a thread of JAX, which it may itself hold."""
     script = (

@@ -47,7 +47,10 @@ def random_search(*, init: int = 10, per_round: int = 10, budget: int = 200) -> 
 
         indices = rows_at(following)
         usual = jnp.all((indices >= 0) & ~seen[jnp.maximum(indices, 0)])
-        indices = jax.lax.cond(usual, lambda: indices, unseen)
+        # A loop of one turn at most: of many lanes, a `cond` would do both of its sides each round.
+        _, indices = jax.lax.while_loop(
+            lambda carry: ~carry[0], lambda _: (jnp.bool_(True), unseen()), (usual, indices)
+        )
         asked, indices = history.ask(state.history, indices, sizes)
         return state.replace(history=asked), indices
 

@@ -18,7 +18,10 @@ from weaknas_jax.supernet.config import Block, SupernetConfig, squeezed
 
 def _he(rngs: nnx.Rngs, shape: tuple[int, ...], fan_out: int) -> nnx.Param:
     """Normal with variance ``2 / fan_out``, OFA's."""
-    return nnx.Param(jax.random.normal(rngs.params(), shape) * math.sqrt(2 / fan_out))
+    # Drawn flat, in powers of two: outside of `jit` each other shape would be compiled for itself.
+    size = math.prod(shape)
+    drawn = jax.random.normal(rngs.params(), (2 ** math.ceil(math.log2(size)),))
+    return nnx.Param(drawn[:size].reshape(shape) * math.sqrt(2 / fan_out))
 
 
 class Norm(nnx.Module):
