@@ -2,7 +2,7 @@
 
 Published results differ in these and seldom say so. Here every switch is named, printed and
 stored with each result, and none is a hidden default. `HONEST` is ours; `PAPER` is what the
-reference code of WeakNAS does.
+reference code of WeakNAS does, and, where the code is silent (`target`, `counting`), the paper.
 """
 
 import dataclasses
