@@ -8,7 +8,7 @@ from pathlib import Path
 # JAX is imported; workers and the mains that tests start inherit it.
 _cache = Path(__file__).parents[1] / ".pytest_cache" / "xla"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.03")
 
 import jax.numpy as jnp
 import numpy as np

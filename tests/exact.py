@@ -21,8 +21,9 @@ CASES = [
     for method in METHODS
     for predictor in (PREDICTORS if method in USES_PREDICTOR else [None])
 ]
-KIN = {"gp_ml", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble", "forest", "bananas"}
-"""Predictors and methods made of the same code as another one: slow tests."""
+KIN = {"gp_ml", "linear", "knn", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble"}
+KIN |= {"forest", "local_search", "mcts", "lanas", "bananas"}
+"""Those made of the same code as another one (`ranking.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [
     pytest.param(case, id=str(case), marks=[pytest.mark.slow] * bool(KIN & set(case)))
     for case in CASES

@@ -24,6 +24,9 @@ TINY = config.SupernetConfig(
     classes=6,
 )
 
+QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
+"""Compiling takes longer than all that these calls compute."""
+
 # Flags have names that other mains also use, so they are parsed in a process of its own.
 CHILD = """
 import contextlib, io, json, sys
@@ -62,7 +65,9 @@ def calls(cases: dict[str, list[str]], tiny: bool = False) -> dict[str, tuple[in
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+        | QUICKLY,
         check=False,
     )
     assert done.returncode == 0, done.stderr

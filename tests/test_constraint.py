@@ -113,6 +113,7 @@ def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
     assert not (out / "pareto.png").exists()
 
 
+@pytest.mark.slow  # other flags: test_resume
 def test_another_constraint_is_refused_on_resuming(file, tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--table={file}", f"--out={out}", *QUICK, "--constraint=params<7", "--cost=params"]

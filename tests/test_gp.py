@@ -192,6 +192,7 @@ def test_beats_chance_where_only_the_columns_are_known():
     assert queries(table, range(8), 5, 3).mean() < len(table) / 4
 
 
+@pytest.mark.slow  # mean and deviation are those of the dense formula above
 def test_posterior_draws_have_the_posteriors_moments(data):
     """Mean and covariance of 3000 draws, within 5 standard errors and the Fourier features'."""
     rows, y = data

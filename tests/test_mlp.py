@@ -93,6 +93,7 @@ def test_padding_changes_nothing():
     chex.assert_trees_all_equal(clean, dirty)
 
 
+@pytest.mark.slow  # padding is above
 def test_gaps_in_the_mask_only_reorder_the_batch():
     x, y = data(20)
     fit = jax.jit(build((32, 32), max_epochs=20).fit)

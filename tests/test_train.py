@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from mobilenet_calls import TINY, calls
+from mobilenet_calls import QUICKLY, TINY, calls
 from PIL import Image
 
 from weaknas_jax import checkpoint
@@ -60,7 +60,8 @@ def line(root, out, *more):
 def environment(devices=1):
     flags = f"--xla_force_host_platform_device_count={devices}"
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    return os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    own = {"XLA_FLAGS": flags, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    return os.environ | own | QUICKLY
 
 
 def run(*arguments, devices=1):
