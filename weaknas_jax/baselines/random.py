@@ -17,7 +17,7 @@ class State(plain.State):
     """As `plain.State`.
 
     Attributes:
-      order: int32 [N], all rows as they are to be asked for.
+      order: int32 [min(Q, N)], the rows that are to be asked for, one after another.
     """
 
     order: jax.Array
@@ -27,35 +27,37 @@ def random_search(*, init: int = 10, per_round: int = 10, budget: int = 200) -> 
     """Random search in rounds of the same sizes as `search.weaknas`."""
     sizes = history.round_sizes(init, per_round, budget)
 
-    def shuffled(key: jax.Array, space: Space) -> jax.Array:
-        chance = jax.random.uniform(search.key_for(key, search.DESIGN), (space.size,))
-        return jnp.argsort(chance, descending=True).astype(jnp.int32)
+    def shuffled(key: jax.Array, size: int, count: int) -> jax.Array:
+        chance = jax.random.uniform(search.key_for(key, search.DESIGN), (size,))
+        return jax.lax.top_k(chance, count)[1].astype(jnp.int32)
+
+    def first(key: jax.Array, space: Space) -> jax.Array:
+        return shuffled(key, space.size, min(budget, space.size))
 
     def start(key: jax.Array, space: Space) -> State:
-        return State(key, space, history.begin(space, budget), shuffled(key, space))
+        return State(key, space, history.begin(space, budget), first(key, space))
 
     def ask(state: State) -> tuple[State, jax.Array]:
-        order, seen, size = state.order, state.history.seen, state.order.size
-        following = state.history.asked + jnp.arange(max(sizes))
+        known, size = state.history, state.space.size
+        slots = jnp.arange(max(sizes))
 
-        def rows_at(slots: jax.Array) -> jax.Array:
-            return jnp.where(slots < size, order[jnp.minimum(slots, size - 1)], -1)
+        def unseen() -> jax.Array:  # others have asked as well, or all have been asked for
+            order = shuffled(state.key, size, size)
+            place = jnp.searchsorted(jnp.cumsum(~known.seen[order]), slots + 1)
+            return jnp.where(place < size, order[jnp.minimum(place, size - 1)], -1)
 
-        def unseen() -> jax.Array:  # others have asked as well, or the end is near
-            count = jnp.cumsum(~seen[order])
-            return rows_at(jnp.searchsorted(count, jnp.arange(1, max(sizes) + 1)))
-
-        indices = rows_at(following)
-        usual = jnp.all((indices >= 0) & ~seen[jnp.maximum(indices, 0)])
+        indices = jnp.take(state.order, known.asked + slots, mode="fill", fill_value=-1)
+        fit = (indices >= 0) & ~known.seen[jnp.maximum(indices, 0)]
+        usual = jnp.all(fit | (slots >= history.quota(known, sizes)))
         # A loop of one turn at most: of many lanes, a `cond` would do both of its sides each round.
         _, indices = jax.lax.while_loop(
             lambda carry: ~carry[0], lambda _: (jnp.bool_(True), unseen()), (usual, indices)
         )
-        asked, indices = history.ask(state.history, indices, sizes)
+        asked, indices = history.ask(known, indices, sizes)
         return state.replace(history=asked), indices
 
     def move(state: State, space: Space) -> State:
-        return state.replace(space=space, order=shuffled(state.key, space))
+        return state.replace(space=space, order=first(state.key, space))
 
     method = plain.method(lambda state: state.order[:0], sizes)
     return method._replace(init=start, ask=ask, move=move)
