@@ -1,6 +1,6 @@
 """What 100 runs of each method cost, how it grows, and what a Python loop of the same costs.
 
-    python -m benchmarks.methods --methods=random,evolution,local_search,weaknas \\
+    python -m benchmarks.methods --methods=random,evolution,local_search,mcts,lanas,weaknas \\
         > benchmarks/results/methods-cpu.txt
 
 NAS-Bench-201 / CIFAR-10, honest protocol, compiled before the clock starts; all in one process, in
