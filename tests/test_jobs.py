@@ -337,7 +337,7 @@ search(t.GP if mode == "rounds" else t.ONE, job, t.SPACE, mode=mode, journal=pat
 """
 
 
-@pytest.mark.parametrize("mode", ["rounds", pytest.param("async", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", quick_and_slow(["rounds", "async"], ["rounds"]))
 def test_killed_at_any_moment_nothing_finished_is_lost(mode, tmp_path):
     """kill -9 five times while jobs run; what the journal has is never done again."""
     path, calls = tmp_path / "journal", tmp_path / "calls"

@@ -182,8 +182,8 @@ def test_a_network_does_not_see_its_neighbours(three, population, data):
     _, alone, own = trained(population, data, np.arange(1, 2))
     np.testing.assert_allclose(losses[1], own[0], rtol=1e-4)
     assert abs(losses[1] - losses[2]).max() > 1e-2
-    stems = (runs.params["ends"]["stem"] for runs in (together, alone))
-    np.testing.assert_allclose(next(stems)[1], next(stems)[0], atol=1e-4)
+    one, other = (runs.params["ends"]["stem"] for runs in (together, alone))
+    np.testing.assert_allclose(one[1], other[0], atol=1e-4)
 
 
 @pytest.mark.slow  # networks of one program are above
@@ -191,8 +191,8 @@ def test_threads_change_nothing(three, population, data):
     _, together, losses = three
     _, apart, same = trained(population, data, np.array([1, 2]), workers=2)
     np.testing.assert_allclose(losses[1:], same, rtol=1e-4)
-    stems = (runs.params["ends"]["stem"] for runs in (together, apart))
-    np.testing.assert_allclose(next(stems)[1], next(stems)[0], atol=1e-4)
+    one, other = (runs.params["ends"]["stem"] for runs in (together, apart))
+    np.testing.assert_allclose(one[1], other[0], atol=1e-4)
 
 
 def test_statistics_are_of_training_images_alone(net, data):

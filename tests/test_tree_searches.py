@@ -31,6 +31,15 @@ def told(method, table, scores, rounds):
     return state
 
 
+def test_prefixes_of_columns_of_many_levels():
+    """Numbers of pairs are far apart there: a table of them all would not fit."""
+    one = np.repeat(np.arange(1000), 2)
+    x = np.stack([one, np.random.default_rng(0).permutation(2000)], axis=1)
+    first, last = adjacent.prefixes(x)
+    np.testing.assert_array_equal(first, one)
+    assert np.lexsort((x[:, 1], one)).tolist() == np.argsort(last).tolist()
+
+
 def test_every_first_choice_is_tried_once_before_any_is_tried_twice():
     table = planted_table((4, 4))
     state = told(mcts(budget=8), table, table.valid_mean, 4)

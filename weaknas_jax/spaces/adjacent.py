@@ -74,7 +74,9 @@ def _choices(encoding: np.ndarray) -> np.ndarray:
 
 
 def _renumbered(numbers: np.ndarray) -> np.ndarray:
-    """Non-negative int64 [N] as 0, 1, ... in the same order, without sorting."""
-    there = np.zeros(numbers.max() + 1, bool)
+    """Non-negative int64 [N] as 0, 1, ... in the same order."""
+    if numbers.max() >= 16 * len(numbers):
+        return np.unique(numbers, return_inverse=True)[1].ravel()
+    there = np.zeros(numbers.max() + 1, bool)  # few gaps: no need to sort
     there[numbers] = True
     return (np.cumsum(there) - 1)[numbers]
