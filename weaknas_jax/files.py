@@ -70,13 +70,13 @@ def probe(folder: Path) -> None:
 
 def is_scratch(name: str) -> bool:
     """Whether a file is what a process leaves that dies while it writes."""
-    return name.startswith(".weaknas-") and name.endswith(".tmp")
+    return name.startswith(ownership.SCRATCH) and name.endswith(".tmp")
 
 
 def _scratch(folder: Path) -> tuple[Path, int]:
     """A new empty file of a name that nothing had, open for writing."""
     while True:
-        path = folder / f".weaknas-{secrets.token_hex(8)}.tmp"
+        path = folder / f"{ownership.SCRATCH}{secrets.token_hex(8)}.tmp"
         with contextlib.suppress(FileExistsError):
             return path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
 

@@ -10,6 +10,7 @@ them (`checkpoint`). Nothing in the package replaces or removes a file but by `f
 import hashlib
 import json
 import os
+import secrets
 import stat
 import zipfile
 import zlib
@@ -23,6 +24,8 @@ from weaknas_jax._version import __version__
 from weaknas_jax.trace import Trace
 
 LIST = ".weaknas-files"
+SCRATCH = ".weaknas-"
+"""Begins the names of files that are not complete yet."""
 _HEAD = {"format": "weaknas-files-1"}
 MARK = "weaknas-picture-1"
 """In the metadata of every picture."""
@@ -58,7 +61,7 @@ class NotOurs(ValueError):
 
 def ours(path: Path) -> bool:
     """Whether ``path`` is a regular file, or a link to one, that we can prove to have written."""
-    return path.is_file() and (recognised(path) or listed(path))
+    return os.path.isfile(path) and (recognised(path) or listed(path))
 
 
 def recognised(path: Path, name: str | None = None) -> bool:
@@ -128,8 +131,9 @@ def enter(path: Path, checksum: str) -> None:
     """
     place = path.parent / LIST
     if not has_list(path.parent):
-        with open(place, "x") as file:
-            file.write(json.dumps(_HEAD))
+        scratch = place.with_name(f"{SCRATCH}{secrets.token_hex(8)}.tmp")
+        scratch.write_text(json.dumps(_HEAD))
+        os.rename(scratch, place)
     with open(place, "a") as file:  # each line begins with its break: a torn one harms no other
         file.write("\n" + json.dumps({"file": path.name, "sha256": checksum}))
         file.flush()
@@ -216,7 +220,7 @@ def claim(folder: Path, names: Iterable[str], kind: str = "") -> None:
     """
     old = not has_list(folder)
     for path in (folder / name for name in names):
-        if old and path.is_file() and not ours(path) and _of_version_0_1(path):
+        if old and os.path.isfile(path) and not ours(path) and _of_version_0_1(path):
             enter(path, sha256(path))
         check(path)
         of = FIELDS.get(path.name, {}).get(kind)

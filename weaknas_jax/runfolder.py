@@ -153,7 +153,8 @@ def begin(folder: Path, config: dict, anew: bool) -> None:
     claim(folder, may_hold_one=True)
     if anew:
         clear(folder)
-    _write_json(folder / "config.json", {"checkpoints": CHECKPOINTS, **config})
+        config = config | {"checkpoints": CHECKPOINTS}
+    _write_json(folder / "config.json", config)
 
 
 def claim(
