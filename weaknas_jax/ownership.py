@@ -10,6 +10,7 @@ them (`checkpoint`). Nothing in the package replaces or removes a file but by `f
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import zipfile
@@ -76,7 +77,7 @@ def recognised(path: Path, name: str | None = None) -> bool:
         if Path(name).suffix == ".json":
             return _our_fields(path, name)
         if Path(name).suffix == ".npz" or zipfile.is_zipfile(path):
-            return _our_arrays(path)
+            return _our_arrays(path, name)
         return Path(name).suffix in (".png", ".pdf", ".svg", "") and is_picture(path)
     except (OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError):
         return False
@@ -92,13 +93,13 @@ def _our_fields(path: Path, name: str) -> bool:
     return named or any(of <= content.keys() for of in FIELDS.get(name, {}).values())
 
 
-def _our_arrays(path: Path) -> bool:
+def _our_arrays(path: Path, name: str) -> bool:
     """A trace, or a file whose ``format`` says that it is ours."""
     with zipfile.ZipFile(path) as archive:
         sizes = {i.filename.removesuffix(".npy"): i.file_size for i in archive.infolist()}
     if sizes.keys() - {"sha256"} == set(Trace._fields):
         return True
-    if sizes.get("format", 2**20) > 1000:
+    if name == "trace.npz" or sizes.get("format", 2**20) > 1000:
         return False
     with np.load(path, allow_pickle=False) as arrays:
         return str(arrays["format"]).startswith("weaknas-")
@@ -228,28 +229,42 @@ def claim(folder: Path, names: Iterable[str], kind: str = "") -> None:
             raise NotOurs(f"{path}: is not of {kind}; name another place by --out")
 
 
-_TEXTS = {  # what version 0.1 wrote without a proof, by a part of its first lines
-    ".png": b"Matplotlib version",
-    ".csv": b"query,score|repeat,query|network,winner|,queries,lower_bound,|predictor,n,|"
-    b"step,epoch,loss|queries to optimum,|row,queries,runs|,switch,|queries",
-    ".md": b"queries to optimum|Fitted on n labels|`python -m experiments.",
+_FIRST_LINES = {
+    "sweep.csv": rb".*runs,queries,lower_bound,se,.*",
+    "sweep.md": rb"\|.*queries to optimum.*",
+    "results.csv": rb"(query,score|repeat,query|network,winner),.*",
+    "predictors.csv": rb"predictor,n,.*",
+    "predictors.md": rb"# .*ranking what was not drawn.*",
+    "log.csv": rb"step,epoch,loss,rate,.*",
 }
+"""Of what version 0.1 wrote beside JSON that is ours."""
 
 
 def _of_version_0_1(path: Path) -> bool:
     """Whether a file is as version 0.1 wrote it, beside an index that is ours."""
-    folder = path.parent
-    pages = (path.with_suffix(".md"), folder / "protocols.md")
-    paged = any(p.is_file() and b"`python -m experiments." in p.read_bytes() for p in pages)
+    content, folder = path.read_bytes(), path.parent
+    paged = any(map(_is_page, (path, path.with_suffix(".md"), folder / "protocols.md")))
     indexes = [name for name in FIELDS if ours(folder / name)]
-    if not (indexes or paged):
-        return False
+    if path.suffix == ".png":
+        return bool(indexes or paged) and b"Matplotlib version" in content[:4096]
     if path.name == "best.json" and "summary.json" in indexes:
         best = json.loads((folder / "summary.json").read_bytes()).get("best")
         best = best[0] if isinstance(best, list) and best else best
         return _read(path) == (best or {}).get("arch", path)
-    content = path.read_bytes()[: 2**16]
-    return any(part in content for part in _TEXTS.get(path.suffix, b"\n\0\n").split(b"|"))
+    first = _FIRST_LINES.get(path.name)
+    if first is not None:
+        return bool(indexes) and re.fullmatch(first, content.split(b"\n")[0].strip()) is not None
+    return paged and path.suffix in (".md", ".csv")
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is a page of Markdown that begins or ends with the command that made it."""
+    if path.suffix != ".md" or not os.path.isfile(path):
+        return False
+    lines, command = path.read_bytes().strip().split(b"\n"), b"`python -m experiments."
+    if path.name == "protocols.md":
+        return lines[0].startswith(command)
+    return lines[0].startswith(b"**") and lines[-1].startswith(command)
 
 
 def _read(path: Path) -> object:
