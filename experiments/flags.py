@@ -14,7 +14,8 @@ from weaknas_jax.tables import shipped
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an experiment that --out holds.")
+_help = "Replace the experiment of ours that --out holds. What others put there always stays."
+OVERWRITE = flags.DEFINE_bool("overwrite", False, _help)
 _help = "Go on with the experiment in --out, finished or not; its flags need not be repeated."
 RESUME = flags.DEFINE_bool("resume", False, _help)
 _help = "Seconds between checkpoints; 0 = after every round."
@@ -93,7 +94,7 @@ FREE |= {"memory", "table"}  # may differ when an experiment is resumed
 
 def may_resume(what: str) -> None:
     """Raises ValueError where --resume cannot be meant; ``what`` is to be gone on with."""
-    if OUT.value is None:
+    if not OUT.value:
         raise ValueError(f"--resume needs --out=FOLDER, the {what} to go on with")
     if OVERWRITE.value:
         raise ValueError("--resume and --overwrite exclude one another; drop one")

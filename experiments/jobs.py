@@ -17,7 +17,7 @@ from absl import app, flags, logging
 
 from experiments import console
 from experiments.configure import NUMBERS
-from weaknas_jax import jobreport, jobs, methods, runfolder
+from weaknas_jax import jobreport, jobs, methods, ownership, runfolder
 from weaknas_jax.command import Command
 from weaknas_jax.predictors import PREDICTORS, habits_of
 from weaknas_jax.spaces import pool, spacefile
@@ -77,9 +77,11 @@ def _search() -> int:
     identity = {"space": space.describe(), "method": jobs.said(method), "mode": MODE.value, **about}
     identity |= {"seed": SEED.value, "pool": POOL.value}
     mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    out = OUT.value or f"runs/jobs-{Path(SPACE.value).stem}-{mark}"
-    folder = runfolder.prepare(out, "jobs", may_hold_one=True)
-    if (folder / "config.json").exists():
+    out = f"runs/jobs-{Path(SPACE.value).stem}-{mark}" if OUT.value is None else OUT.value
+    folder = runfolder.prepare(
+        out, "jobs", may_hold_one=True, names=jobreport.FILES, kind="a search with jobs"
+    )
+    if ownership.ours(folder / "config.json"):
         raise ValueError(f"--out={out}: holds an experiment on a table; name another folder")
     workers, sign = WORKERS.value, -1.0 if MINIMIZE.value else 1.0
     command = Command(COMMAND.value, space.names, folder / "logs", workers, TIMEOUT.value)

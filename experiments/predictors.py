@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
         asked = {name: flags.FLAGS[name].value for name in (*FIXED, *GROWING, "table")}
         asked |= {name: _whole_numbers(name) for name in ("n", "k")}
         named = list(asked["predictor"] or ())
-        stored = _adopt(asked) if RESUME.value else None
+        stored = _adopt(asked) if RESUME.value and OUT.value != "" else None
         table, checksum = load(*(asked[k] for k in ("space", "dataset", "table_version", "table")))
         if stored is not None and stored["table_sha256"] != checksum:
             raise ValueError(f"--table={asked['table']}: not the file that {OUT.value} began with")

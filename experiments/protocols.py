@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     runs, began = RUNS.value or (8 if QUICK.value else 30), time.monotonic()
     fewer = max(2, runs * 2 // 5)
     try:
-        folder = runfolder.prepare(OUT.value, "protocols")
+        folder = runfolder.prepare(OUT.value, "protocols", names=FILES)
         with runfolder.locked(folder):
             traces = folder / "traces"
             traces.mkdir(exist_ok=True)

@@ -96,11 +96,20 @@ class Command:
         slot = self._slots.get()
         try:
             with self._lock:
-                self._number += 1
-                log = self.logs / f"{self._number:05d}.log"
+                log = self._new_log()
             return self._run(arch, slot, log)
         finally:
             self._slots.put(slot)
+
+    def _new_log(self) -> Path:
+        """An empty file of a number that nothing had."""
+        while True:
+            self._number += 1
+            log = self.logs / f"{self._number:05d}.log"
+            if not os.path.lexists(log.with_suffix(".err")):
+                with contextlib.suppress(FileExistsError):
+                    log.touch(exist_ok=False)
+                    return log
 
     def end(self) -> None:
         """Ends all that run; whatever is called from now on fails."""
@@ -112,7 +121,7 @@ class Command:
     def _run(self, arch: Arch, slot: int, log: Path) -> Any:
         line = self.line(arch)
         environment = os.environ | {"WEAKNAS_WORKER": str(slot), "WEAKNAS_ARCH": json.dumps(arch)}
-        with open(log, "w") as file, open(log.with_suffix(".err"), "w") as errors:
+        with open(log, "r+") as file, open(log.with_suffix(".err"), "x") as errors:
             file.write(f"$ {line}\n")
             file.flush()
             with self._lock:

@@ -15,6 +15,8 @@ from weaknas_jax import files, pareto
 from weaknas_jax.jobs import Evaluation, Result
 from weaknas_jax.spaces.choices import Choices
 
+FILES = ("results.csv", "best.json", "curve.png", "summary.json")
+
 
 def summarize(result: Result, space: Choices, sign: float = 1.0, **more: Any) -> dict[str, Any]:
     """Everything that ``summary.json`` holds; ``more`` is put beside it.
@@ -53,8 +55,7 @@ def save(folder: Path, result: Result, space: Choices, summary: dict, sign: floa
         _write_json(folder / "best.json", result.best.arch)
     _draw(folder / "curve.png", summary, result, space, sign)
     _write_json(folder / "summary.json", summary)
-    names = ("results.csv", "best.json", "curve.png", "summary.json")
-    return [str(folder / name) for name in names if (folder / name).exists()]
+    return [str(folder / name) for name in FILES if (folder / name).exists()]
 
 
 def table(done: Sequence[Evaluation], space: Choices, sign: float = 1.0) -> str:
@@ -132,5 +133,4 @@ def _draw(path: Path, summary: dict, result: Result, space: Choices, sign: float
     for axes in panels:
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    with files.replacing(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+    files.write_picture(path, figure)

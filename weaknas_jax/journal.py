@@ -14,6 +14,7 @@ crash leaves: it is cut off, and said. Any other damage is an error, and nothing
 import contextlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ def opened(path: str | os.PathLike, header: dict[str, Any]) -> Iterator[Journal]
         _lock(path, file)
         file.seek(0)
         content = file.read()
-        records, good = _parse(path, content)
+        records, good = _parse(path, content, _line(header))
         if good < len(content):
             file.truncate(good)
         journal = Journal(path, file, records[1:], good < len(content))
@@ -102,7 +103,7 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
       JournalError: damaged, or no journal.
       OSError: it cannot be read.
     """
-    return _parse(Path(path), Path(path).read_bytes())[0]
+    return _parse(Path(path), Path(path).read_bytes(), b"")[0]
 
 
 def _line(record: dict[str, Any]) -> bytes:
@@ -110,8 +111,8 @@ def _line(record: dict[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _parse(path: Path, content: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The records, and how many bytes of ``content`` they are."""
+def _parse(path: Path, content: bytes, first: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The records, and how many bytes of ``content`` they are; ``first``: what may be cut short."""
     records, at = [], 0
     while at < len(content):
         end = content.find(b"\n", at)
@@ -125,18 +126,16 @@ def _parse(path: Path, content: bytes) -> tuple[list[dict[str, Any]], int]:
             )
         records.append(record)
         at = end + 1
-    ours = records[0].get("format") == FORMAT if records else _torn_at_once(content)
+    ours = records[0].get("format") == FORMAT if records else _torn_at_once(content, first)
     if not ours:
         raise JournalError(f"{path}: not a journal of ours; name another file")
     return records, at
 
 
-def _torn_at_once(content: bytes) -> bool:
-    """Whether a file without a whole line is nothing but the beginning of a first line."""
-    check, text = content[:8], content[8:]
-    start = b' {"kind":"search"'
-    hexadecimal = all(c in b"0123456789abcdef" for c in check)
-    return hexadecimal and b"\n" not in content and start.startswith(text[: len(start)])
+def _torn_at_once(content: bytes, first: bytes) -> bool:
+    """Whether a file without a whole line is the beginning of a first line: this, or a long one."""
+    other = re.fullmatch(rb'[0-9a-f]{8} \{"kind":"search","format":"weaknas[^\n]*', content)
+    return first.startswith(content) or other is not None
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

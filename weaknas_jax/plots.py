@@ -20,12 +20,13 @@ class Result(NamedTuple):
     summary: dict
 
 
-def draw(results: Sequence[Result], path: str | Path) -> None:
+def draw(results: Sequence[Result], path: str | Path, overwrite: bool = False) -> None:
     """Accuracy against queries with its spread, and the distribution of queries to the optimum.
 
     Args:
       results: drawn over one another, in this order; a row of two panels for each data set.
       path: file to write; its ending chooses the format.
+      overwrite: replace also a file that is no picture of ours.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -44,7 +45,7 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
         for axes, place in ((left, "lower right"), (right, "upper left")):
             axes.grid(alpha=0.3)
             axes.legend(fontsize="small", loc=place)
-    save(figure, path)
+    save(figure, path, overwrite)
 
 
 def draw_beside(
@@ -151,9 +152,8 @@ def blank(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    with files.replacing(path) as file:
-        figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+def save(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
+    files.write_picture(path, figure, overwrite=overwrite)
 
 
 def _accuracy(axes: Axes, result: Result, color: str) -> tuple[float, float]:

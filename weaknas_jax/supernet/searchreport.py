@@ -20,6 +20,7 @@ from weaknas_jax.supernet.arch import Arch
 from weaknas_jax.supernet.search import Evaluation, Result
 
 NO_MEASUREMENT = "predicted by the accuracy predictor of Once-for-all, not measured"
+FILES = ("results.csv", "best.json", "search.png", "summary.json")
 _BEST = 10
 
 
@@ -91,8 +92,7 @@ def save(
         files.write_text(folder / "best.json", json.dumps(summary["best"][0]["arch"]) + "\n")
     _draw(folder / "search.png", results, space, summary)
     files.write_text(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    names = ("results.csv", "best.json", "search.png", "summary.json")
-    return [str(folder / name) for name in names if (folder / name).exists()]
+    return [str(folder / name) for name in FILES if (folder / name).exists()]
 
 
 def _table(results: Sequence[Result], space: SubNetworks) -> str:
@@ -171,5 +171,4 @@ def _draw(
     right.set(xlabel="queries", ylabel=f"best so far: {ylabel}")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    with files.replacing(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+    files.write_picture(path, figure)

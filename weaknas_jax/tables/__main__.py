@@ -7,12 +7,14 @@ Another official format is one more reader in `READERS`, told apart by `kinds.ki
 
 import argparse
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from weaknas_jax import files, ownership
 from weaknas_jax.spaces import nasbench101
 from weaknas_jax.tables import describe, kinds, official, official101, shipped, user
 from weaknas_jax.tables.store import (
@@ -101,7 +103,7 @@ def import_table(args: argparse.Namespace) -> None:
         print(f"reading {size / 1e9:.1f} GB, which may take minutes ...", file=sys.stderr)
     table = reader.read(args.file, **given)
     try:
-        save_table(out, table)
+        save_table(out, table, args.overwrite)
     except OSError as error:
         raise TableError(f"--out={out}: could not be written ({error.strerror})") from None
     print(describe.info(*_canonical(out)))
@@ -142,14 +144,19 @@ def _canonical(path: str | Path) -> tuple[Table, str]:
 def _free(out: str, source: str, overwrite: bool) -> Path:
     """The path to write, found usable before a long import."""
     path = Path(out)
-    if path.is_dir() or not path.name:
+    if os.path.isdir(path) or not path.name:
         raise TableError(f"--out={out}: a folder; name a file, such as mine.npz")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise TableError(f"--out={out}: the folder {path.parent} does not exist")
-    if path.exists() and Path(source).exists() and path.samefile(source):
+    if os.path.exists(path) and os.path.exists(source) and path.samefile(source):
         raise TableError(f"--out={out}: the file to import itself; name another")
-    if path.exists() and not overwrite:
-        raise TableError(f"--out={out}: exists; add --overwrite to replace it")
+    try:
+        ownership.check(path, overwrite=True)
+        files.probe(path.parent)
+        if os.path.lexists(path) and not overwrite:
+            raise TableError(f"--out={out}: exists; add --overwrite to replace it")
+    except OSError as error:
+        raise TableError(f"--out={out}: cannot be written ({error.strerror})") from None
     return path
 
 
@@ -200,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = make.add_argument
     add("--out", required=True, metavar="OUT.npz", help="the canonical table to write")
-    add("--overwrite", action="store_true", help="replace --out if it exists")
+    add("--overwrite", action="store_true", help="replace the file --out, whatever it holds")
     add(
         "--dataset",
         metavar="NAME",
@@ -228,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = _parser().parse_args(argv)
         return args.run(args) or 0
-    except TableError as error:
+    except (TableError, ownership.NotOurs) as error:
         _say_error(str(error))
         return 2
 

@@ -134,11 +134,16 @@ def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def write_npz(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a compressed ``.npz`` with its checksum, atomically; equal content, equal bytes."""
+def write_npz(
+    path: str | os.PathLike, arrays: Mapping[str, np.ndarray], *, overwrite: bool = False
+) -> None:
+    """Writes a compressed ``.npz`` with its checksum, atomically; equal content, equal bytes.
+
+    ``overwrite``: as of `files.replacing`.
+    """
     arrays = {name: np.asarray(value) for name, value in arrays.items()}
     arrays["sha256"] = np.asarray(content_sha256(arrays))
-    with files.replacing(path) as file:
+    with files.replacing(path, overwrite=overwrite) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
@@ -204,8 +209,18 @@ def read_npz(path: str | os.PathLike, *, require_checksum: bool = False) -> dict
     return arrays
 
 
-def save_table(path: str | os.PathLike, table: Table) -> None:
-    """Writes a canonical table, checked first; the file appears whole or not at all."""
+def save_table(path: str | os.PathLike, table: Table, overwrite: bool = True) -> None:
+    """Writes a canonical table, checked first; the file appears whole or not at all.
+
+    Args:
+      path: a file, which need not exist.
+      table: what to write.
+      overwrite: replace whatever file is there; False = nothing but a table.
+
+    Raises:
+      TableError: the table cannot be searched, or there is no such folder.
+      ownership.NotOurs: what is there is not to be replaced, or no file.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise TableError(f"{path}: the folder {path.parent} does not exist")
@@ -222,7 +237,7 @@ def save_table(path: str | os.PathLike, table: Table) -> None:
     arrays |= {name: getattr(table, name) for name in _TEXT}
     arrays |= {name: a for name in ("test", "names") if (a := getattr(table, name)) is not None}
     arrays |= {f"extra_{name}": column for name, column in table.extra.items()}
-    write_npz(path, arrays)
+    write_npz(path, arrays, overwrite=overwrite)
 
 
 def load_table(path: str | os.PathLike) -> Table:
