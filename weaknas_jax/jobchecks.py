@@ -146,24 +146,28 @@ def _check_executor(executor: Any) -> None:
 def _check_journal(journal: Any) -> None:
     if not isinstance(journal, str | os.PathLike) or not str(journal).strip():
         raise JobsError(f"journal={_short(journal)}: give the path of a file, or None for none")
-    path = Path(journal)
+    if why := _why_no_file(Path(journal)):
+        raise JobsError(f"journal={_short(str(journal))}: {why}")
+
+
+def _why_no_file(path: Path) -> str | None:
+    """Why a file cannot be begun or gone on with."""
     try:
-        if path.is_dir():
-            raise JobsError(f"journal={str(path)!r}: is a folder; name a file in it")
-        if path.exists() and not path.is_file():
-            raise JobsError(f"journal={str(path)!r}: is no regular file; name another")
-        if not path.parent.is_dir():
-            raise JobsError(
-                f"journal={str(path)!r}: the folder {path.parent} does not exist; make it first"
-            )
-        reachable = os.access(path if path.exists() else path.parent, os.R_OK | os.W_OK)
-    except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
-        why = getattr(error, "strerror", None) or error
-        if isinstance(error, JobsError):
-            raise
-        raise JobsError(f"journal={_short(journal)}: {why}; name another file") from None
-    if not reachable:
-        raise JobsError(f"journal={str(path)!r}: cannot be written; name another file")
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # it is too long, or has a null byte
+        if path.parent.is_dir():
+            return f"{getattr(error, 'strerror', None) or error}; name another file"
+    if path.is_dir():
+        return "is a folder; name a file in it"
+    if path.exists() and not path.is_file():
+        return "is no regular file; name another"
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist; make it first"
+    if not os.access(path if path.exists() else path.parent, os.R_OK | os.W_OK):
+        return "cannot be written; name another file"
+    return None
 
 
 def _check_about(about: Any) -> None:

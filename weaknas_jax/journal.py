@@ -182,8 +182,8 @@ def _checked(path: Path, content: bytes) -> _Scan:
     if scan.damage is None:
         return scan
     raise DamageError(
-        f"{path}: {scan.damage}; restore the file, or keep the {len(scan.records)} lines before it "
-        f"(and a copy of it) by weaknas_jax.journal.repair({str(path)!r})"
+        f"{path}: {scan.damage}; restore the file, or keep the lines before that one (and a copy "
+        f"of the file) by weaknas_jax.journal.repair({str(path)!r})"
     )
 
 
