@@ -69,7 +69,7 @@ NOISE = st.lists(
 
 
 @given(
-    before=st.text(st.characters(codec="utf-8", exclude_characters="\x1b")),
+    before=st.text(st.characters(codec="utf-8", exclude_characters="\x1b"), max_size=20),
     noise=NOISE,
     number=st.floats(allow_nan=False, allow_infinity=False),
     after=NOISE,

@@ -113,8 +113,7 @@ class Command:
         """Ends all that run; whatever is called from now on fails."""
         with self._lock:
             self._ended, running = True, list(self._running)
-        for process in running:
-            processes.end(process)
+        processes.end(*running)
 
     def _run(self, arch: Arch, slot: int, log: Path) -> Any:
         line, errors = self.line(arch), log.with_suffix(".err")

@@ -111,6 +111,8 @@ def compared(
       repeats: by ``key`` of the architecture.
       key: of an architecture.
     """
+    if not repeats:
+        return ()
     pairs = [(e, repeats[key(e.arch)]) for e in scored(evaluations) if key(e.arch) in repeats]
     each = []
     for first, repeat in pairs:
@@ -125,4 +127,5 @@ def compared(
 def best(evaluations: Iterable[Evaluation], repeats: Iterable[Repeated] = ()) -> Evaluation | None:
     """The answer: see `Result`."""
     sure = [r.first for r in repeats if r.error is not None]
-    return next(iter(sure or scored(evaluations)), None)
+    some = (e for e in evaluations if e.score is not None)
+    return sure[0] if sure else max(some, key=lambda e: e.score, default=None)

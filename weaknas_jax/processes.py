@@ -78,24 +78,26 @@ class Recorder:
         return None if said == b"." else said.decode() or "its output was not kept"
 
 
-def end(process: subprocess.Popen) -> None:
-    """Ends a command that leads a process group, and all that it started in there."""
+def end(*commands: subprocess.Popen) -> None:
+    """Ends commands that lead process groups, and all that they started in there."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, number)
-        if _gone(process, _PATIENCE):
+        for process in commands:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, number)
+        until = time.monotonic() + _PATIENCE
+        if all(_gone(process, until) for process in commands):
             return
 
 
 def end_rest(process: subprocess.Popen) -> None:
     """Ends what a command that has ended left in its process group."""
-    if not _gone(process, _GRACE):
+    if not _gone(process, time.monotonic() + _GRACE):
         end(process)
 
 
-def _gone(process: subprocess.Popen, patience: float) -> bool:
-    """Whether the group is empty, at last after so many seconds."""
-    until, pause = time.monotonic() + patience, 0.001
+def _gone(process: subprocess.Popen, until: float) -> bool:
+    """Whether the group is empty, at last at that time (`time.monotonic`)."""
+    pause = 0.001
     while True:
         process.poll()
         if not _any_lives(process.pid):
