@@ -78,10 +78,15 @@ def measure(trace: Trace, table: Table, text: str, cost: np.ndarray) -> Pareto:
 
 
 def summary(pareto: Pareto, table: Table) -> dict[str, Any]:
-    """As ``summary.json`` holds it; ``row`` is the number in the whole table."""
+    """As ``summary.json`` holds it.
+
+    ``row`` is the number in the whole table, ``cost_unknown`` how many of its architectures have no
+    cost that is a finite number, and so are in no front.
+    """
     test = None if table.test is None else table.test_mean
     return {
         "cost": pareto.text,
+        "cost_unknown": int(np.isnan(pareto.cost).sum()),
         "front": [
             {
                 "row": int(table.rows[i]),

@@ -192,6 +192,8 @@ def _pareto(pareto: dict) -> list[tuple[str, str]]:
     said = f"{len(front)} evaluated that no other beats in valid and {pareto['cost']}"
     if share is not None:
         said += f"; a run evaluated {100 * share:.0f} % of the {size} of the table"
+    if unknown := pareto.get("cost_unknown"):
+        said += f"; {unknown:,} of unknown cost are left out"
     lines = [("cost", "valid", "test", "runs", "row", "name" * any(one["name"] for one in front))]
     for one in front[-FRONT:]:
         test = "-" if one["test"] is None else f"{one['test']:.3f}"

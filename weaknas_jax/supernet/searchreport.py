@@ -58,7 +58,7 @@ def _entry(e: Evaluation, space: SubNetworks) -> dict[str, Any]:
         "score": _number(e.score),
         **found,
         **_costs(e.arch, space),
-        "expected": e.expected,
+        "expected": None if e.expected is None else _number(e.expected),
         "seconds": e.seconds,
         "error": e.error,
         "arch": json.loads(archs.to_json(e.arch)),
@@ -76,7 +76,11 @@ def _promised(result: Result, space: SubNetworks) -> dict[str, Any] | None:
     if result.promised is None:
         return None
     arch, expected = result.promised
-    return {"believed": expected, "arch": json.loads(archs.to_json(arch)), **_costs(arch, space)}
+    return {
+        "believed": _number(expected),
+        "arch": json.loads(archs.to_json(arch)),
+        **_costs(arch, space),
+    }
 
 
 def _number(value: float) -> float | None:
@@ -114,7 +118,7 @@ def text(summary: dict[str, Any], paths: Sequence[str]) -> str:
     lines = ["  top-1   top-5  expected  million multiply-adds  parameters"]
     for entry in summary["best"][:5]:
         top5, expected = (
-            "-" if entry.get(name) is None else f"{entry[name]:.2f}"
+            f"{entry[name]:.2f}" if isinstance(entry.get(name), int | float) else "-"
             for name in ("top5", "expected")
         )
         millions = f"{entry['multiply_adds'] / 1e6:.1f}"
