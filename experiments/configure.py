@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments import console
 from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import CHOICES
@@ -70,8 +71,8 @@ def configure(values: Mapping[str, Any]) -> Configured:
     """
     flag = SimpleNamespace(**values)
     which = flag.space, flag.dataset, flag.table_version, flag.table
-    table, sha256 = load(*which, flag.constraint)
-    habits = _fill_in(flag, table.space)
+    table, sha256 = load(*which, flag.constraint, flag.minimize)
+    habits = _fill_in(flag, table)
     _check_numbers(flag, table)
     cost = None if flag.cost is None else columns.cost(table, flag.cost)
     rule, point = _rules(flag, table), _point(flag, table, habits)
@@ -103,7 +104,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         table=table,
         protocol=rule,
         problem=_problem(
-            *(flag.space, flag.dataset, flag.table_version, flag.table, sha256, flag.constraint),
+            *(*which, sha256, flag.constraint, flag.minimize),
             *(rule, flag.features, flag.without),
             flag.method in methods.USES_NEIGHBOURS or flag.near_best > 0,
         ),
@@ -119,7 +120,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         lanes=plan.cores() if habits.host else None,
         said={
             "constraint": flag.constraint,
-            "of": len(load(*which)[0]),
+            "of": len(load(*which, minimize=flag.minimize)[0]),
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
             **{name: getattr(flag, name) if searches else None for name in CHOICES},
@@ -138,14 +139,14 @@ def configure(values: Mapping[str, Any]) -> Configured:
     )
 
 
-def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
+def _fill_in(flag: SimpleNamespace, table: Table) -> Habits:
     """Puts the habits of the predictor where nothing was asked for, and returns them.
 
     Raises:
       ValueError: what was asked for does not go together.
     """
     searches = flag.method in methods.USES_PREDICTOR
-    habits = habits_of(flag.predictor if searches else None, space)
+    habits = habits_of(flag.predictor if searches else None, table.space)
     habits = methods.HABITS.get(flag.method, habits)
     for name in CHOICES:
         if getattr(flag, name) is None:
@@ -155,6 +156,10 @@ def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
     for name in ("near_best", "pseudo_labels"):
         if getattr(flag, name) and not searches:
             raise ValueError(f"--{name}: is a part of --method=weaknas; leave it out")
+    for name, most in (("budget", len(table)), ("init", flag.budget or len(table))):
+        if getattr(flag, name) is None and (usual := getattr(habits, name)) > most:
+            setattr(flag, name, most)
+            _note(f"--{name}={most}: the default, {usual}, is more than there is to ask for")
     for name in ("init", "per_round", "budget", "stop", "seeds"):
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))
@@ -168,44 +173,60 @@ def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
     return habits
 
 
+@functools.lru_cache(maxsize=64)  # a sweep says the same many times
+def _note(message: str) -> None:
+    console.note(f"note: {message}")
+
+
 def load(
     space: str,
     dataset: str | None,
     version: str | None,
     file: str | None,
     constraint: str | None = None,
+    minimize: bool | None = None,
 ) -> tuple[Table, str | None]:
     """The table that the flags name, and the checksum of its file, if it is one.
 
-    Under a ``constraint`` it is that of the architectures that meet it.
+    Under a ``constraint`` it is that of the architectures that meet it; ``minimize`` is the
+    direction of a file that does not state it.
 
     Raises:
       ValueError: it cannot be had.
     """
     if file is None and space == "table":
         raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
+    if minimize and not file:
+        raise TableError(f"--minimize: the accuracies of {space} are maximized; leave it out")
     try:
         sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
     except OSError:
         sha256 = None  # reading the table tells why
-    return _table(space, dataset, version, file, sha256, constraint), sha256
+    return _table(space, dataset, version, file, sha256, constraint, minimize), sha256
 
 
 @functools.lru_cache(maxsize=3)  # a sweep has many searches on few tables
-def _whole(space: str, dataset, version, file: str | None, sha256: str | None) -> Table:
+def _whole(space: str, dataset, version, file: str | None, sha256: str | None, minimize) -> Table:
     del sha256  # of the file: another content is another table
-    return load_table(file) if file else shipped.find(space, dataset, version)
+    return load_table(file, minimize) if file else shipped.find(space, dataset, version)
 
 
 @functools.lru_cache(maxsize=3)
-def _table(space, dataset, version, file, sha256, constraint) -> Table:
-    table = _whole(space, dataset, version, file, sha256)
-    return table if constraint is None else columns.constrained(table, constraint)
+def _table(space, dataset, version, file, sha256, constraint, minimize) -> Table:
+    table = _whole(space, dataset, version, file, sha256, minimize)
+    if constraint is None:
+        return table
+    kept = columns.constrained(table, constraint)
+    for line in columns.unknown(table, constraint):
+        console.note(f"note: {line}")
+    return kept
 
 
 @functools.lru_cache(maxsize=3)
-def _problem(space, dataset, version, file, sha256, constraint, rule, *blocks) -> task.Task:
-    table = _table(space, dataset, version, file, sha256, constraint)
+def _problem(
+    space, dataset, version, file, sha256, constraint, minimize, rule, *blocks
+) -> task.Task:
+    table = _table(space, dataset, version, file, sha256, constraint, minimize)
     return task.make(table, rule, *blocks)
 
 

@@ -9,7 +9,7 @@ No measurement: the labels are predicted.
 from experiments.mobilenet import flags
 from weaknas_jax.supernet import cost, oracle
 from weaknas_jax.supernet import pool as pools
-from weaknas_jax.tables.store import Table, save_table
+from weaknas_jax.tables import Table, save_table
 
 
 def main() -> int:
