@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import console
 from weaknas_jax import Settings, labels, methods, plan, protocol, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import CHOICES
@@ -45,6 +44,7 @@ class Configured(NamedTuple):
       said: what the summary says of the method.
       table_sha256: of the file that --table names.
       cost: float64 [N], what --cost says of each architecture; None = nothing.
+      notes: what is to be said before it begins.
     """
 
     table: Table
@@ -58,6 +58,7 @@ class Configured(NamedTuple):
     said: dict[str, Any]
     table_sha256: str | None
     cost: np.ndarray | None
+    notes: tuple[str, ...]
 
 
 def configure(values: Mapping[str, Any]) -> Configured:
@@ -72,7 +73,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
     flag = SimpleNamespace(**values)
     which = flag.space, flag.dataset, flag.table_version, flag.table
     table, sha256 = load(*which, flag.constraint, flag.minimize)
-    habits = _fill_in(flag, table)
+    habits, notes = _fill_in(flag, table)
     _check_numbers(flag, table)
     cost = None if flag.cost is None else columns.cost(table, flag.cost)
     rule, point = _rules(flag, table), _point(flag, table, habits)
@@ -100,6 +101,9 @@ def configure(values: Mapping[str, Any]) -> Configured:
         )
 
     build(**point)  # what is missing or refused shows now
+    whole, _ = load(*which, minimize=flag.minimize)
+    if flag.constraint is not None:
+        notes += columns.remarks(whole, flag.constraint)
     return Configured(
         table=table,
         protocol=rule,
@@ -120,7 +124,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         lanes=plan.cores() if habits.host else None,
         said={
             "constraint": flag.constraint,
-            "of": len(load(*which, minimize=flag.minimize)[0]),
+            "of": len(whole),
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
             **{name: getattr(flag, name) if searches else None for name in CHOICES},
@@ -136,11 +140,15 @@ def configure(values: Mapping[str, Any]) -> Configured:
         },
         table_sha256=sha256,
         cost=cost,
+        notes=tuple(notes),
     )
 
 
-def _fill_in(flag: SimpleNamespace, table: Table) -> Habits:
-    """Puts the habits of the predictor where nothing was asked for, and returns them.
+def _fill_in(flag: SimpleNamespace, table: Table) -> tuple[Habits, list[str]]:
+    """Puts the habits of the predictor where nothing was asked for.
+
+    Returns:
+      The habits, and what is to be said where the table is too small for them.
 
     Raises:
       ValueError: what was asked for does not go together.
@@ -156,10 +164,11 @@ def _fill_in(flag: SimpleNamespace, table: Table) -> Habits:
     for name in ("near_best", "pseudo_labels"):
         if getattr(flag, name) and not searches:
             raise ValueError(f"--{name}: is a part of --method=weaknas; leave it out")
+    notes = []
     for name, most in (("budget", len(table)), ("init", flag.budget or len(table))):
         if getattr(flag, name) is None and (usual := getattr(habits, name)) > most:
             setattr(flag, name, most)
-            _note(f"--{name}={most}: the default, {usual}, is more than there is to ask for")
+            notes.append(f"--{name}={most}: the default, {usual}, is more than there is to ask for")
     for name in ("init", "per_round", "budget", "stop", "seeds"):
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))
@@ -170,12 +179,7 @@ def _fill_in(flag: SimpleNamespace, table: Table) -> Habits:
             methods.check_together(flag.predictor, flag.acquisition)
         except ValueError as error:
             raise ValueError(f"--{error}") from None
-    return habits
-
-
-@functools.lru_cache(maxsize=64)  # a sweep says the same many times
-def _note(message: str) -> None:
-    console.note(f"note: {message}")
+    return habits, notes
 
 
 def load(
@@ -214,12 +218,7 @@ def _whole(space: str, dataset, version, file: str | None, sha256: str | None, m
 @functools.lru_cache(maxsize=3)
 def _table(space, dataset, version, file, sha256, constraint, minimize) -> Table:
     table = _whole(space, dataset, version, file, sha256, minimize)
-    if constraint is None:
-        return table
-    kept = columns.constrained(table, constraint)
-    for line in columns.unknown(table, constraint):
-        console.note(f"note: {line}")
-    return kept
+    return table if constraint is None else columns.constrained(table, constraint)
 
 
 @functools.lru_cache(maxsize=3)

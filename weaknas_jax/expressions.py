@@ -14,6 +14,7 @@ import ast
 import dataclasses
 import difflib
 import functools
+import keyword
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ ALLOWED = (
     "not, and min max abs log sqrt exp of them"
 )
 _QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`((?:[^`]|``)*)`""")  # texts, names
+_TRIED = 32  # values in place of an absent one
 LENGTH, DEPTH = 2_000, 100  # of a text, of its nesting: enough for people, harmless to the stack
 
 _ARITHMETIC = {
@@ -86,22 +88,41 @@ class Expression:
         with np.errstate(all="ignore"):
             return np.broadcast_to(self._meaning(read), size).copy()
 
-    def absent(self, columns: Columns) -> dict[str, np.ndarray]:
-        """Where columns are absent without being asked for it, bool [N], of those that are at all.
+    def remarks(self, columns: Columns) -> list[str]:
+        """Of a condition: how many rows it drops for want of a value alone, one line a column.
+
+        Of those rows some value that the column has elsewhere would meet it. A column of which it
+        asks ``is None`` is left out.
 
         Args:
           columns: as of a call.
         """
-        unasked = [name for name in self.names if name not in self.asked]
-        found = {name: ~_present(self._read(name, columns)) for name in unasked}
-        return {name: mask for name, mask in found.items() if mask.any()}
+        allowed, lines = _truth(self(columns)), []
+        for name in self.names:
+            column = self._read(name, columns)
+            absent = ~_present(column)
+            if name in self.asked or not absent.any() or absent.all():
+                continue
+            values = np.unique(column[~absent].astype(str), return_index=True)[1]
+            some = values[np.linspace(0, len(values) - 1, min(_TRIED, len(values))).astype(int)]
+            lost = np.zeros(len(column), bool)
+            for value in column[~absent][some]:
+                with_value = {**columns, name: np.where(absent, value, column)}
+                lost |= _truth(self(with_value)) & absent & ~allowed
+            if lost.any():
+                keep = f"({as_name(name)} is None or ...)"
+                lines.append(
+                    f"{self._what}: {lost.sum():,} of {len(lost):,} are dropped because {name!r} "
+                    f"has no value there; to keep them write {keep} around what is asked of it"
+                )
+        return lines
 
     def _read(self, name: str, columns: Columns) -> np.ndarray:
         """A column as bool, float64 (NaN = absent), text or objects (None = absent)."""
         if name not in columns:
             close = difflib.get_close_matches(name, columns, 1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            known = ", ".join(sorted(columns)) or "none"
+            known = ", ".join(map(as_name, sorted(columns))) or "none"
             raise ValueError(f"{self._what}: there is no {name!r}; {hint}There are: {known}")
         column = np.asarray(columns[name])
         if column.dtype.kind in "fiu":
@@ -121,6 +142,17 @@ class Expression:
                 why = f"is {value!r} somewhere, which is neither a number nor text"
                 raise ValueError(f"{self._what}: {name!r} {why}")
         return np.where(_present(column), column, None)
+
+
+def as_name(name: str) -> str:
+    """A column's name as an expression has it, in backticks where it is no word.
+
+    >>> as_name("depth"), as_name("number of layers")
+    ('depth', '`number of layers`')
+    """
+    if name.isidentifier() and not keyword.iskeyword(name):
+        return name
+    return "`" + name.replace("`", "``") + "`"
 
 
 def parse(text: str, what: str) -> Expression:
@@ -177,13 +209,13 @@ def _without_backticks(text: str, what: str) -> tuple[str, dict[str, str]]:
             return match[0]
         name = match[2].replace("``", "`")
         if not name.strip():
-            raise ValueError(f"{what}: there is no name between two backticks")
+            raise ValueError(f"{what}: no name between two backticks; allowed are {ALLOWED}")
         quoted[stand_in := f"{mark}{len(quoted)}_"] = name
         return stand_in
 
     source = _QUOTED.sub(word, text)
     if "`" in _QUOTED.sub(lambda match: "", source):
-        raise ValueError(f"{what}: a backtick is not closed; write a name as `the name`")
+        raise ValueError(f"{what}: a backtick is not closed; allowed are {ALLOWED}")
     return source, quoted
 
 

@@ -214,7 +214,7 @@ def _constraint(summary: dict) -> str:
     return f"{summary['constraint']}; {met}"
 
 
-def _pareto(pareto: dict, percent: bool) -> list[tuple[str, str]]:
+def _pareto(pareto: dict, percent: bool = True) -> list[tuple[str, str]]:
     """Rows of the printed table: the front of valid score against cost, its dearest end."""
     front, size, share = (pareto[key] for key in ("front", "table_front", "share_of_table_front"))
     said = f"{len(front)} evaluated that no other beats in valid and {pareto['cost']}"

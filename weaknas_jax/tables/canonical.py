@@ -60,7 +60,9 @@ def load_table(path: str | os.PathLike, minimize: bool | None = None) -> Table:
     """
     path = Path(path)
     if path.is_file() and (kind := kinds.kind_of(path)) != "npz":
-        raise TableError(f"{path}: {kinds.NAMES[kind]}, no canonical table; {_how_to_import(path)}")
+        raise TableError(
+            f"{path}: {kinds.NAMES[kind]}, not a canonical table; {_how_to_import(path)}"
+        )
     arrays = read_npz(path)
     stated = str(arrays.get("format", ""))
     if stated != FORMAT:

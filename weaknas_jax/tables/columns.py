@@ -1,7 +1,6 @@
 """What a user may say of the architectures of a table: which are allowed, what each costs."""
 
 import difflib
-import keyword
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def _parsed(table: Table, what: str, text: str) -> tuple[expressions.Expression,
         if name not in there:
             close = difflib.get_close_matches(name, there, 1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            known = ", ".join(map(_word, sorted(there)))
+            known = ", ".join(map(expressions.as_name, sorted(there)))
             more = "another column of your file: import it again with --extra=COL"
             if name in ("valid", "test"):
                 more = "labels are none: a search may not know them"
@@ -41,24 +40,10 @@ def _parsed(table: Table, what: str, text: str) -> tuple[expressions.Expression,
     return expression, there
 
 
-def _word(name: str) -> str:
-    """A name as an expression has it."""
-    return name if name.isidentifier() and not keyword.iskeyword(name) else f"`{name}`"
-
-
-def unknown(table: Table, constraint: str) -> list[str]:
-    """What a constraint drops for want of a value, one line a column."""
+def remarks(table: Table, constraint: str) -> list[str]:
+    """How many architectures a constraint drops for want of a value, one line a column."""
     expression, there = _parsed(table, f"--constraint={constraint!r}", constraint)
-    dropped = expression(there) == 0
-    lines = []
-    for name, mask in expression.absent(there).items():
-        if count := int((mask & dropped).sum()):
-            keep = f"{_word(name)} is None or {constraint}"
-            lines.append(
-                f"--constraint={constraint!r}: {count:,} architectures without a value of {name!r} "
-                f"are dropped; to keep them: {keep!r}"
-            )
-    return lines
+    return expression.remarks(there)
 
 
 def constrained(table: Table, constraint: str) -> Table:

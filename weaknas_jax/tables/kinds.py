@@ -81,7 +81,7 @@ def kind_of(path: str | os.PathLike) -> str:
     foreign = [rest for begin, *rest in _FOREIGN if head.startswith(begin)]
     foreign += [rest for begin, *rest in _FOREIGN_TEXT if text.startswith(begin)]
     for what, do in foreign:
-        raise TableError(f"{path}: {what}, not .npz, .pth, .tfrecord or CSV text; {do}")
+        raise TableError(f"{path}: {what}; {do}")
     if b"\0" in head:
         raise TableError(f"{path}: neither .npz, nor .pth, nor .tfrecord, nor CSV text")
     return "csv"

@@ -95,7 +95,8 @@ class Table:
         """Whether the labels are percent: so it is stated, or could be, where nothing is."""
         if self.unit:
             return self.unit == "%"
-        return not self.minimize and np.nanmin(self.valid) >= 0 and np.nanmax(self.valid) <= 100
+        low, high = np.nanmin(self.valid), np.nanmax(self.valid)
+        return bool(not self.minimize and low >= 0 and high <= 100)
 
     def worth(self, labels: np.ndarray) -> np.ndarray:
         """Labels as the search sees them, the more the better; its own inverse."""
