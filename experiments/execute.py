@@ -76,6 +76,8 @@ def execute(
     }
     result = session.Result([], spent["run_s"], complete=True)
     if any(missing):
+        for line in dict.fromkeys(line for member in members for line in member.search.notes):
+            console.note(f"note: {line}")
         program = compile_program(members, said["device"])
         for member in members:
             config = {

@@ -23,6 +23,8 @@ EVERY = _float("checkpoint_every", 10.0, _help, lower_bound=0.0)
 SPACE = _enum("space", "nasbench201", [*shipped.SHIPPED, "table"], "What is searched.")
 DATASET = _enum("dataset", None, shipped.datasets(), "Data set of the benchmark.")
 TABLE = flags.DEFINE_string("table", None, "Canonical table (.npz) to search instead.")
+_help = "The lowest labels of --table are the best; default: as it states."
+MINIMIZE = flags.DEFINE_bool("minimize", None, _help)
 _help = "Edition of the benchmark; default: its first."
 VERSION = _enum("table_version", None, shipped.versions(), _help)
 _help = "Search only what meets this condition on the table's columns: 'params<5e6'."
@@ -55,7 +57,7 @@ _helps = {
 }
 for _name, _help in _helps.items():
     _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
-_help = "Percent, deviation of noise on each label, drawn anew in each run, such as 0.2."
+_help = "Deviation of noise on each label (percent), drawn anew in each run, such as 0.2."
 NOISE = _float("label_noise", 0.0, _help, lower_bound=0.0)
 _help = "Only neighbours of so many of the best are candidates (local search inside WeakNAS)."
 NEAR_BEST = _int("near_best", 0, _help, lower_bound=0)

@@ -185,7 +185,10 @@ def _space() -> Choices:
     constraint = space.constraint
     if CONSTRAINT.value is not None:
         constraint = f"({constraint}) and ({CONSTRAINT.value})" if constraint else CONSTRAINT.value
-    return Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
+    space = Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
+    for line in space.remarks():
+        console.note(f"note: {line}")
+    return space
 
 
 def _budget(space: Choices) -> int:

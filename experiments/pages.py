@@ -13,6 +13,7 @@ from experiments.flags import NAMES
 from weaknas_jax import comparison, files, ownership, protocol, report, runfolder
 from weaknas_jax.replay import Round, replay
 from weaknas_jax.runfolder import FolderError
+from weaknas_jax.tables import Table
 from weaknas_jax.trace import Trace
 
 ENDINGS = ".md", ".csv", ".png"
@@ -71,6 +72,7 @@ def search_in(folder: Path, name: str, given: Mapping, stop: console.Stop, own: 
     """The folder of a search that is done, or done now; a flag of the line goes before ``own``."""
     own = {k: v for k, v in own.items() if not flags.FLAGS[k].present}
     search = rows.search(name, folder / name, given, {"table": given["table"]} | own)
+    _need_percent(search.folder, search.configured.table)
     if rows.run_all([search], stop) is None:
         raise Interrupted
     return search.folder
@@ -92,6 +94,7 @@ def source_of(place: Path, runs: int | None) -> Source:
         raise FolderError(f"{place}: no config.json there; name the folder of an experiment")
     unsaid = {name: flags.FLAGS[name].default for name in NAMES}
     search = configure({**unsaid, **stored["flags"]})
+    _need_percent(place, search.table)
     if stored["table_sha256"] != search.table_sha256:
         table = stored["flags"]["table"]
         raise FolderError(f"{place}: {table} is not the file that it searched")
@@ -101,6 +104,11 @@ def source_of(place: Path, runs: int | None) -> Source:
     if not numbers:
         raise FolderError(f"--first_run={first}: {place} has no such run")
     return Source(place, search, trace, numbers, stored)
+
+
+def _need_percent(place: Path, table: Table) -> None:
+    if not table.percent:
+        raise FolderError(f"{place}: figures are of accuracies in percent; this table's are none")
 
 
 def _elsewhere(stored: Mapping[str, Any]) -> bool:

@@ -25,7 +25,7 @@ try:
 except ImportError:  # no such locks on this system
     fcntl = None
 
-from weaknas_jax import files, ownership, plots
+from weaknas_jax import files, ownership, plots, report
 from weaknas_jax._version import __version__
 from weaknas_jax.checkpoint import Checkpoints
 from weaknas_jax.pareto import Pareto
@@ -221,7 +221,8 @@ def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None
         np.savez_compressed(file, allow_pickle=False, **trace._asdict())
     plots.draw([plots.Result(summary["method"], summary)], folder / "curve.png")
     if pareto is not None:
-        plots.draw_pareto(pareto, plots.title(summary), folder / PARETO)
+        title, unit = plots.title(summary), report.axis(summary)
+        plots.draw_pareto(pareto, title, folder / PARETO, unit)
     _write_json(folder / "summary.json", summary)
     return paths(folder)
 

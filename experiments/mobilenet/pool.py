@@ -12,7 +12,7 @@ from experiments.mobilenet import flags
 from weaknas_jax import ownership
 from weaknas_jax.supernet import cost, oracle
 from weaknas_jax.supernet import pool as pools
-from weaknas_jax.tables.store import Table, load_table, save_table
+from weaknas_jax.tables import Table, load_table, save_table
 
 
 def main() -> int:
