@@ -94,7 +94,7 @@ def test_the_line_runs_reports_and_goes_on(folder):
     assert again.returncode == 0
     assert "all 12 queries were finished already" in again.stderr
     assert len((folder / "calls").read_text().splitlines()) == 12
-    more = main(folder, *LINE, "--budget=15", "--workers=3")
+    more = main(folder, *LINE, "--budget=15", "--workers=3", "--cost=depth * 20")  # same folder
     assert more.returncode == 0
     assert len((folder / "calls").read_text().splitlines()) == 15
     assert json.loads(only(folder, "summary.json").read_text())["finished"] == 15
