@@ -148,7 +148,7 @@ BAD = {
     "--timeout=nan": "--timeout=nan: give seconds, more than 0",
     "--timeout=inf": "--timeout=inf: give seconds, more than 0",
     "--repeat_top=13": "repeat_top=13: more than the budget of 12",
-    "--repair": "--repair: name the folder of the search by --out",
+    "--repair": "journal.jsonl: there is no such file",
 }
 MANY = """
 import json, sys
