@@ -11,7 +11,7 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 
@@ -84,7 +84,23 @@ def main(argv: list[str]) -> int:
         return console.fail(f"{error}; {why}")
 
 
-def _search() -> int:
+class Asked(NamedTuple):
+    """What the flags ask for.
+
+    Attributes:
+      space, method: the search.
+      about, identity: what a journal says beside these, and all that makes it another search.
+      out: the folder.
+    """
+
+    space: Choices
+    method: Method
+    about: dict[str, Any]
+    identity: dict[str, Any]
+    out: str
+
+
+def _asked() -> Asked:
     for flag in (SPACE, COMMAND):
         if not flag.value:
             raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
@@ -97,6 +113,11 @@ def _search() -> int:
     about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
     identity = _identity(space, method, about)
     out = _default_folder(identity, space) if OUT.value is None else OUT.value
+    return Asked(space, method, about, identity, out)
+
+
+def _search() -> int:
+    space, method, about, identity, out = _asked()
     folder = runfolder.prepare(
         out, "jobs", may_hold_one=True, names=jobreport.FILES, kind="a search with jobs"
     )
@@ -143,13 +164,14 @@ def _search() -> int:
 
 def _repair() -> int:
     """Mends the journal of a folder, as far as `journal.repair` does."""
-    if not OUT.value:
+    if not (OUT.value or (SPACE.value and COMMAND.value)):
         raise ValueError("--repair: name the folder of the search by --out")
-    mended = journal.repair(Path(OUT.value) / "journal.jsonl")
+    out = OUT.value or _asked().out
+    mended = journal.repair(Path(out) / "journal.jsonl")
     if mended.copy is None:
-        print(f"{OUT.value}: its journal has {mended.kept} lines, nothing is wrong with it")
+        print(f"{out}: its journal has {mended.kept} lines, nothing is wrong with it")
         return 0
-    print(f"{OUT.value}: {mended.why}")
+    print(f"{out}: {mended.why}")
     print(f"{mended.kept} lines are kept; {mended.copy} is the journal as it was")
     print("the line that began the search goes on, and evaluates again what was lost")
     return 0

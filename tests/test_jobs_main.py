@@ -94,7 +94,7 @@ def test_the_line_runs_reports_and_goes_on(folder):
     assert again.returncode == 0
     assert "all 12 queries were finished already" in again.stderr
     assert len((folder / "calls").read_text().splitlines()) == 12
-    more = main(folder, *LINE, "--budget=15", "--workers=3")
+    more = main(folder, *LINE, "--budget=15", "--workers=3", "--cost=depth * 20")  # same folder
     assert more.returncode == 0
     assert len((folder / "calls").read_text().splitlines()) == 15
     assert json.loads(only(folder, "summary.json").read_text())["finished"] == 15
@@ -148,7 +148,7 @@ BAD = {
     "--timeout=nan": "--timeout=nan: give seconds, more than 0",
     "--timeout=inf": "--timeout=inf: give seconds, more than 0",
     "--repeat_top=13": "repeat_top=13: more than the budget of 12",
-    "--repair": "--repair: name the folder of the search by --out",
+    "--repair": "journal.jsonl: there is no such file",
 }
 MANY = """
 import json, sys

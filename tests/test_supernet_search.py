@@ -252,7 +252,7 @@ def test_a_cache_of_something_else_is_refused(tmp_path):
     with search.cache(path, {"weights": "a"}):
         pass
     with (
-        pytest.raises(JournalError, match=r'weights="b" \(there: "a"\)'),
+        pytest.raises(JournalError, match='weights: "a" there, "b" here'),
         search.cache(path, {"weights": "b"}),
     ):
         pass

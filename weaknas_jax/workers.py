@@ -7,6 +7,7 @@ runs; such a job is given up, and its result, should it come, ignored.
 
 import contextlib
 import contextvars
+import importlib
 import time
 import traceback
 import warnings
@@ -162,7 +163,12 @@ class Workers:
                 what = f"executor={self._executor!r}: takes no jobs ({error})"
                 raise WorkersError(f"{what}; give one that is open") from None
         if self._own is None:
-            self._own = ProcessPool(self.count, context=get_context("spawn"))
+            self._own = ProcessPool(
+                self.count,
+                context=get_context("spawn"),
+                initializer=importlib.import_module,  # what takes seconds is no job's time
+                initargs=(__name__,),
+            )
         return self._own.submit(attempt, self.limit, self._evaluate, arch, repeat)
 
     def outcome(self, future: Future) -> Outcome | None:
