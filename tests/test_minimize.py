@@ -187,8 +187,17 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("kind", LABELS)
-@pytest.mark.parametrize("minimize", [True, False], ids=["lowest", "highest"])
+QUICK_KINDS = {("losses", True), ("latencies", True), ("returns", False)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "minimize"),
+    [
+        pytest.param(kind, lowest, marks=[pytest.mark.slow] * ((kind, lowest) not in QUICK_KINDS))
+        for kind in LABELS
+        for lowest in (True, False)
+    ],
+)
 def test_scores_of_any_size_are_searched(kind, minimize, tmp_path):
     """Better than chance, in each direction; and said in their own unit."""
     low, high = LABELS[kind]
@@ -196,7 +205,8 @@ def test_scores_of_any_size_are_searched(kind, minimize, tmp_path):
     depth, width = np.meshgrid(np.arange(1, 13), np.arange(1, 13))
     worth = (depth - 1.0).ravel() / 11 + (width - 1.0).ravel() / 11
     labels = low + (high - low) * (worth / 2 + 1e-3 * rng.random(144))
-    lines = [f"{d},{w},{y!r}" for d, w, y in zip(depth.flat, width.flat, labels, strict=True)]
+    cells = zip(depth.flat, width.flat, labels.tolist(), strict=True)
+    lines = [f"{d},{w},{y!r}" for d, w, y in cells]
     (tmp_path / "t.csv").write_text("\n".join(["depth,width,reward", *lines]))
     table = read_csv(tmp_path / "t.csv", valid=["reward"], minimize=minimize)
     assert table.unit == "score"
