@@ -51,10 +51,12 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     >>> split(["sweep", "--top=10,100", "--seeds=2"])
     (['sweep', '--seeds=2'], {'top': ['10', '100']})
 
-    A comma in brackets divides nothing:
+    A comma in brackets or quotes divides nothing:
 
     >>> split(["sweep", "--constraint=min(a, b) < 5,op in ('conv', 'pool')"])
     (['sweep'], {'constraint': ['min(a, b) < 5', "op in ('conv', 'pool')"]})
+    >>> split(["sweep", "--constraint=`a, b` < 5,op == 'a,b'"])
+    (['sweep'], {'constraint': ['`a, b` < 5', "op == 'a,b'"]})
     """
     rest, axes = [], {}
     for argument in argv:
@@ -68,9 +70,10 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _divided(text: str) -> list[str]:
-    """At each comma that is in no brackets."""
-    depths = itertools.accumulate((c in "([") - (c in ")]") for c in text)
-    ends = [i for i, depth in enumerate(depths) if text[i] == "," and depth <= 0]
+    """At each comma that is in no brackets, quotes or backticks."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", lambda quoted: "_" * len(quoted[0]), text)
+    depths = itertools.accumulate((c in "([") - (c in ")]") for c in bare)
+    ends = [i for i, depth in enumerate(depths) if bare[i] == "," and depth <= 0]
     return [text[i:j] for i, j in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)]
 
 

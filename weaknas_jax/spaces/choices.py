@@ -23,7 +23,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from weaknas_jax import expressions
+from weaknas_jax import expressions, scaling
 from weaknas_jax.spaces import generic
 from weaknas_jax.types import Space
 
@@ -249,7 +249,7 @@ class Choices:
         places = (encoding - low) / np.where(high > low, high - low, 1.0)
         features = generic.blocks([(place, None) for place in places.T], len(codes))
         features = {name: jnp.asarray(block) for name, block in features.items()}
-        return Space(jnp.asarray(encoding, jnp.float32), features)
+        return Space(jnp.asarray(scaling.to_float32(encoding)), features)
 
     def _active(self, codes: np.ndarray, at: int) -> np.ndarray:
         """Whether choice ``at`` is active, given the codes of those above it, bool [N]."""

@@ -16,7 +16,8 @@ _LOSS = re.compile(
     "|wer|cer|fid|kid|lpips|distance|chamfer|emd"
     "|.+(loss|losses|err|error|errors|mse|ppl|nll|latency|perplexity)"  # in one word: valloss
 )
-_ACCURACY = re.compile("valid|validation|val|test|acc|accuracy|accuracies|top|precision|recall")
+_PLAIN = {"valid", "validation", "val", "test"}  # what the columns are called by default
+_ACCURACY = {"acc", "accuracy", "accuracies", "top"}
 
 
 def words(name: str) -> list[str]:
@@ -52,8 +53,8 @@ def decide(where: str, labels: Sequence[str], minimize: bool | None) -> bool:
     return bool(minimize)
 
 
-def unit_of(labels: Sequence[str], minimize: bool, values: np.ndarray) -> str:
-    """``%`` of columns named like an accuracy that lie in 0 .. 100; else ``score``."""
-    named = all(any(map(_ACCURACY.fullmatch, words(name))) for name in labels)
-    inside = np.nanmin(values) >= 0 and np.nanmax(values) <= 100 if values.size else False
-    return "%" if named and inside and not minimize else "score"
+def is_percent(name: str, labels: np.ndarray) -> bool:
+    """Whether labels are to be read as percent: named like an accuracy, and in 0 .. 100."""
+    parts, labels = set(words(name)), labels[np.isfinite(labels)]
+    named = (parts & _ACCURACY or parts <= _PLAIN) and not is_loss(name)
+    return bool(named and labels.size and labels.min() >= 0 and labels.max() <= 100)

@@ -28,7 +28,7 @@ def read_plain(path: str | os.PathLike) -> Any:
       TableError: PyTorch is missing or too old to be safe; the file is missing, damaged, too
         large for the memory, or asks for anything that is not data.
     """
-    torch, path = _torch(), Path(path)
+    torch, path = _torch(path), Path(path)
     try:
         if zipfile.is_zipfile(path):  # PyTorch does not look at the checksums in there
             with zipfile.ZipFile(path) as archive:
@@ -53,14 +53,14 @@ def read_plain(path: str | os.PathLike) -> Any:
         ) from None
 
 
-def _torch() -> Any:
+def _torch(path: str | os.PathLike) -> Any:
     try:
         import torch
     except ImportError:
-        raise TableError(f"reading a .pth needs PyTorch: {INSTALL}") from None
+        raise TableError(f"{path}: reading a .pth needs PyTorch: {INSTALL}") from None
     if torch.__version__ < TORCH:
         raise TableError(
-            f"PyTorch {torch.__version__} cannot read untrusted files safely, "
+            f"{path}: PyTorch {torch.__version__} cannot read untrusted files safely, "
             f"{'.'.join(map(str, TORCH))} or newer can: {INSTALL}"
         )
     return torch

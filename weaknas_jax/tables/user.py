@@ -195,21 +195,21 @@ def _imported(
     **fields: Any,
 ) -> Imported:
     """A checked table of features, ``labels`` (names of valid and test columns) and ``fields``."""
-    where, names = str(path), [*labels[0], *labels[1]]
-    for part in ("valid", "test"):
+    percent = not minimize
+    for part, names in zip(("valid", "test"), labels, strict=True):
         values = fields[part]
         if values is None:
             continue
         finite = values[np.isfinite(values)]
-        percent = direction.unit_of(names, minimize, finite) == "%"
-        if scale is None and percent and len(finite) and finite.max() <= 1:
+        accuracy = not minimize and all(direction.is_percent(name, finite) for name in names)
+        if scale is None and accuracy and finite.max() <= 1:
             raise TableError(
                 f"{path}: no {part} accuracy is above 1. If they are fractions, add --scale=100; "
                 "if they are percent, --scale=1"
             )
         fields[part] = values * (1.0 if scale is None else scale)
-    every = [fields[part].ravel() for part in ("valid", "test") if fields[part] is not None]
-    every = np.concatenate(every)
+        inside = (finite * (scale or 1) >= 0) & (finite * (scale or 1) <= 100)
+        percent &= bool(inside.all()) and (accuracy or scale == 100)
     few = len(features) <= _NAMED
     decisions = [decision(feature) for feature in features] if few else []
     said = "; ".join(decisions) or f"{len(features)} columns of numbers"
@@ -221,7 +221,7 @@ def _imported(
         dataset=dataset or Path(path).stem,
         encoding=encoding,
         minimize=minimize,
-        unit=direction.unit_of(names, minimize, every[np.isfinite(every)]),
+        unit="%" if percent else "score",
         columns={feature.name: feature.raw for feature in features} if few else {},
         source=f"{Path(path).name}; features: {said}",
         **fields,
@@ -232,7 +232,7 @@ def _imported(
         table = repeats.merged(table, first, group)
         decisions.append(f"{twins:,} rows were merged into runs of {len(first):,} architectures")
     try:
-        canonical.check(table, where)
+        canonical.check(table, str(path))
     except TableError as error:
         hint = "; repeated trainings are merged by --merge_repeats" if twins else ""
         raise TableError(f"{error}{hint}") from None
