@@ -44,6 +44,11 @@ class Choice:
         """Whether it may be inactive."""
         return bool(self.when) or self.optional
 
+    @property
+    def numeric(self) -> bool:
+        """Whether all options are numbers."""
+        return isinstance(self.options, range) or self._table.dtype.kind == "f"
+
     def place(self, value: Any) -> int | None:
         """The place of a value among the options, None = it is none of them; True is not 1."""
         if isinstance(self.options, range):
@@ -60,7 +65,7 @@ class Choice:
         return [self.options[code] if code >= 0 else None for code in codes.tolist()]
 
     def column(self, codes: np.ndarray) -> np.ndarray:
-        """The same as an array [N] for `expressions`: float64 (NaN = inactive), texts or objects."""
+        """The same as an array [N] for `expressions`: float64 (NaN = inactive), text or objects."""
         if isinstance(self.options, range):
             numbers = self.options.start + self.options.step * codes.astype(np.float64)
             return np.where(codes < 0, np.nan, numbers)

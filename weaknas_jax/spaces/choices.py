@@ -70,7 +70,7 @@ class Choices:
         architectures: Iterable[Mapping[str, Any]] | None = None,
     ):
         archs = None if architectures is None else listed.read(architectures)
-        self._inferred = choices is None and archs is not None
+        self.listed, self._inferred = archs is not None, choices is None and archs is not None
         choices = listed.choices_of(archs) if self._inferred else choices
         if not isinstance(choices, Mapping | None):
             kind = type(choices).__name__

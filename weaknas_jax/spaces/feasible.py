@@ -14,8 +14,9 @@ always `Choices.allowed`.
 """
 
 import ast
+import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ from weaknas_jax.spaces.choices import Choices, SpaceError
 
 WALKERS, RANDOM = 512, 4096
 """Rows of a step: of walkers, and drawn at random as long as that meets anything."""
+ENOUGH, LONG = 1_000, 200_000
+"""So many architectures do, once so many rows were looked at."""
+_TRIED = 64
 _OTHER, _STEP, _COPY, _SWAP = range(4)
 
 
@@ -65,46 +69,48 @@ def look(
       homes: allowed codes [m, choices] to start from, the most important ones.
       report: called with what was met so far, now and then.
     """
-    judge, slots = judge_of(choices), len(choices.names)
+    slots = len(choices.names)
     nothing = np.full((WALKERS, slots), -1, choices.dtype)
     met = _Met(want, taken)
     homes = list(homes)
     rows, walkers = choices.complete(nothing, rng), np.arange(WALKERS)
+    judge = judge_of(choices, rows[:_TRIED])
     faults, blame = np.full(WALKERS, np.inf), np.ones((WALKERS, slots))
     if homes:
         start = walkers % 2 == 0
         rows[start] = np.stack(homes)[rng.integers(len(homes), size=start.sum())]
         faults[start] = 0.0
     strict, age, patience = walkers % 4 < 2, np.zeros(WALKERS), 20 * slots
-    walked, reached, drawn, lucky = 0, 0, 0, 1  # rows looked at, and allowed ones of them
+    walked, reached, drawn, lucky = _TRIED, 0, 0, 1  # rows looked at, and what they brought
     while walked + drawn < most and len(met.rows) < want and not met.stale:
+        if len(met.rows) >= ENOUGH and walked + drawn >= LONG:
+            break
         at_home = faults == 0
         moved = _moved(choices, rows, np.where(at_home[:, None], 1.0, blame), rng)
         twice = at_home & (rng.random(WALKERS) < 0.5)
         moved[twice] = _moved(choices, moved[twice], np.ones((twice.sum(), slots)), rng)
         verdict = judge(moved)
         allowed = verdict.faults == 0
-        homes += met.take(moved[allowed])
-        walked, reached = walked + WALKERS, reached + int(allowed.sum())
+        fresh = met.take(moved[allowed])
+        walked, reached, homes = walked + WALKERS, reached + len(fresh), homes + fresh
         accepted = (verdict.faults <= faults) | (at_home & ~strict)
         rows[accepted], faults[accepted] = moved[accepted], verdict.faults[accepted]
         blame[accepted] = verdict.blame[accepted]
         if reached * drawn <= 3 * lucky * walked:  # chance still finds its share
             chance = choices.complete(np.repeat(nothing, RANDOM // WALKERS, axis=0), rng)
-            hits = chance[choices.allowed(chance)]
-            homes += met.take(hits)
-            drawn, lucky = drawn + RANDOM, lucky + len(hits)
+            fresh = met.take(chance[choices.allowed(chance)])
+            drawn, lucky, homes = drawn + RANDOM, lucky + len(fresh), homes + fresh
         age = np.where(accepted & allowed, 0, age + 1)
         lost = age > patience
         if lost.any():
-            fresh = choices.complete(nothing[: lost.sum()], rng)
-            back = np.full(len(fresh), np.inf)
+            again = choices.complete(nothing[: lost.sum()], rng)
+            back = np.full(len(again), np.inf)
             if homes:
-                home = (rng.random(len(fresh)) < 0.5) | strict[lost]
+                home = (rng.random(len(again)) < 0.5) | strict[lost]
                 pick = rng.integers(len(homes), size=home.sum())
-                fresh[home] = np.reshape([homes[at] for at in pick], (-1, slots))
+                again[home] = np.reshape([homes[at] for at in pick], (-1, slots))
                 back[home] = 0.0
-            rows[lost], faults[lost], age[lost], blame[lost] = fresh, back, 0, 1.0
+            rows[lost], faults[lost], age[lost], blame[lost] = again, back, 0, 1.0
         report(len(met.rows), walked + drawn)
     return np.array(met.rows, choices.dtype).reshape(-1, slots), walked + drawn
 
@@ -137,12 +143,14 @@ class _Met:
         return fresh
 
 
-def judge_of(choices: Choices) -> Judge:
-    """The judge of a space, the best that its constraint allows."""
+def judge_of(choices: Choices, some: np.ndarray) -> Judge:
+    """The judge of a space, the best that its constraint allows: ``some`` codes are tried."""
     if type(choices).allowed is Choices.allowed and isinstance(choices.constraint, str):
         return functools.partial(_by_parts, choices, _parts(choices))
     if type(choices).allowed is Choices.allowed and callable(choices.constraint):
-        return functools.partial(_by_reading, choices)
+        least = min((len(read) for read in _readings(choices, some) if read is not None), default=0)
+        if least < len(choices.names):  # it says no before it has read everything
+            return functools.partial(_by_reading, choices)
     return functools.partial(_by_nothing, choices)
 
 
@@ -165,11 +173,9 @@ def _parts(choices: Choices) -> list[_Part]:
     for text, difference in _conditions(choices.constraint):
         holds = expressions.parse(f"({text}) and True", "constraint")
         missed = None
-        if difference is not None:
-            try:
+        if difference is not None and all(choices.choices[n].numeric for n in holds.names):
+            with contextlib.suppress(ValueError):  # a text that is compared with
                 missed = expressions.parse(difference, "constraint")
-            except ValueError:  # texts
-                missed = None
         about = set(holds.names).union(*(choices.needs(name) for name in holds.names))
         parts.append(_Part(holds, missed, np.isin(choices.names, list(about)).astype(np.float64)))
     return parts
@@ -216,22 +222,33 @@ def _by_parts(choices: Choices, parts: Sequence[_Part], codes: np.ndarray) -> Ve
 def _by_reading(choices: Choices, codes: np.ndarray) -> Verdict:
     """What a function reads before it says no is at fault, what it reads last more likely."""
     slots, names = len(choices.names), choices.names
-    faults, blame = np.zeros(len(codes)), np.zeros(codes.shape)
     columns = {name: at for at, name in enumerate(names)}
     needs = [[columns[other] for other in choices.needs(name)] for name in names]
-    for at, arch in enumerate(choices.archs(codes)):
+    faults, at_fault, weights = np.zeros(len(codes)), [], []
+    for at, read in enumerate(_readings(choices, codes)):
+        if read is None:
+            continue
+        read = [columns[name] for name in read if name in columns] or range(slots)
+        faults[at] = 2.0 - len(read) / slots
+        for place, column in enumerate(read, 1):
+            weight = 0.5 / len(read) + 0.5 ** min(len(read) - place + 2, 60)
+            for one in (column, *needs[column]):
+                at_fault.append(at * slots + one)
+                weights.append(weight)
+    blame = np.bincount(np.array(at_fault, int), weights, codes.size)
+    return Verdict(faults, _or_all(blame.reshape(codes.shape)))
+
+
+def _readings(choices: Choices, codes: np.ndarray) -> Iterator[dict[str, None] | None]:
+    """Of each of codes [P, choices] the names that its constraint read, in order; None = met."""
+    for arch in choices.archs(codes):
         watched = _Watched(arch)
+        watched.read = []
         try:
-            if choices.constraint(watched):
-                continue
+            meets = bool(choices.constraint(watched))
         except Exception as error:
             raise SpaceError(f"constraint: fails by {error!r}, for {arch}") from error
-        read = [columns[name] for name in watched.read if name in columns] or range(slots)
-        faults[at] = 2.0 - len(read) / slots
-        for place, column in enumerate(reversed(read)):
-            weight = 0.5 / len(read) + 0.5 ** min(place + 2, 60)
-            blame[at, [column, *needs[column]]] += weight
-    return Verdict(faults, _or_all(blame))
+        yield None if meets else dict.fromkeys(watched.read)
 
 
 def _by_nothing(choices: Choices, codes: np.ndarray) -> Verdict:
@@ -249,27 +266,25 @@ class _Watched(dict):
     Reading past it does no harm: less is known of what is at fault.
     """
 
-    def __init__(self, arch: Mapping[str, Any]):
-        super().__init__(arch)
-        self.read: dict[str, None] = {}
+    __slots__ = ("read",)
 
     def _all(self) -> dict[str, Any]:
-        self.read |= dict.fromkeys(dict.keys(self))
+        self.read += dict.keys(self)
         return {name: dict.__getitem__(self, name) for name in dict.keys(self)}
 
     def __getitem__(self, name: str) -> Any:
-        self.read[name] = None
-        return super().__getitem__(name)
+        self.read.append(name)
+        return dict.__getitem__(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.read[name] = None
-        return super().get(name, default)
+        self.read.append(name)
+        return dict.get(self, name, default)
 
-    def __iter__(self) -> Iterator[str]:
-        return super().__iter__()
+    def __iter__(self) -> Iterator[str]:  # its own, so that dict(arch) and **arch read one by one
+        return dict.__iter__(self)
 
     def keys(self):
-        return super().keys()
+        return dict.keys(self)
 
     def values(self):
         return self._all().values()

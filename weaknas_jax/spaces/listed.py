@@ -1,5 +1,6 @@
 """A space that is a list of architectures: what they choose from, and their codes."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ def read(architectures: Any) -> list[Arch]:
             if value is not None:
                 try:
                     check_value(value)
+                    if value in (math.inf, -math.inf):
+                        raise SpaceError("is infinite; give a finite number")
                 except SpaceError as error:
                     raise SpaceError(f"architectures[{at}]: choice {name!r}: {error}") from None
     return [dict(arch) for arch in listed]

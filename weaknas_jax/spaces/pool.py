@@ -45,7 +45,7 @@ class Pool(NamedTuple):
     looked: int = 0
 
     @property
-    def count(self) -> int:
+    def held(self) -> int:
         """How many architectures it holds."""
         return len(self.codes) if self.filled is None else self.filled
 
@@ -58,7 +58,12 @@ def start(choices: Choices, seed: int, size: int = SIZE) -> Pool:
     """
     codes = choices.enumerate()
     if codes is not None and not len(codes):
-        raise SpaceError(f"constraint={choices.constraint!r}: no architecture meets it")
+        everything = Choices(choices.choices, architectures=choices.architectures)
+        count = len(everything.enumerate())
+        raise SpaceError(
+            f"constraint={_short(choices.constraint)}: no architecture meets it, of the {count:,} "
+            "that there are"
+        )
     if codes is not None and len(codes) <= size:
         return Pool(codes, whole=True)
     rng = np.random.default_rng([seed, 0])
@@ -102,7 +107,7 @@ def refresh(
         return pool
     number, size = pool.refreshes + 1, len(pool.codes)
     rng = np.random.default_rng([seed, number])
-    free = np.flatnonzero(~asked[: pool.count])
+    free = np.flatnonzero(~asked[: pool.held])
     order = free[np.argsort(-worth[free], kind="stable")]
     parents = pool.codes[best[:_PARENTS]]
     if pool.looked:
@@ -110,7 +115,7 @@ def refresh(
     stay = order[: int(_STAY * len(free))]
     kept = np.concatenate([np.flatnonzero(asked), stay])
     wanted = size - len(kept)
-    if choices.architectures is not None:
+    if choices.listed:
         fresh = _of_list(choices.enumerate(), pool.codes[kept], parents, wanted, rng)
     else:
         fresh = _fill(choices, pool.codes[kept], parents, wanted, rng)[0]
@@ -125,7 +130,7 @@ def refresh(
 
 def find(pool: Pool, codes: np.ndarray) -> int | None:
     """The row of an architecture, None if it has none."""
-    rows = np.flatnonzero((pool.codes[: pool.count] == codes).all(axis=1))
+    rows = np.flatnonzero((pool.codes[: pool.held] == codes).all(axis=1))
     return int(rows[0]) if len(rows) else None
 
 
@@ -156,8 +161,8 @@ def _refreshed_tight(choices, pool: Pool, rng, worst: np.ndarray, parents, looks
 
     Half of the new rows are found near ``parents``, where there are any.
     """
-    there, size = pool.codes[: pool.count], len(pool.codes)
-    empty = np.arange(pool.count, size)
+    there, size = pool.codes[: pool.held], len(pool.codes)
+    empty = np.arange(pool.held, size)
     room = np.concatenate([empty, worst[: len(worst) - int(_STAY * len(worst))]])
     report = _reporter(choices, size, there)
     near, looked = np.zeros((0, there.shape[1]), there.dtype), 0
@@ -170,13 +175,13 @@ def _refreshed_tight(choices, pool: Pool, rng, worst: np.ndarray, parents, looks
     far, further = feasible.look(choices, rng, wanted, looks - looked, taken, homes, report)
     fresh, codes = np.concatenate([near, far]), pool.codes.copy()
     codes[room[: len(fresh)]] = fresh
-    filled = pool.count + min(len(empty), len(fresh))
+    filled = pool.held + min(len(empty), len(fresh))
     looked += pool.looked + further
     return Pool(_padded(codes[:filled], size), False, pool.refreshes + 1, filled, looked)
 
 
 def _padded(rows: np.ndarray, size: int) -> np.ndarray:
-    """Rows [n, choices] again and again up to ``size``: what is learnt of all of them stays true."""
+    """Rows [n, choices] again and again up to ``size``, so that all together look the same."""
     return rows[np.arange(size) % len(rows)]
 
 
@@ -236,11 +241,12 @@ def _reporter(choices: Choices, size: int, there: np.ndarray) -> Callable[[int, 
 
     def report(more: int, looked: int) -> None:
         count = len(there) + more
-        clock(f"{count:,} architectures found so far that meet it, {looked:,} looked at")
+        clock(f"{count:,} of {size:,} architectures found so far, {looked:,} looked at now")
 
     return report
 
 
 def _short(constraint: object) -> str:
-    text = constraint if isinstance(constraint, str) else getattr(constraint, "__name__", "function")
-    return repr(text if len(text) < 80 else f"{text[:77]}...")
+    if not isinstance(constraint, str):
+        return getattr(constraint, "__name__", "of the space")
+    return repr(constraint if len(constraint) < 80 else f"{constraint[:77]}...")
