@@ -64,22 +64,22 @@ def rows_of(choices, sample):
 )
 def test_a_tight_space_is_filled(choices):
     assert choices.enumerate() is None
-    sample = pool.start(choices, 0, 200)
-    assert sample.held == len(rows_of(choices, sample)) == 200
+    sample = pool.start(choices, 0, 100)
+    assert sample.held == len(rows_of(choices, sample)) == 100
     assert 0 < sample.looked < 300_000
-    again = pool.start(choices, 0, 200)
+    again = pool.start(choices, 0, 100)
     np.testing.assert_array_equal(again.codes, sample.codes)
-    other = pool.start(choices, 1, 200)
+    other = pool.start(choices, 1, 100)
     assert (other.codes != sample.codes).any()
     values = [len(np.unique(column)) for column in sample.codes.T]
     assert max(values) > 2  # not the neighbourhood of one of them
 
-    asked, best = np.arange(200) < 20, np.array([3, 0])
-    fresh = pool.refresh(choices, sample, 0, asked, best, np.zeros(200))
+    asked, best = np.arange(100) < 20, np.array([3, 0])
+    fresh = pool.refresh(choices, sample, 0, asked, best, np.zeros(100))
     rows_of(choices, fresh)
     np.testing.assert_array_equal(fresh.codes[:20], sample.codes[:20])
     changed = (fresh.codes != sample.codes).any(axis=1)
-    assert 0 < changed.sum() <= 180
+    assert 0 < changed.sum() <= 80
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,7 @@ def test_a_budget_above_what_was_found_is_no_error(method, monkeypatch):
     names = [f"c{i}" for i in range(14)]
     choices = Choices(FOURTEEN, constraint=" and ".join(f"{name} == 0" for name in names[2:]))
     settings = {"init": 4, "per_round": 3, "budget": 30}
-    with pytest.warns(
-        SlowSpaceWarning, match=r"budget=30: only 16 .* were found .* looks for more"
-    ):
+    with pytest.warns(SlowSpaceWarning, match=r"budget=30: only 16 .* looks for more"):
         driver = Driver(methods.make("linear", method=method, **settings), choices, pool=40)
     with pytest.warns(SlowSpaceWarning, match=r"only 16 arch.* looked at; the search ends"):
         archs = follow(driver, lambda arch: arch["c0"] + arch["c1"])
@@ -249,9 +247,7 @@ def test_a_long_look_is_said(monkeypatch):
         pool.start(slow, 0)
     monkeypatch.setitem(pool.LOOKS, "start", 50_000)
     with (
-        pytest.warns(
-            SlowSpaceWarning, match=r"0 of 100 .* found so far, [\d,]+ looked at now, 0 s"
-        ),
+        pytest.warns(SlowSpaceWarning, match=r"0 of 100 .* so far, [\d,]+ looked at now"),
         pytest.raises(SpaceError),
     ):
         pool.start(Choices(FOURTEEN, constraint="c0 > c1 and c1 > c0"), 0, 100)

@@ -25,8 +25,8 @@ from weaknas_jax import expressions
 from weaknas_jax.spaces.choice import stepped
 from weaknas_jax.spaces.choices import Choices, SpaceError
 
-WALKERS, RANDOM = 512, 4096
-"""Rows of a step: of walkers, and drawn at random as long as that meets anything."""
+WALKERS, RANDOM = 256, 4096
+"""Rows of a step: of walkers, and drawn at random as long as nothing leads walkers."""
 ENOUGH, LONG = 1_000, 200_000
 """So many architectures do, once so many rows were looked at."""
 _TRIED = 64
@@ -39,10 +39,12 @@ class Verdict(NamedTuple):
     Attributes:
       faults: float64 [P], 0 = the row is allowed; else the smaller, the nearer it is to that.
       blame: float64 [P, choices], how likely a change of each choice mends something; 0 = not.
+      gap: float64 [P], by how much some equation or inequality is missed; 0 = nobody knows.
     """
 
     faults: np.ndarray
     blame: np.ndarray
+    gap: np.ndarray
 
 
 Judge = Callable[[np.ndarray], Verdict]
@@ -75,32 +77,35 @@ def look(
     homes = list(homes)
     rows, walkers = choices.complete(nothing, rng), np.arange(WALKERS)
     judge = judge_of(choices, rows[:_TRIED])
-    faults, blame = np.full(WALKERS, np.inf), np.ones((WALKERS, slots))
+    even, unknown = np.ones((WALKERS, slots)), np.zeros(WALKERS)
+    faults, blame, gap = unknown + np.inf, even.copy(), unknown.copy()
+    guided = judge.func is not _by_nothing
     if homes:
         start = walkers % 2 == 0
         rows[start] = np.stack(homes)[rng.integers(len(homes), size=start.sum())]
         faults[start] = 0.0
-    strict, age, patience = walkers % 4 < 2, np.zeros(WALKERS), 20 * slots
+    strict, age, patience = walkers % 4 < 2, np.zeros(WALKERS), 50 + 20 * slots
     walked, reached, drawn, lucky = _TRIED, 0, 0, 1  # rows looked at, and what they brought
     while walked + drawn < most and len(met.rows) < want and not met.stale:
         if len(met.rows) >= ENOUGH and walked + drawn >= LONG:
             break
         at_home = faults == 0
-        moved = _moved(choices, rows, np.where(at_home[:, None], 1.0, blame), rng)
+        moved = _moved(choices, rows, np.where(at_home[:, None], 1.0, blame), gap, rng)
         twice = at_home & (rng.random(WALKERS) < 0.5)
-        moved[twice] = _moved(choices, moved[twice], np.ones((twice.sum(), slots)), rng)
+        moved[twice] = _moved(choices, moved[twice], even[twice], unknown[twice], rng)
         verdict = judge(moved)
         allowed = verdict.faults == 0
         fresh = met.take(moved[allowed])
         walked, reached, homes = walked + WALKERS, reached + len(fresh), homes + fresh
         accepted = (verdict.faults <= faults) | (at_home & ~strict)
+        better = allowed | (verdict.faults < faults)
         rows[accepted], faults[accepted] = moved[accepted], verdict.faults[accepted]
-        blame[accepted] = verdict.blame[accepted]
-        if reached * drawn <= 3 * lucky * walked:  # chance still finds its share
+        blame[accepted], gap[accepted] = verdict.blame[accepted], verdict.gap[accepted]
+        if reached * drawn <= 3 * lucky * walked and (not guided or drawn < walked // 2):
             chance = choices.complete(np.repeat(nothing, RANDOM // WALKERS, axis=0), rng)
             fresh = met.take(chance[choices.allowed(chance)])
             drawn, lucky, homes = drawn + RANDOM, lucky + len(fresh), homes + fresh
-        age = np.where(accepted & allowed, 0, age + 1)
+        age = np.where(accepted & better, 0, age + 1)
         lost = age > patience
         if lost.any():
             again = choices.complete(nothing[: lost.sum()], rng)
@@ -110,7 +115,7 @@ def look(
                 pick = rng.integers(len(homes), size=home.sum())
                 again[home] = np.reshape([homes[at] for at in pick], (-1, slots))
                 back[home] = 0.0
-            rows[lost], faults[lost], age[lost], blame[lost] = again, back, 0, 1.0
+            rows[lost], faults[lost], age[lost], blame[lost], gap[lost] = again, back, 0, 1.0, 0.0
         report(len(met.rows), walked + drawn)
     return np.array(met.rows, choices.dtype).reshape(-1, slots), walked + drawn
 
@@ -126,7 +131,7 @@ class _Met:
     @property
     def stale(self) -> bool:
         """Whether nothing new came for long although much was met."""
-        return self._again > 1000 + 10 * len(self._names)
+        return self._again > 200 + 5 * len(self._names)
 
     def take(self, rows: np.ndarray) -> list[np.ndarray]:
         """Notes allowed rows; returns the new ones."""
@@ -205,18 +210,19 @@ def _conditions(text: str) -> Iterator[tuple[str, str | None]]:
 
 def _by_parts(choices: Choices, parts: Sequence[_Part], codes: np.ndarray) -> Verdict:
     columns = choices.columns(codes)
-    faults, blame = np.zeros(len(codes)), np.zeros(codes.shape)
+    faults, blame, gap = np.zeros(len(codes)), np.zeros(codes.shape), np.zeros(len(codes))
     for part in parts:
         broken = ~np.asarray(part.holds(columns), bool)
         size = np.zeros(len(codes))
         if part.missed is not None and broken.any():
             size = np.nan_to_num(np.abs(part.missed(columns)), nan=0.0, posinf=1e300)
         faults += np.where(broken, 1.0 + np.minimum(np.log1p(size) / 50, 1.0), 0.0)
+        gap = np.where(broken & (gap == 0), size, gap)
         blame += broken[:, None] * part.names
     met = faults == 0
     if met.any():
         met[met] = choices.allowed(codes[met])
-    return Verdict(np.where((faults == 0) & ~met, 1.0, faults), _or_all(blame))
+    return Verdict(np.where((faults == 0) & ~met, 1.0, faults), _or_all(blame), gap)
 
 
 def _by_reading(choices: Choices, codes: np.ndarray) -> Verdict:
@@ -236,7 +242,7 @@ def _by_reading(choices: Choices, codes: np.ndarray) -> Verdict:
                 at_fault.append(at * slots + one)
                 weights.append(weight)
     blame = np.bincount(np.array(at_fault, int), weights, codes.size)
-    return Verdict(faults, _or_all(blame.reshape(codes.shape)))
+    return Verdict(faults, _or_all(blame.reshape(codes.shape)), np.zeros(len(codes)))
 
 
 def _readings(choices: Choices, codes: np.ndarray) -> Iterator[dict[str, None] | None]:
@@ -252,7 +258,8 @@ def _readings(choices: Choices, codes: np.ndarray) -> Iterator[dict[str, None] |
 
 
 def _by_nothing(choices: Choices, codes: np.ndarray) -> Verdict:
-    return Verdict(np.where(choices.allowed(codes), 0.0, 1.0), np.ones(codes.shape))
+    faults = np.where(choices.allowed(codes), 0.0, 1.0)
+    return Verdict(faults, np.ones(codes.shape), np.zeros(len(codes)))
 
 
 def _or_all(blame: np.ndarray) -> np.ndarray:
@@ -311,9 +318,16 @@ class _Watched(dict):
 
 
 def _moved(
-    choices: Choices, rows: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+    choices: Choices,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    gap: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Rows with a choice changed in each, drawn by ``weights`` [P, choices]; consistent again."""
+    """Rows with a choice changed in each, drawn by ``weights`` [P, choices]; consistent again.
+
+    A step of an ordered choice is as often as not one of the ``gap`` [P] of its row in values.
+    """
     count, own = len(rows), list(choices.choices.values())
     options = np.array([len(choice.options) for choice in own])
     ordered = np.array([choice.ordered for choice in own])
@@ -326,6 +340,11 @@ def _moved(
     kind, old, among = rng.integers(4, size=count), rows[every, at].astype(np.int64), options[at]
     other = (old + 1 + rng.integers(np.maximum(among - 1, 1), size=count)) % among
     near = stepped(np.maximum(old, 0), among, rng)
+    spacing = np.array([getattr(choice.options, "step", 1) for choice in own], np.float64)[at]
+    leap = np.minimum(np.round(gap / spacing), among).astype(np.int64)
+    target = old + np.where(rng.random(count) < 0.5, leap, -leap)
+    leaps = (leap > 0) & (target >= 0) & (target < among) & (rng.random(count) < 0.5)
+    near = np.where(leaps, target, near)
     new = np.where((kind == _STEP) & ordered[at], near, other)
     moved = rows.copy()
     moves = movable[every, at]
