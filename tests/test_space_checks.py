@@ -31,7 +31,7 @@ WRONG = [
     (Space("text"), "not a str"),
     (
         Space(GOOD, {"slots": GOOD[:5]}),
-        r"features\['slots'\] must be an array \[6, d\], not \[5, 2",
+        r"features\['slots'\] must be an array \[6, d\]",
     ),
     (Space(GOOD, {"slots": GOOD * np.nan}), r"features\['slots'\] has a value"),
     (Space(GOOD, [GOOD]), "features must be arrays by name, not a list"),
@@ -49,7 +49,7 @@ def test_what_is_no_space_is_refused(space, match):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int8, bool, jnp.bfloat16])
+@pytest.mark.parametrize("kind", [np.float32, np.int8, bool, jnp.bfloat16])
 def test_real_numbers_of_any_kind_are_a_space(kind):
     check_space(Space(jnp.asarray(GOOD, kind), neighbours=np.full((6, 1), -1)))
 

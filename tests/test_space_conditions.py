@@ -20,7 +20,7 @@ def spaces(draw):
     for at in range(draw(st.integers(1, 7))):
         when = {}
         for other in draw(st.lists(st.sampled_from(sorted(choices)), max_size=2)) if at else []:
-            options = list(choices[other].options)
+            options = list(choices[other].options[:4])
             when[other] = draw(st.lists(st.sampled_from(options), min_size=1, max_size=3))
         kind = draw(st.sampled_from(["categorical", "ordinal", "integer", "wide"]))
         if kind == "integer":
@@ -39,7 +39,7 @@ def consistent(choices, codes):
     return all((choices.codes(choices.arch(row)) == row).all() for row in codes)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(spaces(), st.integers(0, 1000))
 def test_any_space_works(choices, seed):
     rng = np.random.default_rng(seed)

@@ -116,7 +116,7 @@ def test_a_long_list_is_sampled_and_refreshed_from_the_list():
     )
 )
 def test_any_list_comes_back(archs):
-    names = [n for n in dict.fromkeys(n for arch in archs for n in arch)]
+    names = list(dict.fromkeys(n for arch in archs for n in arch))
     hollow = [n for n in names if all(arch.get(n) is None for arch in archs)]
     if hollow or not names:
         with pytest.raises(SpaceError):
