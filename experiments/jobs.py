@@ -207,7 +207,7 @@ def _space() -> Choices:
     constraint = space.constraint
     if CONSTRAINT.value is not None:
         constraint = f"({constraint}) and ({CONSTRAINT.value})" if constraint else CONSTRAINT.value
-    space = Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
+    space = space.replace(constraint=constraint, cost=COST.value or space.cost)
     for line in space.remarks():
         console.note(f"note: {line}")
     return space

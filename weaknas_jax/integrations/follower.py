@@ -120,10 +120,11 @@ class Follower:
         while budget < scores:
             budget *= 2
         pool = max(self._pool, 4 * budget)
-        size = len(pools.start(self.choices, self._seed, pool).codes)
+        rows = pools.start(self.choices, self._seed, pool)
+        size = len(rows.codes)
         if self._driver is None or self._driver.method.budget < min(budget, size):
             method = self._build(min(budget, size))
-            self._driver = Driver(method, self.choices, seed=self._seed, pool=pool)
+            self._driver = Driver(method, self.choices, seed=self._seed, pool=rows)
             self._heeded = self._told = 0
 
     def _tell(self) -> None:
