@@ -12,7 +12,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from weaknas_jax.integrations import follower
-from weaknas_jax.integrations.optuna import WeakNASSampler, _parameter
+from weaknas_jax.integrations.levels import parameter
+from weaknas_jax.integrations.optuna import WeakNASSampler
 from weaknas_jax.spaces.choices import Choices, categorical, integer
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -335,13 +336,13 @@ def test_without_optuna_the_extra_is_named(monkeypatch):
     ],
 )
 def test_values_are_those_of_optuna_and_found_again(distribution):
-    values = _parameter(distribution).values
+    values = parameter(distribution).values
     for at, value in enumerate(values):
         inside = distribution.to_internal_repr(value)
         assert distribution._contains(inside)
         back = distribution.to_external_repr(inside)
         assert back is value or back == value
-        assert _parameter(distribution).place(back) == at
+        assert parameter(distribution).place(back) == at
     if not isinstance(distribution, CategoricalDistribution):
         assert values[0] == distribution.low
         assert values[-1] == distribution.high
@@ -354,7 +355,7 @@ def test_values_are_those_of_optuna_and_found_again(distribution):
     [IntDistribution(0, 1000), FloatDistribution(0, 1), FloatDistribution(0, 1, step=1e-4)],
 )
 def test_values_that_cannot_be_listed(distribution):
-    assert _parameter(distribution) is None
+    assert parameter(distribution) is None
 
 
 def taught(*lessons):

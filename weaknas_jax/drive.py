@@ -27,7 +27,7 @@ class Driver:
       method: what asks.
       space: named choices, or a `Space` whose architectures are called by their rows.
       seed, run: the run's key is that of run ``run`` of an experiment with ``seed``.
-      pool: rows of a space that is too large to list.
+      pool: rows of a space that is too large to list, or the pool to begin with.
       refresh: told queries between two refreshes of such a pool.
 
     Raises:
@@ -41,14 +41,15 @@ class Driver:
         *,
         seed: int = 0,
         run: int = 0,
-        pool: int = pools.SIZE,
+        pool: int | pools.Pool = pools.SIZE,
         refresh: int = 10,
     ):
         self.method, self.choices = method, space if isinstance(space, Choices) else None
         self._seed, self._refresh, self._since, self._width = seed, refresh, 0, 1
         self._scratch = None  # a state that nobody needs: new buffers cost more than the copying
         if self.choices is not None:
-            self.pool = pools.start(self.choices, seed, pool)
+            ready = isinstance(pool, pools.Pool)
+            self.pool = pool if ready else pools.start(self.choices, seed, pool)
             space = self.choices.space(self.pool.codes)
         if method.budget > space.size:
             raise ValueError(

@@ -8,8 +8,9 @@ learns the same goes on in the same way, whatever had been suggested before, or 
 import copy
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,12 +18,27 @@ from weaknas_jax import methods
 from weaknas_jax.drive import Driver
 from weaknas_jax.spaces import pool as pools
 from weaknas_jax.spaces.choices import Arch, Choices, SpaceError
-from weaknas_jax.types import Method
+from weaknas_jax.types import Method, Space
 
 BUDGET = 100
 """Scores that a driver has room for at first; one that is full gives way to one of twice that."""
 
 _ABREAST = 4  # pending ones come in multiples: fewer programs
+_ROWS, _COLUMNS = 256, 16  # spaces that are not exact are filled up to such: fewer programs
+
+
+class Manner(NamedTuple):
+    """How a space is searched.
+
+    Attributes:
+      exact: an architecture is all that an evaluation depends on. It counts once, by its first
+        score, and a failure bars it. Otherwise every evaluation counts, an architecture by the
+        mean of its own, and a failure as the worst score so far: something near may fail as well.
+      again: what has a score may be suggested once more.
+    """
+
+    exact: bool = True
+    again: bool = False
 
 
 class Follower:
@@ -34,6 +50,7 @@ class Follower:
       seed: of all random numbers.
       init: scores before the predictor is asked; until then the rows are random ones.
       pool: rows of a space that is too large to list.
+      manner: of the search.
     """
 
     def __init__(
@@ -45,29 +62,45 @@ class Follower:
         seed: int,
         init: int,
         pool: int,
+        manner: Manner = Manner(),  # noqa: B008
     ):
-        self.choices = choices
+        self.choices = choices if manner.exact else _Filled.of(choices)
+        self.manner = manner
         self._build = functools.partial(method_of, predictor, settings)
         self._seed, self._init, self._pool = seed, init, pool
         self._lessons: list[tuple[Arch, float]] = []
         self._scored: set[bytes] = set()  # architectures, by their codes
         self._failed: set[bytes] = set()
+        self._scores, self._worst = 0, np.nan  # how many lessons have one, and the least
         self._driver: Driver | None = None
+        self._fillers = np.zeros(0, bool)  # which rows of the driver only fill it up
         self._heeded = self._told = 0  # lessons that the driver knows, and scores among them
+        self._by_row: dict[int, list[float]] = {}  # the scores that it was told of each row
 
     def learn(self, arch: Arch, score: float) -> None:
         """Takes note of an evaluation; larger is better, NaN or infinite = failed.
 
-        An architecture counts once, by its first score; a failure bars it until it has one. One
-        outside of the space is passed over.
+        One outside of the space is passed over.
         """
         name = self._name(arch)
         with np.errstate(over="ignore"):
             score = float(np.float32(score))
-        known = self._scored if np.isfinite(score) else self._scored | self._failed
-        if name is not None and name not in known:
-            (self._scored if np.isfinite(score) else self._failed).add(name)
-            self._lessons.append((arch, score))
+        if name is None:
+            return
+        if np.isfinite(score):
+            self._worst = np.fmin(self._worst, score)
+        if self.manner.exact:
+            if name in (self._scored if np.isfinite(score) else self._scored | self._failed):
+                return
+        elif not np.isfinite(score):
+            score = float(self._worst)
+        (self._scored if np.isfinite(score) else self._failed).add(name)
+        self._lessons.append((arch, score))
+        self._scores += bool(np.isfinite(score))
+
+    def is_new(self, arch: Arch) -> bool:
+        """Whether nothing was learnt of an architecture."""
+        return self._name(arch) not in self._scored | self._failed
 
     def suggest(
         self, pending: Iterable[Arch] = (), fixed: Mapping[str, Any] | None = None
@@ -79,21 +112,25 @@ class Follower:
           fixed: values that are not open; those that there are none of are passed over.
         """
         out = {self._name(arch): arch for arch in pending}
-        out = [arch for name, arch in out.items() if name not in {None, *self._scored}]
-        self._make_room(len(self._scored) + len(out) + 1)
+        settled = {None} | (self._scored if self.manner.exact else set())
+        out = [arch for name, arch in out.items() if name not in settled]
+        self._make_room(self._scores + len(out) + 1)
         try:
             self._tell()
         except BaseException:  # Ctrl-C, say, between two steps
             self._driver = None
             raise
         driver, rows = copy.copy(self._driver), []
+        if self.manner.again:
+            driver._renew_if_due()  # before rows that are to stay look as if they were not known
+            self._close(driver, self._fillers, anew=True)
         for arch in out:  # one by one: in a pool a row is safe once it is seen
             rows.append(driver.row(arch))
             driver.see(rows[-1:])
         if fixed:
-            seen = driver.state.history.seen | jnp.asarray(self._differs(driver.pool.codes, fixed))
-            known = driver.state.history.replace(seen=seen)
-            driver.state = driver.state.replace(history=known)
+            self._close(driver, self._differs(driver.pool.codes, fixed))
+        if self._fillers.any() and not self.manner.again:
+            self._close(driver, self._fillers)
         rows += [-1] * (-len(rows) % _ABREAST)
         asked = driver.ask(rows if self._told else ())
         return driver.arch(asked[0]) if asked else None
@@ -104,6 +141,12 @@ class Follower:
         except SpaceError:
             return None
         return codes.tobytes() if self.choices.allowed(codes[None])[0] else None
+
+    def _close(self, driver: Driver, rows: np.ndarray, anew: bool = False) -> None:
+        """Has the driver ask for none of ``rows``, bool [N], and with ``anew`` for all others."""
+        known = driver.state.history
+        seen = jnp.asarray(rows) if anew else known.seen | jnp.asarray(rows)
+        driver.state = driver.state.replace(history=known.replace(seen=seen))
 
     def _differs(self, codes: np.ndarray, fixed: Mapping[str, Any]) -> np.ndarray:
         """Which of codes [N, choices] have other values than the ``fixed`` ones, bool [N]."""
@@ -119,12 +162,18 @@ class Follower:
         budget = BUDGET
         while budget < scores:
             budget *= 2
-        pool = max(self._pool, 4 * budget)
-        size = len(pools.start(self.choices, self._seed, pool).codes)
+        pool = pools.start(self.choices, self._seed, max(self._pool, 4 * budget))
+        real = len(pool.codes)
+        if not self.manner.exact and pool.whole:
+            rows = max(_ROWS, budget, 1 << (real - 1).bit_length())
+            pool = pool._replace(codes=np.resize(pool.codes, (rows, pool.codes.shape[1])))
+        size = len(pool.codes)
         if self._driver is None or self._driver.method.budget < min(budget, size):
             method = self._build(min(budget, size))
             self._driver = Driver(method, self.choices, seed=self._seed, pool=pool)
             self._heeded = self._told = 0
+            self._by_row = {}
+            self._fillers = np.arange(size) >= real
 
     def _tell(self) -> None:
         """Tells the driver what it does not know yet."""
@@ -135,9 +184,39 @@ class Follower:
                 rows = [self._driver.row(arch)]
                 self._driver.see(rows)
             if np.isfinite(score):
-                self._driver.tell(rows, [score])
+                self._driver.tell(rows, [self._mean(rows[0], score)])
                 self._told += 1
             self._heeded += 1
+
+    def _mean(self, row: int, score: float) -> float:
+        """Of the scores of a row, ``score`` being the latest, in place of those told before.
+
+        To be told the mean as often as there are scores is as good as to be told each of them.
+        """
+        scores = self._by_row.setdefault(row, [])
+        scores.append(score)
+        if len(scores) == 1:
+            return score
+        mean, known = float(np.mean(scores)), self._driver.state.history
+        told = jnp.where(known.mask & (known.queried == row), jnp.float32(mean), known.scores)
+        self._driver.state = self._driver.state.replace(history=known.replace(scores=told))
+        return mean
+
+
+class _Filled(Choices):
+    """The same choices, described by a number of columns that other spaces have as well."""
+
+    @classmethod
+    def of(cls, choices: Choices) -> "_Filled":
+        return cls(choices.choices, constraint=choices.constraint)
+
+    def space(self, codes: np.ndarray) -> Space:
+        return jax.tree.map(_filled, super().space(codes))
+
+
+def _filled(block: jax.Array) -> jax.Array:
+    """``block`` [N, d] with columns of zeros up to the next multiple of `_COLUMNS`."""
+    return jnp.pad(block, ((0, 0), (0, -block.shape[1] % _COLUMNS)))
 
 
 def method_of(predictor: str, settings: Mapping[str, Any], budget: int) -> Method:
