@@ -179,7 +179,9 @@ def _huge_ask(trial):
 
 def _huge_truth(p):
     value = {"p": 0.7, "q": 0.9, "r": 1.0, "s": 0.5}[p["kind"]]
-    value -= 0.04 * log_distance(p["steps"], {"p": 1e2, "q": 1e7, "r": 1e5, "s": 1e3}[p["kind"]]) ** 2
+    value -= (
+        0.04 * log_distance(p["steps"], {"p": 1e2, "q": 1e7, "r": 1e5, "s": 1e3}[p["kind"]]) ** 2
+    )
     return value - 0.8 * ((p["units"] - 30_000) / 100_000) ** 2
 
 
@@ -213,9 +215,7 @@ def _late_truth(p):
 
 
 CHOOSE = {
-    "rate": Problem(
-        _rate_ask, _rate_truth, lambda p: (p["optimizer"], p["depth"]) == ("adam", 3)
-    ),
+    "rate": Problem(_rate_ask, _rate_truth, lambda p: (p["optimizer"], p["depth"]) == ("adam", 3)),
     "widths": Problem(_widths_ask, _widths_truth, lambda p: p["depth"] == 3),
     "bowl": Problem(_bowl_ask, _bowl_truth, _bowl_hit),
     "noisy": Problem(_noisy_ask, _noisy_truth, lambda p: (p["op"], p["width"]) == ("c", 6), 0.1),
@@ -227,9 +227,7 @@ REPORT = {
     ),
     "ridge": Problem(_ridge_ask, _ridge_truth, _ridge_hit),
     "huge": Problem(_huge_ask, _huge_truth, lambda p: p["kind"] == "r"),
-    "widened": Problem(
-        _widened_ask, _widened_truth, lambda p: (p["op"], p["depth"]) == ("a", 7)
-    ),
+    "widened": Problem(_widened_ask, _widened_truth, lambda p: (p["op"], p["depth"]) == ("a", 7)),
     "late": Problem(_late_ask, _late_truth, lambda p: (p["op"], p["depth"]) == ("b", 4)),
     "noisy rate": Problem(
         _rate_ask, _rate_truth, lambda p: (p["optimizer"], p["depth"]) == ("adam", 3), 0.15

@@ -31,14 +31,16 @@ class Manner(NamedTuple):
     """How a space is searched.
 
     Attributes:
-      exact: an architecture is all that an evaluation depends on. It counts once, by its first
-        score, and a failure bars it. Otherwise every evaluation counts, an architecture by the
-        mean of its own, and a failure as the worst score so far: something near may fail as well.
+      exact: an architecture counts once, by its first score, and a failure bars it. Otherwise
+        every evaluation counts, and a failure as the worst score so far: what is near fails too.
       again: what has a score may be suggested once more.
+      best: of several scores of an architecture the best counts, in place of their mean: it is
+        something else that makes the difference.
     """
 
     exact: bool = True
     again: bool = False
+    best: bool = False
 
 
 class Follower:
@@ -73,9 +75,15 @@ class Follower:
         self._failed: set[bytes] = set()
         self._scores, self._worst = 0, np.nan  # how many lessons have one, and the least
         self._driver: Driver | None = None
+        self._started: tuple[int, pools.Pool] | None = None
         self._fillers = np.zeros(0, bool)  # which rows of the driver only fill it up
         self._heeded = self._told = 0  # lessons that the driver knows, and scores among them
         self._by_row: dict[int, list[float]] = {}  # the scores that it was told of each row
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the space is ranked, and not a sample of it."""
+        return self._driver is not None and self._driver.pool.whole
 
     def learn(self, arch: Arch, score: float) -> None:
         """Takes note of an evaluation; larger is better, NaN or infinite = failed.
@@ -97,10 +105,6 @@ class Follower:
         (self._scored if np.isfinite(score) else self._failed).add(name)
         self._lessons.append((arch, score))
         self._scores += bool(np.isfinite(score))
-
-    def is_new(self, arch: Arch) -> bool:
-        """Whether nothing was learnt of an architecture."""
-        return self._name(arch) not in self._scored | self._failed
 
     def suggest(
         self, pending: Iterable[Arch] = (), fixed: Mapping[str, Any] | None = None
@@ -162,7 +166,7 @@ class Follower:
         budget = BUDGET
         while budget < scores:
             budget *= 2
-        pool = pools.start(self.choices, self._seed, max(self._pool, 4 * budget))
+        pool = self._start(max(self._pool, 4 * budget))
         real = len(pool.codes)
         if not self.manner.exact and pool.whole:
             rows = max(_ROWS, budget, 1 << (real - 1).bit_length())
@@ -175,6 +179,12 @@ class Follower:
             self._by_row = {}
             self._fillers = np.arange(size) >= real
 
+    def _start(self, size: int) -> pools.Pool:
+        """The pool to begin with; that of a tight constraint takes a while to find."""
+        if self._started is None or self._started[0] != size:
+            self._started = size, pools.start(self.choices, self._seed, size)
+        return self._started[1]
+
     def _tell(self) -> None:
         """Tells the driver what it does not know yet."""
         for arch, score in self._lessons[self._heeded :]:
@@ -184,12 +194,12 @@ class Follower:
                 rows = [self._driver.row(arch)]
                 self._driver.see(rows)
             if np.isfinite(score):
-                self._driver.tell(rows, [self._mean(rows[0], score)])
+                self._driver.tell(rows, [self._worth(rows[0], score)])
                 self._told += 1
             self._heeded += 1
 
-    def _mean(self, row: int, score: float) -> float:
-        """Of the scores of a row, ``score`` being the latest, in place of those told before.
+    def _worth(self, row: int, score: float) -> float:
+        """What the scores of a row, ``score`` being the latest, are worth: all are told that.
 
         To be told the mean as often as there are scores is as good as to be told each of them.
         """
@@ -197,10 +207,11 @@ class Follower:
         scores.append(score)
         if len(scores) == 1:
             return score
-        mean, known = float(np.mean(scores)), self._driver.state.history
-        told = jnp.where(known.mask & (known.queried == row), jnp.float32(mean), known.scores)
+        worth = float(np.max(scores) if self.manner.best else np.mean(scores))
+        known = self._driver.state.history
+        told = jnp.where(known.mask & (known.queried == row), jnp.float32(worth), known.scores)
         self._driver.state = self._driver.state.replace(history=known.replace(scores=told))
-        return mean
+        return worth
 
 
 class _Filled(Choices):

@@ -9,12 +9,13 @@ sampler. All that is known is read from the study itself, so that several proces
 and a study that is continued goes on as if it had never stopped. docs/optuna.md
 """
 
+import functools
 import threading
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,29 +31,11 @@ except ModuleNotFoundError as error:
 
 from weaknas_jax import expressions
 from weaknas_jax.integrations.follower import BUDGET, Follower, Manner, method_of
+from weaknas_jax.integrations.others import Other, announce, look
 from weaknas_jax.integrations.structure import Plan, Structure
 from weaknas_jax.spaces.choices import Arch, Choices
 
-_ASKED = "weaknas:suggested"  # system attribute of a trial: its values, before it has parameters
 _TURNS, _LOOKS, _PAUSE = 4, 20, 0.01  # another suggestion at most so often; seconds between looks
-
-
-class Other(NamedTuple):
-    """A trial that is running, or has finished since the last look.
-
-    Attributes:
-      number: of the trial.
-      arch: what it evaluates, None = that is not known.
-      asked: the same as Optuna stores values.
-      running: it has not finished.
-      begun: its objective has asked for something.
-    """
-
-    number: int
-    arch: Arch | None
-    asked: Mapping[str, float]
-    running: bool
-    begun: bool
 
 
 class WeakNASSampler(BaseSampler):
@@ -160,8 +143,7 @@ class WeakNASSampler(BaseSampler):
                 if not more:
                     break
                 values, asked = more
-                # Stored one by one as the objective asks for them: others see them all now.
-                study._storage.set_trial_system_attr(trial._trial_id, _ASKED, asked)
+                announce(study, trial, asked)
                 if self._stands(study, trial, plan, asked):
                     break
             return values
@@ -206,7 +188,8 @@ class WeakNASSampler(BaseSampler):
             if arch is not None or fixed or again or self._follower.manner.again:
                 break
             if plan.finite:
-                self._warn("all combinations were tried; the best ones are repeated")
+                those = "" if self._follower.whole else " that were found to meet the constraint"
+                self._warn(f"all combinations{those} were tried; the best ones are repeated")
             self._follow(plan, again=True)
         if arch is None:
             return None
@@ -232,7 +215,7 @@ class WeakNASSampler(BaseSampler):
             rivals = [o for o in self._read(study, trial, plan) if o.asked == asked]
             if not rivals:
                 return True
-            if any(other.begun or other.number < trial.number for other in rivals):
+            if any(other.begun or other.trial.number < trial.number for other in rivals):
                 return False
             time.sleep(_PAUSE)
         return False
@@ -244,9 +227,9 @@ class WeakNASSampler(BaseSampler):
     def _follow(self, plan: Plan, again: bool) -> None:
         """Has a follower in the space of ``plan``, which stays while the space does."""
         space = list(plan.distributions.items()), plan.when, plan.finite, plan.rest
-        if self._space is not None and self._space[0] == space:
-            if self._space[1] or not again:  # a space that is used up is so for good
-                return
+        same = self._space is not None and self._space[0] == space
+        if same and (self._space[1] or not again):  # a space that is used up is so for good
+            return
         self._follower = Follower(
             self._predictor,
             self._settings,
@@ -254,50 +237,50 @@ class WeakNASSampler(BaseSampler):
             seed=self._seed,
             init=self._init,
             pool=self._pool,
-            manner=Manner(exact=plan.finite and not again, again=again),
+            manner=Manner(exact=plan.finite and not again, again=again, best=plan.rest),
         )
         self._space, self._learnt = (space, again), set()
 
     def _constraint_in(self, plan: Plan) -> str | Callable[[Arch], Any] | None:
         """The constraint, as far as the parameters that it is about are searched."""
-        held = self._constraint
+        held, there = self._constraint, set(plan.parameters)
         if isinstance(held, str):
             names = expressions.parse(held, f"constraint={held!r}").names
-            if missing := sorted(set(names) - set(plan.parameters)):
-                self._warn(
-                    f"constraint={held!r} does not hold yet: {missing[0]!r} is not among the "
-                    f"parameters that are searched together, {', '.join(plan.parameters)}"
-                )
+            if missing := sorted(set(names) - there):
+                self._not_held(missing[0], there)
                 return None
-        return held
+        if not callable(held):
+            return held
+
+        @functools.wraps(held)
+        def as_far(arch: Arch) -> bool:
+            try:
+                return held(arch)
+            except KeyError as error:
+                if not error.args or error.args[0] in there:
+                    raise
+                self._not_held(error.args[0], there)
+                return True
+
+        return as_far
+
+    def _not_held(self, missing: str, there: Collection[str]) -> None:
+        self._warn(
+            f"the constraint does not hold yet: it is about {missing!r}, and the parameters that "
+            f"are searched together so far are {', '.join(sorted(there))}"
+        )
 
     def _read(self, study: Study, trial: FrozenTrial, plan: Plan) -> list[Other]:
         """Hands on what has finished since, by number; returns that and what is running."""
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
-        others = []
-        for other in study._storage.get_all_trials(study._study_id, deepcopy=False):
-            if other._trial_id in self._learnt or other._trial_id == trial._trial_id:
-                continue
-            running, complete = not other.state.is_finished(), other.state == TrialState.COMPLETE
-            if other.state == TrialState.WAITING:
-                continue
-            values = other.params
-            if running:
-                announced = other.system_attrs.get(_ASKED, {}).items()
-                values = {
-                    name: plan.distributions[name].to_external_repr(value)
-                    for name, value in announced
-                    if name in plan.distributions
-                }
-                values |= other.system_attrs.get("fixed_params", {}) | other.params
-            arch, whole = plan.read(values, lacking=complete and not plan.finite)
-            if not running:
-                self._learnt.add(other._trial_id)
-                if whole:
-                    self._follower.learn(arch, sign * other.value if complete else np.nan)
-            asked = plan.stored(values) if whole else {}
-            begun = not running or bool(other.params)
-            others.append(Other(other.number, arch if whole else None, asked, running, begun))
+        others = look(study, trial, plan, self._learnt)
+        for other in others:
+            if not other.running:
+                self._learnt.add(other.trial._trial_id)
+                if other.arch is not None:
+                    complete = other.trial.state == TrialState.COMPLETE
+                    score = sign * other.trial.value if complete else np.nan
+                    self._follower.learn(other.arch, score)
         return others
 
     def _warn(self, message: str) -> None:

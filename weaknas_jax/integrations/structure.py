@@ -103,6 +103,8 @@ class Structure:
 
     def plan(self, names: Collection[str] | None = None) -> Plan:
         """What is searched together; ``names``: nothing but these."""
+        if names is not None and set(names) == set(self.plan().distributions):
+            return self.plan()
         key = names if names is None else frozenset(names)
         count, plan = self._plans.get(key, (-1, None))
         if count != len(self._trials):
