@@ -125,7 +125,7 @@ def _space() -> Choices:
     constraint = space.constraint
     if CONSTRAINT.value is not None:
         constraint = f"({constraint}) and ({CONSTRAINT.value})" if constraint else CONSTRAINT.value
-    return Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
+    return space.replace(constraint=constraint, cost=COST.value or space.cost)
 
 
 def _method() -> Any:

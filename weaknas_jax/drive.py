@@ -6,6 +6,7 @@ made by a state that was told what the method believes of them, which is then th
 """
 
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,10 @@ import numpy as np
 from weaknas_jax import history
 from weaknas_jax.batch import run_keys
 from weaknas_jax.spaces import pool as pools
+from weaknas_jax.spaces.choice import whole
 from weaknas_jax.spaces.choices import Arch, Choices
-from weaknas_jax.types import Method, Space
+from weaknas_jax.spaces.clock import SlowSpaceWarning
+from weaknas_jax.types import Method, Space, check_space
 
 
 class Driver:
@@ -27,11 +30,12 @@ class Driver:
       method: what asks.
       space: named choices, or a `Space` whose architectures are called by their rows.
       seed, run: the run's key is that of run ``run`` of an experiment with ``seed``.
-      pool: rows of a space that is too large to list, or the pool to begin with.
+      pool: rows of a space that is too large to list; or such rows, from `spaces.pool.start`.
       refresh: told queries between two refreshes of such a pool.
 
     Raises:
-      ValueError: the method asks for more than there is; or `SpaceError`.
+      ValueError: the method asks for more than there is, or an argument is none of these; or
+        `SpaceError`.
     """
 
     def __init__(
@@ -44,21 +48,27 @@ class Driver:
         pool: int | pools.Pool = pools.SIZE,
         refresh: int = 10,
     ):
+        if not isinstance(method, Method):
+            kind = type(method).__name__
+            raise ValueError(f"method: give one, e.g. methods.make('gp', budget=100), not a {kind}")
         self.method, self.choices = method, space if isinstance(space, Choices) else None
         self._seed, self._refresh, self._since, self._width = seed, refresh, 0, 1
         self._scratch = None  # a state that nobody needs: new buffers cost more than the copying
+        self.pool = None
         if self.choices is not None:
-            ready = isinstance(pool, pools.Pool)
-            self.pool = pool if ready else pools.start(self.choices, seed, pool)
+            self.pool = _pool(self.choices, seed, pool)
             space = self.choices.space(self.pool.codes)
-        if method.budget > space.size:
-            raise ValueError(
-                f"budget={method.budget} is more than the {space.size:,} architectures of the "
-                "space; lower the budget"
-            )
+        check_space(space)
         self.size = space.size
+        self._check_budget()
         self._pure = method._replace(settings=())  # hashable: what a program is compiled for
         self.state = _init(self._pure, run_keys(seed, [run])[0], space)
+        self._close(range(self.count, self.size))
+
+    @property
+    def count(self) -> int:
+        """How many architectures can be asked for, as far as they are found."""
+        return self.size if self.pool is None else self.pool.held
 
     def prepare(self, pending: int = 0) -> None:
         """Compiles now what asks and tells need, so that no worker waits for it.
@@ -86,7 +96,10 @@ class Driver:
         if len(pending):
             known = _mark(self._pure, self.state.history, asked)
         self._note(known)
-        return [int(row) for row in np.asarray(asked) if row >= 0]
+        rows = [int(row) for row in np.asarray(asked) if row >= 0]
+        if not rows and int(known.asked) < self.method.budget and not self._whole:
+            self._warn("the search ends with them")
+        return rows
 
     def mark(self, archs: Sequence[Arch | int]) -> list[int]:
         """Notes that an ask gave these architectures, as a journal says; returns their rows."""
@@ -169,7 +182,10 @@ class Driver:
 
     def _renew_if_due(self) -> None:
         known = self.state.history
-        if self._whole or self._since < self._refresh or known.asked >= self.method.budget:
+        if self._whole or known.asked >= self.method.budget:
+            return
+        spent = self.pool.held < self.size and bool(np.asarray(known.seen).all())
+        if self._since < self._refresh and not spent:
             return
         self._since = 0
         scores = np.asarray(known.scores)
@@ -178,23 +194,74 @@ class Driver:
         worth = getattr(self.state, "prediction", None)
         worth = np.zeros(self.size) if worth is None else np.asarray(worth.mean)
         asked = np.asarray(known.seen)
-        self._move(pools.refresh(self.choices, self.pool, self._seed, asked, best, worth))
+        looks = pools.LOOKS["last" if spent else "refresh"]
+        pool = pools.refresh(self.choices, self.pool, self._seed, asked, best, worth, looks)
+        opened = range(self.pool.held, pool.held)
+        self._move(pool)
+        self._close(opened, False)
 
     def _make_room(self, codes: np.ndarray) -> int:
         if self.pool.whole or not self.choices.allowed(codes[None])[0]:
             arch = self.choices.arch(codes)
-            raise ValueError(f"architecture {arch}: does not meet the constraint of the space")
+            what = "is not one of the space's list, or does" if self.choices.listed else "does"
+            raise ValueError(f"architecture {arch}: {what} not meet the constraint of the space")
+        rows, row = self.pool.codes.copy(), self.pool.held
+        if row < self.size:  # an empty one
+            rows[row] = codes
+            self._move(self.pool._replace(codes=rows, filled=row + 1))
+            self._close([row], False)
+            return row
         free = np.flatnonzero(~np.asarray(self.state.history.seen))
         if not len(free):
             raise ValueError("the pool is full; give the search a larger one")
-        row, rows = int(free[-1]), self.pool.codes.copy()
+        row = int(free[-1])
         rows[row] = codes
         self._move(self.pool._replace(codes=rows))
         return row
 
+    def _close(self, rows: Sequence[int], closed: bool = True) -> None:
+        """Sees to it that rows are not asked for, or may be: empty ones of a pool."""
+        if len(rows):
+            known = self.state.history
+            seen = known.seen.at[np.asarray(rows)].set(closed)
+            self._note(known.replace(seen=seen))
+
+    def _check_budget(self) -> None:
+        budget = self.method.budget
+        if budget > self.size and self._whole:
+            raise ValueError(
+                f"budget={budget} is more than the {self.size:,} architectures of the space; lower "
+                "the budget"
+            )
+        if budget > self.size:
+            raise ValueError(
+                f"budget={budget} is more than the {self.size:,} rows that are ranked at a time; "
+                "give a larger pool, or lower the budget"
+            )
+        if budget > self.count and not self._whole:
+            self._warn("the search looks for more while it lasts")
+
+    def _warn(self, then: str) -> None:
+        """Says how many architectures were found, which is not how many there are."""
+        looked = f", {self.pool.looked:,} looked at" if self.pool.looked else ""
+        warnings.warn(
+            f"budget={self.method.budget}: only {self.count:,} architectures were found that meet "
+            f"the constraint of the space{looked}; {then}",
+            SlowSpaceWarning,
+            stacklevel=3,
+        )
+
     def _move(self, pool: pools.Pool) -> None:
         self.pool = pool
         self.state = _move(self._pure, self.state, self.choices.space(pool.codes))
+
+
+def _pool(choices: Choices, seed: int, pool: int | pools.Pool) -> pools.Pool:
+    if isinstance(pool, pools.Pool):
+        return pool
+    if whole(pool) is None or pool < 1:
+        raise ValueError(f"pool={pool!r}: give a whole number of rows, at least 1")
+    return pools.start(choices, seed, int(pool))
 
 
 def _pad(rows: Sequence[int], width: int) -> jax.Array:

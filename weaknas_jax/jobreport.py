@@ -102,7 +102,7 @@ def _scores(done: Sequence[Evaluation]) -> np.ndarray:
 
 
 def _costs(done: Sequence[Evaluation], space: Choices) -> np.ndarray | None:
-    codes = np.array([space.codes(e.arch) for e in done], np.int16)
+    codes = np.array([space.codes(e.arch) for e in done], space.dtype)
     return space.costs(codes.reshape(-1, len(space.names)))
 
 

@@ -20,6 +20,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 Number = jax.Array | float
@@ -68,6 +70,54 @@ class Space:
     def size(self) -> int:
         """N."""
         return self.encoding.shape[0]
+
+
+def check_space(space: Any) -> None:
+    """Raises ValueError, one sentence, for what is no `Space` of real numbers.
+
+    On the host only: inside a compiled program the arrays of a space have no values to look at.
+    """
+    if not isinstance(space, Space):
+        raise ValueError(
+            "space: give Choices, or a Space of an encoding [N, D], one row an architecture; this "
+            f"is a {type(space).__name__}"
+        )
+    if not isinstance(space.features, Mapping):
+        kind = type(space.features).__name__
+        raise ValueError(f"space: features must be arrays by name, not a {kind}")
+    size = _check_rows("encoding", space.encoding, None)
+    for name, block in space.features.items():
+        _check_rows(f"features[{name!r}]", block, size)
+    for name, array, axis in (("neighbours", space.neighbours, 0), ("prefixes", space.prefixes, 1)):
+        if array is None:
+            continue
+        shape, dtype = np.shape(array), getattr(array, "dtype", np.dtype(object))
+        if len(shape) != 2 or shape[axis] != size or dtype.kind not in "iu":
+            wanted = ("[N, d]", "[L, N]")[axis]
+            raise ValueError(
+                f"space: {name} must be whole numbers {wanted} with N={size:,}, not {dtype} "
+                f"{list(shape)}"
+            )
+        if size and np.asarray(array).max(initial=-1) >= size:
+            raise ValueError(f"space: {name} has a number that is no row; rows are below {size:,}")
+
+
+def _check_rows(name: str, array: Any, size: int | None) -> int:
+    """Raises ValueError where it is no finite [N, D]; returns N."""
+    shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
+    if shape is None or dtype is None:
+        raise ValueError(f"space: {name} must be an array [N, D], not a {type(array).__name__}")
+    shape = tuple(shape)
+    if len(shape) != 2 or 0 in shape or size not in (None, shape[0]):
+        wanted = "[N, D] with N and D at least 1" if size is None else f"[{size:,}, d]"
+        raise ValueError(f"space: {name} must be an array {wanted}, not {list(shape)}")
+    if not (jnp.issubdtype(dtype, jnp.floating) or dtype.kind in "biu"):
+        raise ValueError(f"space: {name} must be real numbers, not {dtype}")
+    finite = np.isfinite(np.asarray(array).astype(np.float32))
+    if not finite.all():
+        row = int(np.flatnonzero(~finite.all(axis=1))[0])
+        raise ValueError(f"space: {name} has a value in row {row} that is not a finite number")
+    return shape[0]
 
 
 class Prediction(NamedTuple):

@@ -76,7 +76,6 @@ class Follower:
         self._scores, self._worst = 0, np.nan  # how many lessons have one, and the least
         self._driver: Driver | None = None
         self._started: tuple[int, pools.Pool] | None = None
-        self._fillers = np.zeros(0, bool)  # which rows of the driver only fill it up
         self._heeded = self._told = 0  # lessons that the driver knows, and scores among them
         self._by_row: dict[int, list[float]] = {}  # the scores that it was told of each row
 
@@ -127,14 +126,12 @@ class Follower:
         driver, rows = copy.copy(self._driver), []
         if self.manner.again:
             driver._renew_if_due()  # before rows that are to stay look as if they were not known
-            self._close(driver, self._fillers, anew=True)
+            self._close(driver, np.arange(driver.size) >= driver.count, anew=True)
         for arch in out:  # one by one: in a pool a row is safe once it is seen
             rows.append(driver.row(arch))
             driver.see(rows[-1:])
         if fixed:
             self._close(driver, self._differs(driver.pool.codes, fixed))
-        if self._fillers.any() and not self.manner.again:
-            self._close(driver, self._fillers)
         rows += [-1] * (-len(rows) % _ABREAST)
         asked = driver.ask(rows if self._told else ())
         return driver.arch(asked[0]) if asked else None
@@ -167,17 +164,17 @@ class Follower:
         while budget < scores:
             budget *= 2
         pool = self._start(max(self._pool, 4 * budget))
-        real = len(pool.codes)
         if not self.manner.exact and pool.whole:
-            rows = max(_ROWS, budget, 1 << (real - 1).bit_length())
-            pool = pool._replace(codes=np.resize(pool.codes, (rows, pool.codes.shape[1])))
-        size = len(pool.codes)
-        if self._driver is None or self._driver.method.budget < min(budget, size):
-            method = self._build(min(budget, size))
+            filled = len(pool.codes)
+            rows = max(_ROWS, budget, 1 << (filled - 1).bit_length())
+            codes = np.resize(pool.codes, (rows, pool.codes.shape[1]))
+            pool = pool._replace(codes=codes, filled=filled)
+        budget = min(budget, len(pool.codes))
+        if self._driver is None or self._driver.method.budget < budget:
+            method = self._build(budget)
             self._driver = Driver(method, self.choices, seed=self._seed, pool=pool)
             self._heeded = self._told = 0
             self._by_row = {}
-            self._fillers = np.arange(size) >= real
 
     def _start(self, size: int) -> pools.Pool:
         """The pool to begin with; that of a tight constraint takes a while to find."""

@@ -13,164 +13,173 @@
 An architecture is a dict of a value for each choice; a conditional choice (``when``) whose
 condition does not hold is *inactive*, its value None. Inside, it is a row of codes: the place of
 each value among the options, -1 = inactive. All of a small space is enumerated; of a large one the
-search holds a `spaces.pool`.
+search holds a `spaces.pool`. A list of architectures is a space too: `Choices.from_list`.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from weaknas_jax import expressions
-from weaknas_jax.spaces import generic
+from weaknas_jax.spaces import choice_columns, listed
+from weaknas_jax.spaces.choice import (
+    Choice,
+    SpaceError,
+    categorical,
+    integer,
+    ordinal,
+    some,
+)
+from weaknas_jax.spaces.clock import Clock
+from weaknas_jax.spaces.listed import Arch
 from weaknas_jax.types import Space
 
-Arch = dict[str, Any]
+__all__ = ["Arch", "Choice", "Choices", "SpaceError", "categorical", "integer", "ordinal"]
+
 _MOST = 200_000  # rows that are looked at when a space is enumerated
-
-
-class SpaceError(ValueError):
-    """A space or architecture that cannot be used; says which choice or field, and what to do."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """One choice: its options in order, whether the order means something, and its condition."""
-
-    options: tuple
-    ordered: bool
-    when: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
-
-
-def categorical(*options: Any, when: Mapping[str, Any] | None = None) -> Choice:
-    """One of ``options`` (texts, numbers or booleans), which have no order."""
-    return _choice(options, False, when)
-
-
-def ordinal(*options: Any, when: Mapping[str, Any] | None = None) -> Choice:
-    """One of ``options``, in their order, as if evenly spaced."""
-    return _choice(options, True, when)
-
-
-def integer(low: int, high: int, step: int = 1, when: Mapping[str, Any] | None = None) -> Choice:
-    """A whole number from ``low`` to ``high``, both included, in steps."""
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in (low, high, step)):
-        raise SpaceError(f"integer({low}, {high}, {step}): give whole numbers")
-    if step < 1 or high < low:
-        raise SpaceError(f"integer({low}, {high}, {step}): needs low <= high and step >= 1")
-    return _choice(tuple(range(low, high + 1, step)), True, when)
-
-
-def _choice(options: tuple, ordered: bool, when: Mapping[str, Any] | None) -> Choice:
-    for option in options:
-        if not isinstance(option, str | int | float) or option != option:
-            raise SpaceError(f"option {option!r}: give texts, numbers or booleans")
-    if not options or len({_key(option) for option in options}) < len(options):
-        raise SpaceError(f"options {options}: give one or more, each of them once")
-    needs = {name: _tuple(values) for name, values in (when or {}).items()}
-    return Choice(tuple(options), ordered, needs)
-
-
-def _key(option: Any) -> tuple:
-    return isinstance(option, bool), option  # True is not 1
-
-
-def _tuple(values: Any) -> tuple:
-    return tuple(values) if isinstance(values, list | tuple | set | range) else (values,)
 
 
 class Choices:
     """A space of named choices.
 
     Args:
-      choices: by name; a condition may only name choices above it.
+      choices: by name; a condition may only name choices above it. None = what ``architectures``
+        show: numbers ordered, others categorical, a choice that is missing or None inactive.
       constraint: what every architecture must meet: an expression of the choices
         (`expressions`; a comparison with an inactive choice is false), or a function of the
         architecture.
       cost: what is to be small beside a large score, likewise; reported, not searched for.
       encoding: a function of the architecture that gives D numbers, for predictors; by default
         options one-hot, ordered ones by their place in [0, 1].
+      architectures: dicts, which are then the whole of the space (each counts once); a constraint
+        leaves out those that do not meet it.
 
     Raises:
-      SpaceError: no choices, or an unknown name in a condition, constraint or cost.
+      SpaceError: no choices, an unknown name in a condition, constraint or cost, or an
+        architecture that is not made of the choices.
     """
 
     def __init__(
         self,
-        choices: Mapping[str, Choice],
+        choices: Mapping[str, Choice] | None = None,
         *,
         constraint: str | Callable[[Arch], Any] | None = None,
         cost: str | Callable[[Arch], Any] | None = None,
         encoding: Callable[[Arch], Sequence[float]] | None = None,
+        architectures: Iterable[Mapping[str, Any]] | None = None,
     ):
+        archs = None if architectures is None else listed.read(architectures)
+        self.listed, self._inferred = archs is not None, choices is None and archs is not None
+        choices = listed.choices_of(archs) if self._inferred else choices
+        if not isinstance(choices, Mapping | None):
+            kind = type(choices).__name__
+            raise SpaceError(f"choices: give a dict of choices by name; this is a {kind}")
         if not choices:
             raise SpaceError("a space needs at least one choice")
         self.choices = dict(choices)
-        for at, (name, choice) in enumerate(self.choices.items()):
-            if not isinstance(choice, Choice):
-                raise SpaceError(f"choice {name!r}: use categorical(), ordinal() or integer()")
-            for other, values in choice.when.items():
-                if other not in list(self.choices)[:at]:
-                    raise SpaceError(
-                        f"choice {name!r}: its 'when' names {other!r}; name a choice above it"
-                    )
-                for value in values:
-                    self._place(other, value)
+        self.dtype = _dtype(self.choices.values())
+        self._conditions = [self._condition(name) for name in self.choices]
+        if encoding is not None and not callable(encoding):
+            raise SpaceError(f"encoding={encoding!r}: give a function of the architecture")
         self.constraint, self.cost, self.encoding = constraint, cost, encoding
         self._meets = self._function("constraint", constraint)
         self._costs = self._function("cost", cost)
+        self._list = None if archs is None else self._listed(archs)
+        self._rows: np.ndarray | None = None
+
+    @classmethod
+    def from_list(cls, architectures: Iterable[Mapping[str, Any]], **more: Any) -> "Choices":
+        """The space of some architectures, dicts of values by name.
+
+        Args:
+          architectures: e.g. ``[{"op": "conv", "width": 16}, {"op": "pool", "width": None}]``.
+          **more: ``constraint``, ``cost``, ``encoding``, as of `Choices`.
+        """
+        return cls(architectures=architectures, **more)
+
+    def replace(self, **changes: Any) -> "Choices":
+        """The same space but for some of its arguments."""
+        same = {"choices": None if self._inferred else self.choices}
+        same |= {"constraint": self.constraint, "cost": self.cost, "encoding": self.encoding}
+        same |= {"architectures": self.architectures}
+        return type(self)(**same | changes)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the choices, in order."""
         return tuple(self.choices)
 
+    @property
+    def architectures(self) -> list[Arch] | None:
+        """Those that the space was listed by, each once; None where it was not."""
+        return None if self._list is None else self.archs(self._list)
+
     def codes(self, arch: Mapping[str, Any]) -> np.ndarray:
-        """The codes of an architecture, int16 [choices]; an inactive choice may be left out.
+        """The codes of an architecture, whole numbers [choices]; an inactive one may be left out.
 
         Raises:
           SpaceError: an unknown choice or option, or one that should (not) be inactive.
         """
+        if not isinstance(arch, Mapping):
+            raise SpaceError(f"architecture {arch!r}: give a dict of a value for each choice")
         if unknown := [name for name in arch if name not in self.choices]:
             raise SpaceError(f"no choice {unknown[0]!r}; there are {', '.join(self.names)}")
-        row = np.full((1, len(self.choices)), -1, np.int16)
-        for at, name in enumerate(self.choices):
+        row = np.full((1, len(self.choices)), -1, self.dtype)
+        for at, (name, choice) in enumerate(self.choices.items()):
             value, active = arch.get(name), bool(self._active(row, at)[0])
-            if active != (value is not None):
+            if active != (value is not None) and not (active and choice.optional):
                 what = "needs a value" if active else "is inactive here, it has no value"
                 raise SpaceError(f"choice {name!r} {what}: {dict(arch)}")
-            if active:
+            if value is not None:
                 row[0, at] = self._place(name, value)
         return row[0]
 
     def arch(self, codes: np.ndarray) -> Arch:
         """The architecture of codes [choices]; the inverse of `codes`."""
-        pairs = zip(self.choices.items(), codes.tolist(), strict=True)
-        return {name: choice.options[at] if at >= 0 else None for (name, choice), at in pairs}
+        return self.archs(codes[None])[0]
+
+    def archs(self, codes: np.ndarray) -> list[Arch]:
+        """The architectures of codes [N, choices]."""
+        pairs = zip(self.choices.values(), codes.T, strict=True)
+        columns = [choice.values(column) for choice, column in pairs]
+        return [dict(zip(self.choices, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def columns(self, codes: np.ndarray) -> dict[str, np.ndarray]:
+        """Of each choice the values of codes [N, choices], as `expressions` reads them."""
+        pairs = zip(self.choices.items(), codes.T, strict=True)
+        return {name: choice.column(column) for (name, choice), column in pairs}
 
     def allowed(self, codes: np.ndarray) -> np.ndarray:
-        """Which of codes [N, choices] meet the constraint, bool [N]."""
-        if self._meets is None:
-            return np.ones(len(codes), bool)
-        return np.asarray(self._meets(codes), bool)
+        """Which of codes [N, choices] meet the constraint and are listed, bool [N]."""
+        allowed = np.ones(len(codes), bool)
+        if self._list is not None:
+            allowed &= listed.among(codes, self._list)
+        if self._meets is not None and allowed.any():
+            allowed[allowed] = np.asarray(self._meets(codes[allowed]), bool)
+        return allowed
 
     def costs(self, codes: np.ndarray) -> np.ndarray | None:
         """The costs of codes [N, choices], float64 [N]; None where the space has no cost."""
         return None if self._costs is None else np.asarray(self._costs(codes), np.float64)
 
     def enumerate(self) -> np.ndarray | None:
-        """All architectures that are allowed, int16 [N, choices]; None: too many to list."""
-        codes = np.zeros((1, 0), np.int16)
+        """All architectures that are allowed, [N, choices]; None: too many to list."""
+        if self._list is not None:
+            if self._rows is None:
+                self._rows = self._list[self.allowed(self._list)]
+            return self._rows
+        codes = np.zeros((1, 0), self.dtype)
         for at, choice in enumerate(self.choices.values()):
             active = self._active(codes, at)
-            repeats = np.where(active, len(choice.options), 1)
-            if repeats.sum() > _MOST:
+            count = int(active.sum())
+            if count * len(choice.options) + len(active) - count > _MOST:
                 return None
+            repeats = np.where(active, len(choice.options), 1)
             starts = np.repeat(np.cumsum(repeats) - repeats, repeats)
             column = np.where(np.repeat(active, repeats), np.arange(repeats.sum()) - starts, -1)
-            codes = np.column_stack([np.repeat(codes, repeats, axis=0), column]).astype(np.int16)
+            codes = np.column_stack([np.repeat(codes, repeats, axis=0), column])
+            codes = codes.astype(self.dtype)
         return codes[self.allowed(codes)]
 
     def complete(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -178,7 +187,7 @@ class Choices:
 
         What is inactive becomes -1, and what is active and has no option (-1) is drawn evenly.
         """
-        codes = codes.copy()
+        codes = codes.astype(self.dtype)
         for at, choice in enumerate(self.choices.values()):
             drawn = rng.integers(len(choice.options), size=len(codes))
             kept = np.where(codes[:, at] < 0, drawn, codes[:, at])
@@ -188,91 +197,127 @@ class Choices:
     def space(self, codes: np.ndarray) -> Space:
         """What a method may know of codes [N, choices]: encoding and feature blocks."""
         if self.encoding is not None:
-            return self._own_space(codes)
-        columns, slots = [], []
-        for at, choice in enumerate(self.choices.values()):
-            code, levels = codes[:, at], len(choice.options)
-            if choice.ordered:
-                place = np.where(code < 0, 0.5, code / max(1, levels - 1))
-                columns.append(place[:, None])
-                slots.append((place, None))
-                if choice.when:
-                    active = np.eye(2)[(code >= 0).astype(int)]
-                    columns.append(active[:, 1:])
-                    slots.append((active, None))
-            else:
-                one_hot = np.eye(levels + 1)[code]  # -1 = inactive: the last column
-                columns.append(one_hot[:, :levels])
-                slots.append((one_hot if choice.when else columns[-1], choice.options))
-        features = generic.blocks(slots, len(codes))
-        encoding = jnp.asarray(np.hstack(columns), jnp.float32)
-        return Space(encoding, {name: jnp.asarray(block) for name, block in features.items()})
+            return choice_columns.space_of_numbers(self._own_encoding(codes))
+        return choice_columns.space_of(list(self.choices.values()), codes)
 
     def describe(self) -> dict[str, Any]:
         """What `spacefile` reads; functions are given by name only."""
-        described = {}
-        for name, choice in self.choices.items():
-            described[name] = {"ordinal" if choice.ordered else "categorical": list(choice.options)}
-            if choice.when:
-                described[name]["when"] = {k: list(v) for k, v in choice.when.items()}
+        described: dict[str, Any] = {}
+        if not self._inferred:
+            described["choices"] = {name: c.describe() for name, c in self.choices.items()}
+        if self._list is not None:
+            described["architectures"] = self.architectures
         more = {"constraint": self.constraint, "cost": self.cost, "encoding": self.encoding}
-        said = {
+        return described | {
             k: v if isinstance(v, str) else f"function {getattr(v, '__name__', '')}"
             for k, v in more.items()
             if v is not None
         }
-        return {"choices": described, **said}
 
-    def _own_space(self, codes: np.ndarray) -> Space:
-        rows = [np.asarray(self.encoding(self.arch(row)), np.float64) for row in codes]
-        if len({row.shape for row in rows}) > 1 or rows[0].ndim != 1:
+    def needs(self, name: str) -> set[str]:
+        """The choices that decide whether a choice is active, and what those need."""
+        above = set(self.choices[name].when)
+        return above.union(*(self.needs(other) for other in above))
+
+    def _own_encoding(self, codes: np.ndarray) -> np.ndarray:
+        archs = self.archs(codes)
+        try:
+            rows = [np.asarray(self.encoding(arch), np.float64) for arch in archs]
+        except (TypeError, ValueError) as error:
+            raise SpaceError(f"encoding: gives no numbers ({error})") from error
+        if len({row.shape for row in rows}) > 1 or rows[0].ndim != 1 or not len(rows[0]):
             raise SpaceError("encoding: give the same number of numbers for every architecture")
         encoding = np.stack(rows)
         if not np.isfinite(encoding).all():
             bad = int(np.flatnonzero(~np.isfinite(encoding).all(axis=1))[0])
-            raise SpaceError(f"encoding: not a number for {self.arch(codes[bad])}")
-        low, high = encoding.min(axis=0), encoding.max(axis=0)
-        places = (encoding - low) / np.where(high > low, high - low, 1.0)
-        features = generic.blocks([(place, None) for place in places.T], len(codes))
-        features = {name: jnp.asarray(block) for name, block in features.items()}
-        return Space(jnp.asarray(encoding, jnp.float32), features)
+            raise SpaceError(f"encoding: not a number for {archs[bad]}")
+        return encoding
+
+    def _condition(self, name: str) -> list[tuple[int, list[int]]]:
+        """Of the choices that decide whether ``name`` is active the places that they must have."""
+        choice, above = self.choices[name], list(self.choices).index(name)
+        if not isinstance(name, str):
+            raise SpaceError(f"choice {name!r}: its name must be a text")
+        if not isinstance(choice, Choice):
+            raise SpaceError(f"choice {name!r}: use categorical(), ordinal() or integer()")
+        condition = []
+        for other, values in choice.when.items():
+            if other not in self.names[:above]:
+                raise SpaceError(
+                    f"choice {name!r}: its 'when' names {other!r}; name a choice above it"
+                )
+            at = self.names.index(other)
+            condition.append((at, [self._place(other, value) for value in values]))
+        return condition
 
     def _active(self, codes: np.ndarray, at: int) -> np.ndarray:
         """Whether choice ``at`` is active, given the codes of those above it, bool [N]."""
         active = np.ones(len(codes), bool)
-        for other, values in list(self.choices.values())[at].when.items():
-            places = [self._place(other, value) for value in values]
-            active &= np.isin(codes[:, self.names.index(other)], places)
+        for other, places in self._conditions[at]:
+            active &= np.isin(codes[:, other], places)
         return active
 
     def _place(self, name: str, value: Any) -> int:
-        options = self.choices[name].options
-        for at, option in enumerate(options):
-            if _key(option) == _key(value):
-                return at
-        raise SpaceError(f"choice {name!r} has no option {value!r}; it has {_some(options)}")
+        choice = self.choices[name]
+        place = choice.place(value)
+        if place is None:
+            has = some(choice.options)
+            raise SpaceError(f"choice {name!r} has no option {value!r}; it has {has}")
+        return place
 
-    def _columns(self, codes: np.ndarray) -> dict[str, np.ndarray]:
-        """Of each choice the values [N], None = inactive."""
-        return {
-            name: np.array([*choice.options, None], object)[codes[:, at]]
-            for at, (name, choice) in enumerate(self.choices.items())
-        }
+    def _listed(self, archs: Sequence[Arch]) -> np.ndarray:
+        rows = []
+        for at, arch in enumerate(archs):
+            try:
+                rows.append(self.codes(arch))
+            except SpaceError as error:
+                raise SpaceError(f"architectures[{at}]: {error}") from None
+        return listed.unique(np.stack(rows))
 
     def _function(self, what: str, given: str | Callable[[Arch], Any] | None):
         """``given`` as a function of codes [N, choices]."""
         if given is None:
             return None
         if callable(given):
-            return lambda codes: np.array([given(self.arch(row)) for row in codes])
+            return lambda codes: self._called(what, given, codes)
+        if not isinstance(given, str):
+            raise SpaceError(f"{what}={given!r}: give an expression as a text, or a function")
         try:
             expression = expressions.parse(given, f"{what}={given!r}")
-            expression(self._columns(np.zeros((1, len(self.choices)), np.int16)))
+            expression(self.columns(np.zeros((1, len(self.choices)), self.dtype)))
         except ValueError as error:
             raise SpaceError(str(error)) from None
-        return lambda codes: expression(self._columns(codes))
+        return lambda codes: expression(self.columns(codes))
+
+    def _called(self, what: str, function: Callable[[Arch], Any], codes: np.ndarray) -> np.ndarray:
+        """A user's function of each of codes [N, choices]: bool of a constraint, else float64."""
+        kind, results = bool if what == "constraint" else _number, []
+        clock = Clock(f"{what}: called")
+        for arch in self.archs(codes):
+            try:
+                results.append(kind(function(arch)))
+            except ArithmeticError as error:  # of a cost: it is not known there
+                if kind is bool:
+                    raise _failure(what, arch, error) from error
+                results.append(np.nan)
+            except Exception as error:
+                raise _failure(what, arch, error) from error
+            if len(results) % 64 == 0:
+                clock(f"for {len(results):,} of {len(codes):,} architectures")
+        return np.array(results, bool if kind is bool else np.float64)
 
 
-def _some(options: Sequence[Any]) -> str:
-    shown = ", ".join(repr(option) for option in options[:12])
-    return shown + (f" and {len(options) - 12} more" if len(options) > 12 else "")
+def _failure(what: str, arch: Arch, error: Exception) -> SpaceError:
+    hint = " (an inactive choice is None)" if None in arch.values() else ""
+    return SpaceError(f"{what}: fails by {type(error).__name__}: {error}, for {arch}{hint}")
+
+
+def _dtype(choices: Iterable[Any]) -> type:
+    """The smallest type of codes that holds them all, int16 or larger."""
+    most = max((len(c.options) for c in choices if isinstance(c, Choice)), default=1)
+    return next(t for t in (np.int16, np.int32, np.int64) if most - 1 <= np.iinfo(t).max)
+
+
+def _number(value: Any) -> float:
+    """Of a cost; what is none is not known."""
+    return np.nan if value is None else float(value)

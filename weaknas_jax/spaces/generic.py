@@ -81,7 +81,13 @@ def blocks(slots: Iterable[tuple[np.ndarray, Hashable]], size: int) -> dict[str,
             alike.setdefault(kin, []).append(block)
     nothing = [np.zeros((size, 1))]
     found = {"slots": np.hstack(distances or nothing), "effects": np.hstack(effects or nothing)}
-    counts = [np.sqrt(sum(group)) for group in alike.values() if len(group) > 2]
+    counts = [np.sqrt(_sum(group)) for group in alike.values() if len(group) > 2]
     if counts:
         found["counts"] = np.hstack(counts)
     return {name: block.astype(np.float32) for name, block in found.items()}
+
+
+def _sum(blocks: list[np.ndarray]) -> np.ndarray:
+    """The sum of blocks [N, levels] or [N, levels + 1]."""
+    widest = max(block.shape[1] for block in blocks)
+    return sum(np.pad(block, ((0, 0), (0, widest - block.shape[1]))) for block in blocks)

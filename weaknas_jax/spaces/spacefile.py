@@ -9,9 +9,13 @@
   "constraint": "depth < 8 or op == 'conv'",
   "cost": "depth"
 }
+
+With "architectures": [{"depth": 2, "op": "conv"}, ...] these are the whole of the space; "choices"
+may then be left out, and are what the architectures show.
 """
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,13 @@ from weaknas_jax.spaces.choices import (
 )
 
 KINDS = {"categorical": categorical, "ordinal": ordinal, "integer": integer}
+FIELDS = {
+    "choices": (dict, "the choices by name, as {NAME: {KIND: [...]}}"),
+    "architectures": (list, "a list of architectures, each {NAME: VALUE}"),
+    "constraint": (str, "an expression as a text"),
+    "cost": (str, "an expression as a text"),
+}
+"""Of a file: what each must be."""
 
 
 def from_json(text: str, where: str = "space") -> Choices:
@@ -35,26 +46,40 @@ def from_json(text: str, where: str = "space") -> Choices:
       SpaceError: names ``where`` and the field or line.
     """
     try:
-        given = json.loads(text)
+        given = json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise SpaceError(f"{where}: not JSON of a space (it is nested too deep)") from None
+    except SpaceError as error:
+        raise SpaceError(f"{where}: {error}") from None
     except ValueError as error:
         raise SpaceError(f"{where}: not JSON ({error})") from None
-    if not isinstance(given, dict) or not isinstance(given.get("choices"), dict):
+    if not isinstance(given, dict) or not set(given) & {"choices", "architectures"}:
         raise SpaceError(f'{where}: needs {{"choices": {{"NAME": {{"categorical": [...]}}}}}}')
-    if stray := set(given) - {"choices", "constraint", "cost"}:
-        raise SpaceError(f"{where}: unknown field {min(stray)!r}; use choices, constraint, cost")
-    for field in ("constraint", "cost"):
-        if not isinstance(given.get(field, ""), str):
-            raise SpaceError(f"{where}: field {field!r}: give an expression as a text")
-    choices = {}
-    for name, choice in given["choices"].items():
+    if stray := set(given) - set(FIELDS):
+        raise SpaceError(f"{where}: unknown field {min(stray)!r}; use {', '.join(FIELDS)}")
+    for field, (kind, what) in FIELDS.items():
+        if not isinstance(given.get(field, kind()), kind):
+            raise SpaceError(f"{where}: field {field!r}: give {what}")
+    fields = dict(given)
+    for name, choice in given.get("choices", {}).items():
         try:
-            choices[name] = _from_json(choice)
+            fields["choices"] = fields["choices"] | {name: _from_json(choice)}
         except (SpaceError, TypeError) as error:
             raise SpaceError(f"{where}: choice {name!r}: {error}") from None
     try:
-        return Choices(choices, constraint=given.get("constraint"), cost=given.get("cost"))
+        return Choices(**fields)
     except SpaceError as error:
         raise SpaceError(f"{where}: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; SpaceError where a name is there twice, of which Python keeps the last."""
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise SpaceError(f"{name!r} is there twice; name each once")
+        content[name] = value
+    return content
 
 
 def _from_json(choice: Any) -> Choice:
@@ -66,6 +91,8 @@ def _from_json(choice: Any) -> Choice:
         raise SpaceError("give the options as a list, and 'when' as {CHOICE: [VALUES]}")
     if kinds[0] == "integer" and len(options) not in (2, 3):
         raise SpaceError('give "integer": [low, high] or [low, high, step]')
+    if not all(math.isfinite(option) for option in options if isinstance(option, float)):
+        raise SpaceError("an option is infinite or NaN; give finite numbers")
     return KINDS[kinds[0]](*options, when=when)
 
 
@@ -76,7 +103,7 @@ def load(path: str | os.PathLike) -> Choices:
       SpaceError: it cannot be read.
     """
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"{path}: cannot be read ({error})") from None
     return from_json(text, str(path))

@@ -1,0 +1,61 @@
+"""What predictors see of codes: options one-hot, ordered ones by their place in [0, 1].
+
+Many options are too wide for that. Beyond `WIDEST` columns in all, a categorical of more than
+`SIGNS` options is given by random signs instead, `SIGNS` columns of them: any two of its options
+are then nearly as far apart as one-hot ones are, and no two are equal.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from weaknas_jax.spaces import generic
+from weaknas_jax.spaces.choice import Choice
+from weaknas_jax.types import Space
+
+WIDEST, SIGNS = 4096, 64
+
+
+def space_of(choices: Sequence[Choice], codes: np.ndarray) -> Space:
+    """Encoding and feature blocks of codes [N, choices]."""
+    total = sum(len(choice.options) for choice in choices if not choice.ordered)
+    columns, slots = [], []
+    for choice, code in zip(choices, codes.T, strict=True):
+        levels = len(choice.options)
+        if choice.ordered:
+            place = np.where(code < 0, 0.5, code / max(1, levels - 1))
+            columns.append(place[:, None])
+            slots.append((place, None))
+            if choice.conditional:
+                active = np.eye(2)[(code >= 0).astype(int)]
+                columns.append(active[:, 1:])
+                slots.append((active, None))
+        elif total > WIDEST and levels > SIGNS:
+            signs = _signs(levels)[code]  # -1 = inactive: the last row
+            columns.append(signs)
+            slots.append((signs, None))
+        else:
+            one_hot = np.equal.outer(code, [*range(levels), -1]).astype(np.float64)
+            columns.append(one_hot[:, :levels])
+            slots.append((one_hot if choice.conditional else columns[-1], choice.options))
+    return _space(np.hstack(columns), slots)
+
+
+def space_of_numbers(encoding: np.ndarray) -> Space:
+    """The same of numbers [N, D] that somebody else made."""
+    low, high = encoding.min(axis=0), encoding.max(axis=0)
+    places = (encoding - low) / np.where(high > low, high - low, 1.0)
+    return _space(encoding, [(place, None) for place in places.T])
+
+
+def _space(encoding: np.ndarray, slots: Sequence[tuple[np.ndarray, Hashable]]) -> Space:
+    features = generic.blocks(slots, len(encoding))
+    features = {name: jnp.asarray(block) for name, block in features.items()}
+    return Space(jnp.asarray(encoding, jnp.float32), features)
+
+
+def _signs(levels: int) -> np.ndarray:
+    """float32 [levels + 1, SIGNS]; the squared distance of two rows is about 2, as of one-hot."""
+    bits = np.random.default_rng(levels).integers(0, 2, (levels + 1, SIGNS), np.int8)
+    return (2.0 * bits - 1.0).astype(np.float32) / np.float32(SIGNS**0.5)
