@@ -24,7 +24,7 @@ BUDGET = 100
 """Scores that a driver has room for at first; one that is full gives way to one of twice that."""
 
 _ABREAST = 4  # pending ones come in multiples: fewer programs
-_ROWS, _COLUMNS = 256, 16  # spaces that are not exact are filled up to such: fewer programs
+_ROWS, _COLUMNS = (256, 4096), 32  # spaces that may change are filled up to such: fewer programs
 
 
 class Manner(NamedTuple):
@@ -163,10 +163,11 @@ class Follower:
         budget = BUDGET
         while budget < scores:
             budget *= 2
-        pool = self._start(max(self._pool, 4 * budget))
+        size = max(self._pool, 4 * budget)
+        pool = self._start(size)
         if not self.manner.exact and pool.whole:
             filled = len(pool.codes)
-            rows = max(_ROWS, budget, 1 << (filled - 1).bit_length())
+            rows = next((rows for rows in _ROWS if rows >= max(filled, budget)), size)
             codes = np.resize(pool.codes, (rows, pool.codes.shape[1]))
             pool = pool._replace(codes=codes, filled=filled)
         budget = min(budget, len(pool.codes))
