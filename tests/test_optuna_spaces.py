@@ -132,7 +132,7 @@ def distributions():
     return st.one_of(
         ints,
         logs,
-        floats.map(lambda r: FloatDistribution(*r)),
+        floats,
         scaled.map(lambda r: FloatDistribution(*r, log=True)),
         stepped.map(lambda r: FloatDistribution(r[0], r[0] + r[1] * r[2], step=r[2])),
     )
