@@ -12,7 +12,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from weaknas_jax.integrations import follower
-from weaknas_jax.integrations.optuna import WeakNASSampler, _parameter
+from weaknas_jax.integrations.levels import LEVELS, parameter
+from weaknas_jax.integrations.optuna import WeakNASSampler
 from weaknas_jax.spaces.choices import Choices, categorical, integer
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -74,18 +75,16 @@ def test_finds_the_optimum_much_sooner_than_random():
 
 
 def troubled(trial):
-    """Every kind of trial: some fail, some are pruned, one parameter is continuous."""
-    op, depth, ratio = parameters(trial)
-    rate = trial.suggest_float("rate", 0.0, 1.0)
+    """Every kind of trial: some fail, some are pruned, some give no number."""
+    value = objective(trial)
     if trial.number % 9 == 3:
         raise RuntimeError
     if trial.number % 9 == 4:
         trial.report(0.5, step=1)
         raise optuna.TrialPruned
-    return float("nan") if trial.number % 11 == 9 else score(op, depth, ratio) + 1e-3 * rate
+    return float("nan") if trial.number % 11 == 9 else value
 
 
-@pytest.mark.filterwarnings("ignore:WeakNASSampler. parameter 'rate'")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -119,8 +118,7 @@ def test_resumed_from_a_database_is_as_uninterrupted(tmp_path, monkeypatch, sett
     assert whole.trials[0].params["op"] == "pool"
     states = {trial.state for trial in whole.trials}
     assert states == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
-    common = [(p["op"], p["depth"], p["ratio"]) for p in (t.params for t in whole.trials)]
-    assert len(set(common)) == 36
+    assert len(set(asked(whole))) == 36
 
 
 def test_threads_ask_for_nothing_twice():
@@ -230,44 +228,19 @@ def test_pruners_that_divide_a_study():
     assert len(set(asked(study))) == 40
 
 
-def test_what_cannot_be_listed_or_is_not_common_is_sampled_independently():
-    def mixed(trial):
-        value, wide = objective(trial), trial.suggest_int("wide", 0, 5000)
-        rate = trial.suggest_float("rate", 1e-4, 1.0, log=True)
-        assert trial.suggest_int("only", 3, 3) == 3
-        if value > 1.5:
-            trial.suggest_categorical("extra", ("a", "b"))
-        return value + 1e-6 * wide + 1e-6 * rate
-
-    def again():
-        return studied(WeakNASSampler(seed=0), 12, mixed)
-
-    with pytest.warns(UserWarning, match="sampled independently") as warned:
-        study = again()
-    ours = [str(w.message) for w in warned if "WeakNASSampler" in str(w.message)]
-    assert len(ours) == 2  # once for each parameter, and not in each trial
-    assert any("'wide'" in text for text in ours)
-    assert any("'rate'" in text for text in ours)
-    assert len({trial.params["rate"] for trial in study.trials}) == 12
-    assert len({"extra" in trial.params for trial in study.trials}) == 2
-    with pytest.warns(UserWarning, match="sampled independently"):
-        assert asked(again()) == asked(study)
-
-
 def test_an_independent_sampler_of_ones_own():
     class Lowest(optuna.samplers.RandomSampler):
         def sample_independent(self, study, trial, name, distribution):
             return distribution.low if name == "rate" else distribution.to_external_repr(0)
 
+    def either(trial):
+        a, b = (trial.suggest_categorical(name, (0, 1, 2)) for name in "ab")
+        return a + b + (trial.suggest_float("rate", 0.5, 1) if a == 1 or b == 1 else 0.0)
+
     sampler = WeakNASSampler(method="random", seed=0, independent_sampler=Lowest())
-    with pytest.warns(UserWarning, match="'rate'"):
-        study = studied(
-            sampler,
-            3,
-            lambda t: t.suggest_float("rate", 0.5, 1) + t.suggest_categorical("a", (0, 1, 2)),
-        )
-    assert [trial.params["rate"] for trial in study.trials] == [0.5] * 3
-    assert sorted(trial.params["a"] for trial in study.trials) == [0, 1, 2]
+    study = studied(sampler, 30, either)
+    assert {t.params["rate"] for t in study.trials[15:] if "rate" in t.params} == {0.5}
+    assert {t.params["a"] for t in study.trials} == {0, 1, 2}
 
 
 def test_a_used_up_space_is_no_error():
@@ -335,13 +308,13 @@ def test_without_optuna_the_extra_is_named(monkeypatch):
     ],
 )
 def test_values_are_those_of_optuna_and_found_again(distribution):
-    values = _parameter(distribution).values
+    values = parameter(distribution).values
     for at, value in enumerate(values):
         inside = distribution.to_internal_repr(value)
         assert distribution._contains(inside)
         back = distribution.to_external_repr(inside)
         assert back is value or back == value
-        assert _parameter(distribution).place(back) == at
+        assert parameter(distribution).place(back) == at
     if not isinstance(distribution, CategoricalDistribution):
         assert values[0] == distribution.low
         assert values[-1] == distribution.high
@@ -353,8 +326,10 @@ def test_values_are_those_of_optuna_and_found_again(distribution):
     "distribution",
     [IntDistribution(0, 1000), FloatDistribution(0, 1), FloatDistribution(0, 1, step=1e-4)],
 )
-def test_values_that_cannot_be_listed(distribution):
-    assert _parameter(distribution) is None
+def test_values_that_cannot_be_listed_are_graded(distribution):
+    one = parameter(distribution)
+    assert not one.whole
+    assert len(one.values) == LEVELS
 
 
 def taught(*lessons):

@@ -238,7 +238,7 @@ class Driver:
                 f"budget={budget} is more than the {self.size:,} rows that are ranked at a time; "
                 "give a larger pool, or lower the budget"
             )
-        if budget > self.count:
+        if budget > self.count and not self._whole:
             self._warn("the search looks for more while it lasts")
 
     def _warn(self, then: str) -> None:

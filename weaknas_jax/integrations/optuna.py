@@ -3,29 +3,25 @@
     study = optuna.create_study(sampler=WeakNASSampler(seed=0), direction="maximize")
     study.optimize(objective, n_trials=100)
 
-The parameters that all trials have in common make the space, as far as their values can be listed:
-categorical ones, integers, floats by step. The others are left to an independent sampler. All that
-is known is read from the study itself, so that several processes can share it, and a study that is
-continued goes on as if it had never stopped. docs/optuna.md
+What completed trials say of the space (`structure`) is searched together: categorical parameters,
+numbers of every kind (`levels`), conditional ones. What they do not say is left to an independent
+sampler. All that is known is read from the study itself, so that several processes can share it,
+and a study that is continued goes on as if it had never stopped. docs/optuna.md
 """
 
+import functools
 import threading
+import time
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 try:
-    from optuna.distributions import (
-        BaseDistribution,
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-    from optuna.samplers import BaseSampler, RandomSampler
-    from optuna.search_space import IntersectionSearchSpace
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler, TPESampler
     from optuna.study import Study, StudyDirection
     from optuna.trial import FrozenTrial, TrialState
 except ModuleNotFoundError as error:
@@ -33,12 +29,13 @@ except ModuleNotFoundError as error:
         "weaknas_jax.integrations.optuna needs Optuna: pip install 'weaknas_jax[optuna]'"
     ) from error
 
-from weaknas_jax.integrations.follower import BUDGET, Follower, method_of
-from weaknas_jax.spaces.choices import Arch, Choice, Choices, categorical, ordinal
+from weaknas_jax import expressions
+from weaknas_jax.integrations.follower import BUDGET, Follower, Manner, method_of
+from weaknas_jax.integrations.others import Other, announce, look
+from weaknas_jax.integrations.structure import Plan, Structure
+from weaknas_jax.spaces.choices import Arch, Choices
 
-MOST_LEVELS = 1000
-"""Values of an ordered parameter; one that has more is left to the independent sampler."""
-_ASKED = "weaknas:suggested"  # system attribute of a trial: its codes, before it has parameters
+_TURNS, _LOOKS, _PAUSE = 4, 20, 0.01  # another suggestion at most so often; seconds between looks
 
 
 class WeakNASSampler(BaseSampler):
@@ -50,8 +47,8 @@ class WeakNASSampler(BaseSampler):
       init: trials with a value before the predictor is asked.
       constraint: what a suggestion must meet, as of `Choices`, by the names of the parameters.
       pool: combinations that are ranked; where there are more, they are a sample that moves.
-      independent_sampler: for what is not in the common space; by default evenly at random, from
-        the seed and the trial's number.
+      independent_sampler: for what is not searched together; by default Optuna's `TPESampler`,
+        from the seed, the trial's number and the parameter's name.
       **settings: further ones of `methods.make`.
 
     Raises:
@@ -79,6 +76,8 @@ class WeakNASSampler(BaseSampler):
                 "at once; leave it out"
             )
         method_of(predictor, settings, BUDGET)  # what is wrong is said here, not in a trial
+        if isinstance(constraint, str):
+            expressions.parse(constraint, f"constraint={constraint!r}")
         self._predictor, self._settings = predictor, settings
         self._init, self._constraint, self._pool = init, constraint, pool
         self._seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
@@ -88,7 +87,7 @@ class WeakNASSampler(BaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the lock and what was read from a study, which is read again."""
-        left_out = {"_lock", "_study", "_common", "_follower", "_space", "_learnt"}
+        left_out = {"_lock", "_study", "_structure", "_follower", "_space", "_learnt"}
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -120,46 +119,34 @@ class WeakNASSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """What all completed trials have in common and whose values can be listed."""
+        """What the completed trials say of the space."""
         del trial
         with self._lock:
             self._attend(study)
-            common = self._common.calculate(study)
-        space = {}
-        for name, distribution in common.items():
-            if distribution.single():
-                continue
-            if _parameter(distribution) is None:
-                self._warn(
-                    name,
-                    f"parameter {name!r} is sampled independently: give it a step, or no more "
-                    f"than {MOST_LEVELS:,} values",
-                )
-            else:
-                space[name] = distribution
-        return space
+            return dict(self._structure.plan().distributions)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Values for the whole of the space; none where it is empty or used up."""
+        """Values for what a trial will ask for of the space; none where it is empty."""
         fixed = trial.system_attrs.get("fixed_params", {})
         if search_space.keys() <= fixed.keys():
             return {}
         with self._lock:
             self._attend(study)
-            parameters = self._follow(search_space)
-            pending = self._read(study, trial, parameters)
-            known = _arch({k: p for k, p in parameters.items() if k in fixed}, fixed)
-            arch = self._follower.suggest(pending, known)
-            if arch is None:
-                if not fixed:
-                    self._warn("", "all combinations were tried; further ones repeat at random")
+            plan = self._structure.plan(search_space)
+            if not plan.distributions:
                 return {}
-            codes = {name: p.choice.options.index(arch[name]) for name, p in parameters.items()}
-            # Parameters are stored one by one as the objective asks for them: others see this now.
-            study._storage.set_trial_system_attr(trial._trial_id, _ASKED, codes)
-        return {name: parameters[name].values[code] for name, code in codes.items()}
+            values: dict[str, Any] = {}
+            for _ in range(_TURNS):
+                more = self._suggested(study, trial, plan, fixed)
+                if not more:
+                    break
+                values, asked = more
+                announce(study, trial, asked)
+                if self._stands(study, trial, plan, asked):
+                    break
+            return values
 
     def sample_independent(
         self,
@@ -172,116 +159,131 @@ class WeakNASSampler(BaseSampler):
         sampler = self._independent
         if sampler is None:
             words = [self._seed, trial.number, zlib.crc32(param_name.encode())]
-            sampler = RandomSampler(int(np.random.SeedSequence(words).generate_state(1)[0]))
+            sampler = TPESampler(seed=int(np.random.SeedSequence(words).generate_state(1)[0]))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def _forget(self) -> None:
         self._lock = threading.RLock()
-        self._study, self._common = None, IntersectionSearchSpace()
+        self._study, self._structure = None, Structure()
         self._follower, self._space, self._learnt = None, None, set()
 
     def _attend(self, study: Study) -> None:
-        """One study is kept in mind; another one is read from its beginning."""
+        """One study is kept in mind, up to its latest; another one is read from its beginning."""
         this = study._storage, study._study_id
         if self._study != this:
-            self._study, self._common, self._space = this, IntersectionSearchSpace(), None
-
-    def _follow(self, space: Mapping[str, BaseDistribution]) -> dict[str, "_Parameter"]:
-        """Has a follower in ``space``; returns its parameters."""
-        parameters = {name: _parameter(distribution) for name, distribution in space.items()}
-        if self._space != space:
-            choices = {name: parameter.choice for name, parameter in parameters.items()}
-            self._follower = Follower(
-                self._predictor,
-                self._settings,
-                Choices(choices, constraint=self._constraint),
-                seed=self._seed,
-                init=self._init,
-                pool=self._pool,
-            )
-            self._space, self._learnt = dict(space), set()
-        return parameters
-
-    def _read(
-        self, study: Study, trial: FrozenTrial, parameters: Mapping[str, "_Parameter"]
-    ) -> list[Arch]:
-        """Hands on what has finished since, by number; returns what is running, but ``trial``."""
-        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
-        pending = []
+            self._study, self._structure, self._space = this, Structure(), None
         # Of the storage: a pruner may show a sampler only a part of the study.
-        for other in study._storage.get_all_trials(study._study_id, deepcopy=False):
-            if other._trial_id in self._learnt or other._trial_id == trial._trial_id:
-                continue
-            if other.state.is_finished():
-                self._learnt.add(other._trial_id)
-                arch = _arch(parameters, other.params)
-                if len(arch) == len(parameters):
-                    complete = other.state == TrialState.COMPLETE
-                    self._follower.learn(arch, sign * other.value if complete else np.nan)
-            elif other.state == TrialState.RUNNING:
-                asked, options = other.system_attrs.get(_ASKED, {}), {}
-                for name in asked.keys() & parameters.keys():
-                    options[name] = parameters[name].choice.options[asked[name]]
-                for values in (other.system_attrs.get("fixed_params", {}), other.params):
-                    options |= _arch(parameters, values)
-                if len(options) == len(parameters):
-                    pending.append(options)
-        return pending
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        self._structure.add(t for t in trials if t.state == TrialState.COMPLETE)
 
-    def _warn(self, about: str, message: str) -> None:
-        if about not in self._warned:
-            self._warned.add(about)
-            warnings.warn(f"WeakNASSampler: {message}", stacklevel=3)
+    def _suggested(
+        self, study: Study, trial: FrozenTrial, plan: Plan, fixed: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, float]] | None:
+        """Values of the parameters, and the same as Optuna stores them; None = nothing is left."""
+        self._follow(plan, again=plan.rest)
+        for again in (False, True):
+            others = self._read(study, trial, plan)
+            pending = [other.arch for other in others if other.running and other.arch]
+            arch = self._follower.suggest(pending, plan.read(fixed)[0])
+            if arch is not None or fixed or again or self._follower.manner.again:
+                break
+            if plan.finite:
+                those = "" if self._follower.whole else " that were found to meet the constraint"
+                self._warn(f"all combinations{those} were tried; the best ones are repeated")
+            self._follow(plan, again=True)
+        if arch is None:
+            return None
+        values = {}
+        for name, one in plan.parameters.items():
+            if arch[name] is not None:
+                level = one.choice.options.index(arch[name])
+                share = self._share(trial, name) if self._follower.manner.again else None
+                values[name] = one.values[level] if share is None else one.near(level, share)
+        return values, plan.stored(values)
 
+    def _stands(
+        self, study: Study, trial: FrozenTrial, plan: Plan, asked: Mapping[str, float]
+    ) -> bool:
+        """Whether no other process announced the same while this one was at work.
 
-class _Parameter(NamedTuple):
-    """A parameter whose values can be listed.
+        Of two that see each other, the trial of the larger number gives way, and the other one
+        waits for that; it gives way itself to one that has gone on without having seen it.
+        """
+        if self._follower.manner.again:
+            return True
+        for _ in range(_LOOKS):
+            rivals = [o for o in self._read(study, trial, plan) if o.asked == asked]
+            if not rivals:
+                return True
+            if any(other.begun or other.trial.number < trial.number for other in rivals):
+                return False
+            time.sleep(_PAUSE)
+        return False
 
-    Attributes:
-      values: as Optuna has them.
-      choice: the same as ours, in the same order.
-      place: of a value among them; ValueError: it is none of them.
-    """
+    def _share(self, trial: FrozenTrial, name: str) -> float:
+        words = [self._seed, trial.number, zlib.crc32(name.encode())]
+        return float(np.random.default_rng(words).random())
 
-    values: Sequence[Any]
-    choice: Choice
-    place: Callable[[Any], int]
-
-
-def _parameter(distribution: BaseDistribution) -> _Parameter | None:
-    """None = its values cannot be listed, or are too many."""
-    if isinstance(distribution, CategoricalDistribution):
-        # Of values that are equal, as 1 and True are, Optuna only ever stores the first.
-        places = sorted({int(distribution.to_internal_repr(v)) for v in distribution.choices})
-        values = [distribution.choices[at] for at in places]
-        plain = all(isinstance(value, str | int | float) and value == value for value in values)
-        return _Parameter(
-            values,
-            categorical(*(values if plain else map(repr, values))),  # None may be among them
-            lambda value: places.index(int(distribution.to_internal_repr(value))),
+    def _follow(self, plan: Plan, again: bool) -> None:
+        """Has a follower in the space of ``plan``, which stays while the space does."""
+        space = list(plan.distributions.items()), plan.when, plan.finite, plan.rest
+        same = self._space is not None and self._space[0] == space
+        if same and (self._space[1] or not again):  # a space that is used up is so for good
+            return
+        self._follower = Follower(
+            self._predictor,
+            self._settings,
+            Choices(plan.choices(), constraint=self._constraint_in(plan)),
+            seed=self._seed,
+            init=self._init,
+            pool=self._pool,
+            manner=Manner(exact=plan.finite and not again, again=again, best=plan.rest),
         )
-    if not isinstance(distribution, IntDistribution | FloatDistribution) or not distribution.step:
-        return None
-    low, high, step = distribution.low, distribution.high, distribution.step
-    if (high - low) / step >= MOST_LEVELS:
-        return None
-    values = [min(low + i * step, high) for i in range(round((high - low) / step) + 1)]
+        self._space, self._learnt = (space, again), set()
 
-    def place(value: Any) -> int:
-        at = round((value - low) / step)
-        if not 0 <= at < len(values) or abs(values[at] - value) > 1e-6 * step:
-            raise ValueError(f"{value} is not one of {low}, {low + step}, ..., {high}")
-        return at
+    def _constraint_in(self, plan: Plan) -> str | Callable[[Arch], Any] | None:
+        """The constraint, as far as the parameters that it is about are searched."""
+        held, there = self._constraint, set(plan.parameters)
+        if isinstance(held, str):
+            names = expressions.parse(held, f"constraint={held!r}").names
+            if missing := sorted(set(names) - there):
+                self._not_held(missing[0], there)
+                return None
+        if not callable(held):
+            return held
 
-    return _Parameter(values, ordinal(*values), place)
+        @functools.wraps(held)
+        def as_far(arch: Arch) -> bool:
+            try:
+                return held(arch)
+            except KeyError as error:
+                if not error.args or error.args[0] in there:
+                    raise
+                self._not_held(error.args[0], there)
+                return True
 
+        return as_far
 
-def _arch(parameters: Mapping[str, _Parameter], values: Mapping[str, Any]) -> Arch:
-    """Those of ``values`` that are of the space, as options of its choices."""
-    arch = {}
-    for name, parameter in parameters.items():
-        try:
-            arch[name] = parameter.choice.options[parameter.place(values[name])]
-        except (KeyError, ValueError, TypeError):  # not asked for, or not among the values
-            continue
-    return arch
+    def _not_held(self, missing: str, there: Collection[str]) -> None:
+        self._warn(
+            f"the constraint does not hold yet: it is about {missing!r}, and the parameters that "
+            f"are searched together so far are {', '.join(sorted(there))}"
+        )
+
+    def _read(self, study: Study, trial: FrozenTrial, plan: Plan) -> list[Other]:
+        """Hands on what has finished since, by number; returns that and what is running."""
+        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        others = look(study, trial, plan, self._learnt)
+        for other in others:
+            if not other.running:
+                self._learnt.add(other.trial._trial_id)
+                if other.arch is not None:
+                    complete = other.trial.state == TrialState.COMPLETE
+                    score = sign * other.trial.value if complete else np.nan
+                    self._follower.learn(other.arch, score)
+        return others
+
+    def _warn(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warnings.warn(f"WeakNASSampler: {message}", stacklevel=3)

@@ -1,0 +1,67 @@
+"""The other trials of a study, as one that is about to begin sees them in the storage.
+
+Parameters are stored one by one as an objective asks for them; what it will ask for is announced
+before that, as an attribute of the trial, for other processes to see.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from weaknas_jax.integrations.structure import Plan
+from weaknas_jax.spaces.choices import Arch
+
+_ASKED = "weaknas:suggested"
+
+
+class Other(NamedTuple):
+    """Another trial.
+
+    Attributes:
+      trial: as the storage has it.
+      arch: what it evaluates, None = that is not known, or not of the space.
+      asked: the same as Optuna stores values, {} where ``arch`` is None.
+      running: it has not finished.
+    """
+
+    trial: FrozenTrial
+    arch: Arch | None
+    asked: Mapping[str, float]
+    running: bool
+
+    @property
+    def begun(self) -> bool:
+        """Whether its objective has asked for something, so that it cannot change any more."""
+        return not self.running or bool(self.trial.params)
+
+
+def announce(study: Study, trial: FrozenTrial, asked: Mapping[str, float]) -> None:
+    """Lets others see what ``trial`` is going to evaluate, by name as Optuna stores values."""
+    study._storage.set_trial_system_attr(trial._trial_id, _ASKED, dict(asked))
+
+
+def look(study: Study, trial: FrozenTrial, plan: Plan, but: Collection[int]) -> list[Other]:
+    """The trials that run or have finished, by number, without ``trial`` and the ids in ``but``."""
+    seen = []
+    # Of the storage: a pruner may show a sampler only a part of the study.
+    for other in study._storage.get_all_trials(study._study_id, deepcopy=False):
+        if other._trial_id == trial._trial_id or other._trial_id in but:
+            continue
+        if other.state == TrialState.WAITING:
+            continue
+        running, values = not other.state.is_finished(), other.params
+        if running:
+            values = {
+                name: plan.distributions[name].to_external_repr(value)
+                for name, value in other.system_attrs.get(_ASKED, {}).items()
+                if name in plan.distributions
+            }
+            values |= other.system_attrs.get("fixed_params", {}) | other.params
+        # Completed trials from before a parameter was asked for are of use as well.
+        lacking = other.state == TrialState.COMPLETE and not plan.finite
+        arch, whole = plan.read(values, lacking=lacking)
+        asked = plan.stored(values) if whole else {}
+        seen.append(Other(other, arch if whole else None, asked, running))
+    return seen
