@@ -17,8 +17,8 @@ study, written before anything was run:
 * Chosen (``--part=choose``) on CIFAR-10 and CIFAR-100 of NAS-Bench-201: each by labels of single
   runs (edition ``nats``, which has 2 or 3 runs of each), and by mean labels (``v1.1``) with
   Gaussian noise of 0.2 and 0.5, for which there is no end of repeats. The simplest rule is taken
-  that is near the best in the mean of the four: its regret by test and by valid, relative to that of no
-  repeats, at the same K.
+  that is near the best in the mean of the four: its regret by test and by valid, relative to that
+  of no repeats, at the same K.
 * Reported (``--part=report``), once, for that rule alone, where nothing was chosen: ImageNet16-120
   by single runs, and NAS-Bench-101 with noise of 0.2 (ten queries a round, its habit).
 * Differences are of the same runs: mean and standard error of the pairs.
@@ -27,11 +27,16 @@ A trap: with labels of single runs the answer is judged by the mean of the very 
 drawn, so that asking again comes near to telling the truth; test accuracy is of the same trainings.
 Gaussian noise on means is free of that.
 
+Added once ``halving`` was chosen, before the report was run: ``said``, the mean of the answer's
+repeats (without the label it was chosen by, and all of its labels where it has none) less its mean
+valid accuracy.
+
 Rules, of K more trainings:
 ``once`` the K best by label once each, answer by the mean of both labels;
 ``fresh`` the same, answer by the new label alone;
 ``twice`` the K/2 best, two more each, answer by the mean of all;
-``halving`` the K/2 best once each, of them the better half by mean once more, and so on;
+``halving`` the K/2 best once each, of them the better half by mean once more, and so on
+(`repeats.halve`, which is what came out);
 ``leader`` one after another: always the best by the mean of its labels, if it can be trained again;
 answer by the mean among what was trained again;
 ``shrunk`` as ``once``, but the answer is the best of all evaluated by its mean drawn to the mean of
@@ -45,7 +50,16 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from weaknas_jax import Settings, Table, load_nasbench101, load_nasbench201, methods, run_many, task
+from weaknas_jax import (
+    Settings,
+    Table,
+    load_nasbench101,
+    load_nasbench201,
+    methods,
+    repeats,
+    run_many,
+    task,
+)
 from weaknas_jax.batch import run_keys
 from weaknas_jax.predictors import habits_of
 from weaknas_jax.protocol import resolve
@@ -53,7 +67,7 @@ from weaknas_jax.protocol import resolve
 _PART = flags.DEFINE_enum("part", "choose", ["choose", "report"], "Of the protocol.")
 _RUNS = flags.DEFINE_integer("runs", 50, "Runs of each search.", lower_bound=2)
 BUDGET, COSTS, DEEPEST = 100, (3, 5, 10, 20), 8
-CHOSEN = "once"
+CHOSEN = "halving"
 
 
 class Place(NamedTuple):
@@ -94,11 +108,15 @@ class Found(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Place of the answer among the queries, the label it was chosen by, trainings spent."""
+    """Place of the answer among the queries, what it was chosen by, trainings spent, what is said.
+
+    The last is the mean of its repeats, where a rule tells it.
+    """
 
     place: int
     label: float
     spent: int
+    said: float = np.nan
 
 
 def _means(one: Found, counts: np.ndarray) -> np.ndarray:
@@ -131,8 +149,10 @@ def once(one: Found, k: int) -> Answer:
 
 def fresh(one: Found, k: int) -> Answer:
     best = _best(one.labels, k)
-    new = np.where(np.isfinite(one.again[best, 0]), one.again[best, 0], one.labels[best])
-    return Answer(int(best[new.argmax()]), float(new.max()), int(np.isfinite(one.again[best, 0]).sum()))
+    first = one.again[best, 0]
+    new = np.where(np.isfinite(first), first, one.labels[best])
+    spent = np.isfinite(first).sum()
+    return Answer(int(best[new.argmax()]), float(new.max()), int(spent))
 
 
 def twice(one: Found, k: int) -> Answer:
@@ -143,24 +163,21 @@ def twice(one: Found, k: int) -> Answer:
 
 
 def halving(one: Found, k: int) -> Answer:
-    counts, left = np.zeros(len(one.rows), int), k
-    best = _best(one.labels, -(-k // 2))
-    while left > 0:
-        best = best[_best(_means(one, counts)[best], min(len(best), left))]
-        _train(one, counts, best)
-        left -= len(best)
-        if len(best) == 1:
-            break
-        last, best = best, best[_best(_means(one, counts)[best], -(-len(best) // 2))]
-        if left <= 0:
-            best = last
-    return _answer(one, counts, best)
+    def train(places: np.ndarray, nth: np.ndarray) -> np.ndarray:
+        return one.again[places, nth]
+
+    place, again = repeats.halve(one.labels, train, k)
+    own = again.get(place, [])
+    label = np.mean([one.labels[place], *own])
+    spent = sum(map(len, again.values()))
+    return Answer(place, label, spent, np.mean(own) if own else label)
 
 
 def leader(one: Found, k: int) -> Answer:
     counts = np.zeros(len(one.rows), int)
     for _ in range(k):
-        can = (counts < DEEPEST) & np.isfinite(one.again[np.arange(len(counts)), np.minimum(counts, DEEPEST - 1)])
+        following = one.again[np.arange(len(counts)), np.minimum(counts, DEEPEST - 1)]
+        can = (counts < DEEPEST) & np.isfinite(following)
         if not can.any():
             break
         counts[np.argmax(np.where(can, _means(one, counts), -np.inf))] += 1
@@ -187,71 +204,90 @@ def search(place: Place, runs: int) -> tuple[Table, list[Found], np.ndarray]:
     """The table, what the runs did, and the row of the predictor's last choice of each."""
     table = place.load()
     rule = resolve("honest", **place.switches)
-    problem = task.make(table, rule)
-    habits = habits_of("gp", table.space)
-    numbers = {k: v for k, v in habits.numbers.items() if k in ("noise", "beta")}
-    sizes = {"init": habits.init, "per_round": habits.per_round, "budget": BUDGET}
-    chosen = {k: getattr(habits, k) for k in ("label_transform", "acquisition", "sampling")}
+    problem, habits = task.make(table, rule), habits_of("gp", table.space)
+    settings = {k: v for k, v in habits.numbers.items() if k in ("noise", "beta")}
+    settings |= {"init": habits.init, "per_round": habits.per_round, "budget": BUDGET}
+    chosen = "label_transform", "acquisition", "sampling"
+    settings |= {name: getattr(habits, name) for name in chosen}
 
     def build(chunk: int | None = None):
-        return methods.make("gp", chunk=chunk, encoding=table.encoding, **sizes, **chosen, **numbers)
+        return methods.make("gp", chunk=chunk, encoding=table.encoding, **settings)
 
-    trace, _ = run_many(build, problem, 0, range(runs), Settings(measure=False, rounds_per_call=25))
-    draw = jax.jit(task.draw_repeats, static_argnums=4)
+    how = Settings(measure=False, rounds_per_call=25)
+    trace, _ = run_many(build, problem, 0, range(runs), how)
+    draw, nth = jax.jit(task.draw_repeats), np.tile(np.arange(DEEPEST), BUDGET)
     found = []
     for run, rows, labels in zip(trace.run, trace.queried, trace.scores, strict=True):
         (key,) = run_keys(0, [run])
-        again = draw(key, problem.scores, problem.noise, rows, DEEPEST)
-        found.append(Found(rows, labels.astype(np.float64), np.asarray(again, np.float64)))
+        again = draw(key, problem.scores, problem.noise, np.repeat(rows, DEEPEST), nth)
+        again = np.asarray(again, np.float64).reshape(-1, DEEPEST)
+        found.append(Found(rows, labels.astype(np.float64), again))
     return table, found, trace.predicted_top[:, -1]
 
 
 def pair(values: np.ndarray) -> str:
-    return f"{values.mean():+.3f} +- {values.std(ddof=1) / len(values) ** 0.5:.3f}"
+    """Mean and standard error."""
+    return f"{np.nanmean(values):+.3f} +- {np.nanstd(values, ddof=1) / len(values) ** 0.5:.3f}"
+
+
+class Judge(NamedTuple):
+    """What answers are judged by: mean accuracies of the table [N] by name."""
+
+    truth: dict[str, np.ndarray]
+
+    def regrets(self, rows) -> dict[str, np.ndarray]:
+        """Of answers, by name."""
+        return {n: np.nanmax(mean) - mean[np.asarray(rows)] for n, mean in self.truth.items()}
+
+    def excess(self, labels, rows) -> np.ndarray:
+        """Labels less the mean valid accuracy."""
+        return np.array(labels) - self.truth["valid"][np.asarray(rows)]
+
+
+def answers(rule: Callable, found: list[Found], k: int) -> tuple[list[Answer], list[int]]:
+    """What a rule answers in each run, and the rows."""
+    all_ = [rule(one, k) for one in found]
+    return all_, [int(one.rows[a.place]) for one, a in zip(found, all_, strict=True)]
 
 
 def measure(place: Place, runs: int, rules: dict) -> dict:
     """Prints a table of the place; returns relative regrets by (rule, K)."""
     table, found, predicted = search(place, runs)
-    truth = {"test": table.test_mean, "valid": table.valid_mean}
-    best = {name: np.nanmax(mean) for name, mean in truth.items()}
-
-    def regrets(rows) -> dict[str, np.ndarray]:
-        return {name: best[name] - mean[np.asarray(rows)] for name, mean in truth.items()}
-
-    def cut(one: Found, q: int) -> Found:
-        return Found(*(field[:q] for field in one))
-
-    plain = [int(one.labels.argmax()) for one in found]
-    base = regrets([one.rows[p] for one, p in zip(found, plain, strict=True)])
-    curse = np.array([o.labels[p] - truth["valid"][o.rows[p]] for o, p in zip(found, plain, strict=True)])
-    met = {n: np.array([(best[n] - truth[n][one.rows]).min() for one in found]) for n in truth}
+    judge = Judge({"test": table.test_mean, "valid": table.valid_mean})
+    first, rows = answers(lambda one, k: Answer(p := int(one.labels.argmax()), one.labels[p], k),
+                          found, 0)  # fmt: skip
+    base, curse = judge.regrets(rows), judge.excess([a.label for a in first], rows)
+    met = [judge.regrets(one.rows) for one in found]
     print(f"\n{place.name}: {len(found)} runs of {BUDGET} queries; regret by test and by valid")
-    print(f"  no repeats: test {pair(base['test'])}, valid {pair(base['valid'])}, curse {pair(curse)}")
-    print(f"  best met: test {pair(met['test'])}, valid {pair(met['valid'])}")
-    last = regrets(predicted)
-    print(f"  the predictor's best instead: test {pair(last['test'])}, valid {pair(last['valid'])}")
-    print(
-        f"  {'rule':<8}{'K':>3}{'spent':>7}  {'test':<17}{'less than none':<18}{'valid':<17}"
-        f"{'less than none':<18}{'curse':<18}| at equal cost: {'test':<17}{'valid':<17}"
-    )
+    for name, regrets in (
+        ("no repeats", base),
+        ("best met", {n: np.array([m[n].min() for m in met]) for n in base}),
+        ("the predictor's best instead", judge.regrets(predicted)),
+    ):
+        print(f"  {name}: test {pair(regrets['test'])}, valid {pair(regrets['valid'])}")
+    print(f"  curse without repeats: {pair(curse)}")
+    head = ("rule", "K", "spent", "test", "less than none", "valid", "less than none", "curse")
+    lines = [(*head, "said", "equal cost: test", "valid")]
     relative = {}
     for name, rule in rules.items():
         for k in COSTS:
-            answers = [rule(one, k) for one in found]
-            rows = [one.rows[a.place] for one, a in zip(found, answers, strict=True)]
-            now = regrets(rows)
-            cursed = np.array([a.label - truth["valid"][r] for a, r in zip(answers, rows, strict=True)])
-            fewer = [cut(one, BUDGET - k) for one in found]
-            equal = regrets([one.rows[rule(one, k).place] for one in fewer])
-            spent = np.mean([a.spent for a in answers])
-            print(
-                f"  {name:<8}{k:>3}{spent:>7.1f}  {pair(now['test']):<17}"
-                f"{pair(now['test'] - base['test']):<18}{pair(now['valid']):<17}"
-                f"{pair(now['valid'] - base['valid']):<18}{pair(cursed):<18}|                "
-                f"{pair(equal['test'] - base['test']):<17}{pair(equal['valid'] - base['valid']):<17}"
-            )
-            relative[name, k] = [now[n].mean() / base[n].mean() for n in truth]
+            all_, rows = answers(rule, found, k)
+            now = judge.regrets(rows)
+            fewer = [Found(*(field[: BUDGET - k] for field in one)) for one in found]
+            equal = judge.regrets(answers(rule, fewer, k)[1])
+            said = [a.said for a in all_]
+            lines.append((
+                *(name, str(k), f"{np.mean([a.spent for a in all_]):.1f}"),
+                *(part for n in now for part in (pair(now[n]), pair(now[n] - base[n]))),
+                pair(judge.excess([a.label for a in all_], rows)),
+                pair(judge.excess(said, rows)) if np.isfinite(said).all() else "",
+                *(pair(equal[n] - base[n]) for n in now),
+            ))  # fmt: skip
+            relative[name, k] = [now[n].mean() / base[n].mean() for n in now]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  " + "  ".join(cells).rstrip())
     return relative
 
 

@@ -85,7 +85,7 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     evaluated = np.isfinite(trace.scores)
     indices = np.maximum(trace.queried, 0)
     queried_test = np.where(evaluated, test[indices], np.nan)
-    scores = np.round(trace.scores.astype(np.float64), 5)  # float32 resolves no more of a percent
+    scores = resolved(trace.scores)
 
     predicted = np.full((runs, trace.queried.shape[1]), np.nan)
     free = np.full_like(predicted, np.nan)
@@ -108,6 +108,11 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
         best_valid_test=np.where(holder >= 0, holder_test, np.nan),
         predicted_best_test=predicted,
     )
+
+
+def resolved(scores: np.ndarray) -> np.ndarray:
+    """Scores as float64, rounded to what float32 resolves of a percent, so that ties are ties."""
+    return np.round(np.asarray(scores, np.float64), 5)
 
 
 def rank_of(accuracy: np.ndarray, value: np.ndarray | float) -> np.ndarray:

@@ -5,26 +5,38 @@ from typing import Any
 import numpy as np
 
 from weaknas_jax import metrics, stats, task
+from weaknas_jax import repeats as repeats_
 from weaknas_jax.protocol import Protocol
+from weaknas_jax.repeats import Repeats
 from weaknas_jax.tables.store import Table
 from weaknas_jax.trace import Trace
 
 
-def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> dict:
+def summarize(
+    trace: Trace,
+    table: Table,
+    protocol: Protocol,
+    repeats: Repeats | None = None,
+    **more: Any,
+) -> dict:
     """Everything that ``summary.json`` holds of the results; ``more`` is put beside it.
 
     Accuracies are percent. ``final`` is of the state at the end of each run; its ``test_mean``,
-    ``regret`` and ranks are of the accuracy that ``protocol.report`` names.
+    ``regret`` and ranks are of the accuracy that ``protocol.report`` names. After ``repeats``
+    (`repeats.ask_again`) the best by validation is their answer.
     """
     target = task.target_mask(table, protocol.target)
     budget = trace.queried.shape[1]
     queries = metrics.queries_to_target(trace, target, protocol)
     curves = metrics.curves(trace, table, protocol)
     test = metrics.test_accuracy(table)
-    each = {
-        name: of_accuracy(getattr(curves, name)[:, -1], test)
-        for name in ("best_valid_test", "oracle_test", "predicted_best_test")
-    }
+    last = {name: getattr(curves, name)[:, -1] for name in LABELS if name != "best_valid"}
+    asked_again = {}
+    if repeats is not None:
+        asked_again["repeats"] = repeats_.summary(repeats, table)
+        asked_again["repeats"]["before"] = of_accuracy(last["best_valid_test"], test)
+        last["best_valid_test"] = np.where(repeats.answer >= 0, test[repeats.answer], np.nan)
+    each = {name: of_accuracy(accuracy, test) for name, accuracy in last.items()}
     return {
         "space": table.space,
         "dataset": table.dataset,
@@ -70,6 +82,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
             if round_ >= 0
         },
         "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),
+        **asked_again,
         **more,
     }
 
@@ -137,6 +150,8 @@ def text(summary: dict, files: list[str]) -> str:
     if final["best_valid_mean"] is not None:
         value = f"{final['best_valid_mean']:.3f} %"
         rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
+    if summary.get("repeats"):
+        rows += _repeats(summary["repeats"], summary["seeds"])
     if summary["failed_queries"]:
         rows.append(("failed queries", str(summary["failed_queries"])))
     if summary["broken"]:
@@ -184,6 +199,26 @@ def _what(summary: dict) -> list[tuple[str, str]]:
 def _constraint(summary: dict) -> str:
     met = f"met by {summary['architectures']:,} of {summary['of']:,} architectures"
     return f"{summary['constraint']}; {met}"
+
+
+def _repeats(repeats: dict, seeds: int) -> list[tuple[str, str]]:
+    """Rows of the printed table: what was trained again, and what that changed."""
+    if repeats["mean"] is None:
+        return [("trained again", "nothing: what was best has no other training")]
+    spent = f"the best by label, {repeats['repeats']:.1f} trainings more a run"
+    spent += (
+        f" ({repeats['trainings']:.1f} in all); another answer in {repeats['changed']} of {seeds}"
+    )
+    mean = f"{repeats['mean']:.3f}"
+    if repeats["standard_error"] is not None:
+        mean += f" +- {repeats['standard_error']:.3f}"
+    mean += f" %, mean and standard error of its {repeats['count']:.1f} repeats"
+    rows = [("trained again", spent), ("label of the answer", mean)]
+    before = repeats["before"]
+    if before["test_mean"] is not None:
+        was = f"{before['test_mean']:.3f} %, regret {before['regret']:.3f}"
+        rows.append(("test without repeats", was))
+    return rows
 
 
 def _pareto(pareto: dict) -> list[tuple[str, str]]:

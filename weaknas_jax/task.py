@@ -199,9 +199,9 @@ def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
 
 
 def draw_repeats(
-    key: jax.Array, scores: jax.Array, noise: Number, rows: jax.Array, count: int
+    key: jax.Array, scores: jax.Array, noise: Number, rows: jax.Array, places: jax.Array
 ) -> jax.Array:
-    """What further trainings of some architectures return in one run, float32 [K, count].
+    """What further trainings of some architectures return in one run, float32 [K].
 
     An architecture's runs come in the order of their chance, of which `draw_labels` took the first:
     the others follow without replacement, and NaN once there is none. A table of one column has no
@@ -212,20 +212,20 @@ def draw_repeats(
       scores: float32 [N, R], as of `Task`.
       noise: deviation, percent.
       rows: int32 [K]; what is drawn for a row does not depend on the others.
-      count: how many for each.
+      places: int32 [K], which further training of each it is, 0 = the first.
     """
     if scores.shape[1] == 1:
-        again = jnp.repeat(scores[rows], count, axis=1)
+        again = scores[rows, 0]
     else:
         order = jnp.argsort(-_chances(key, scores)[rows], axis=1)
-        others = jnp.take_along_axis(scores[rows], order, axis=1)[:, 1 : count + 1]
-        more = ((0, 0), (0, count - others.shape[1]))
-        again = jnp.pad(others, more, constant_values=jnp.nan)
+        column = jnp.minimum(places + 1, scores.shape[1] - 1)
+        run = jnp.take_along_axis(order, column[:, None], axis=1)[:, 0]
+        again = jnp.where(places + 1 < scores.shape[1], scores[rows, run], jnp.nan)
 
     def fresh(row: jax.Array, place: jax.Array) -> jax.Array:
         return jax.random.normal(jax.random.fold_in(search.key_for(key, search.REPEAT, place), row))
 
-    return again + noise * jax.vmap(jax.vmap(fresh, (None, 0)), (0, None))(rows, jnp.arange(count))
+    return again + noise * jax.vmap(fresh)(rows, places)
 
 
 def _chances(key: jax.Array, scores: jax.Array) -> jax.Array:
