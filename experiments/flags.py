@@ -115,7 +115,7 @@ def adopt(stored: Mapping[str, Any], kept: Collection[str] = ("table",)) -> list
     for name in NAMES:
         flag = flags.FLAGS[name]
         if flag.present:
-            if name not in FREE and flag.value != stored.get(name):
+            if name not in FREE and flag.value != stored.get(name, flag.default):
                 other.append(name)
         elif name in stored and (name not in FREE or name in kept):
             flag.value = stored[name]

@@ -164,7 +164,7 @@ def _of_run(
     def train(places: np.ndarray, nth: np.ndarray) -> np.ndarray:
         padded = np.zeros((2, width), np.int32)  # one program, however many are trained
         padded[:, : len(places)] = rows[places], nth
-        return np.asarray(_draw(key, scores, noise, *padded), np.float64)[: len(places)]
+        return metrics.resolved(_draw(key, scores, noise, *padded))[: len(places)]
 
     answer, again = halve(labels, train, repeat_top)
     queries, trained = int((trace.queried[i] >= 0).sum()), sum(map(len, again.values()))
@@ -219,8 +219,8 @@ def _answer(
         "count": int(repeats.count[i]),
         "valid": _known(valid[row]),
         "test": _known(test[row]),
-        "before": int(table.rows[repeats.before[i]]),
-        "before_label": float(repeats.label[i]),
+        "row_before": int(table.rows[repeats.before[i]]),
+        "label_before": float(repeats.label[i]),
         "trained": int(repeats.trained[i]),
     }
 

@@ -204,21 +204,22 @@ def _constraint(summary: dict) -> str:
 def _repeats(repeats: dict, seeds: int) -> list[tuple[str, str]]:
     """Rows of the printed table: what was trained again, and what that changed."""
     if repeats["mean"] is None:
-        return [("trained again", "nothing: what was best has no other training")]
-    spent = f"the best by label, {repeats['repeats']:.1f} trainings more a run"
-    spent += (
-        f" ({repeats['trainings']:.1f} in all); another answer in {repeats['changed']} of {seeds}"
-    )
+        return [("trained again", "nothing: the best by label have no other training")]
+    spent = f"{repeats['repeats']:.1f} trainings more a run, {repeats['trainings']:.1f} in all"
+    changed = f"another answer in {repeats['changed']} of {seeds} run{'s' * (seeds != 1)}"
     mean = f"{repeats['mean']:.3f}"
     if repeats["standard_error"] is not None:
         mean += f" +- {repeats['standard_error']:.3f}"
     mean += f" %, mean and standard error of its {repeats['count']:.1f} repeats"
-    rows = [("trained again", spent), ("label of the answer", mean)]
-    before = repeats["before"]
-    if before["test_mean"] is not None:
-        was = f"{before['test_mean']:.3f} %, regret {before['regret']:.3f}"
-        rows.append(("test without repeats", was))
-    return rows
+    regrets = [repeats["valid_regret"][when] for when in ("after", "before")]
+    said = "by mean valid {:.3f}, {:.3f} without repeats".format(*regrets)
+    if repeats["before"]["regret"] is not None:
+        said += f"; by test without them {repeats['before']['regret']:.3f}"
+    return [
+        ("trained again", f"{spent}; {changed}"),
+        ("label of the answer", mean),
+        ("regret of the answer", said),
+    ]
 
 
 def _pareto(pareto: dict) -> list[tuple[str, str]]:
