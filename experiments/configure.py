@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from weaknas_jax import Settings, labels, methods, plan, protocol, task
+from weaknas_jax import Settings, labels, methods, plan, protocol, repeats, task
 from weaknas_jax.acquisition import ACQUISITIONS
 from weaknas_jax.methods import CHOICES
 from weaknas_jax.predictors import PREDICTORS, Habits, habits_of
@@ -104,14 +104,16 @@ def configure(values: Mapping[str, Any]) -> Configured:
     whole, _ = load(*which, minimize=flag.minimize)
     if flag.constraint is not None:
         notes += columns.remarks(whole, flag.constraint)
+    problem = _problem(
+        *(*which, sha256, flag.constraint, flag.minimize),
+        *(rule, flag.features, flag.without),
+        flag.method in methods.USES_NEIGHBOURS or flag.near_best > 0,
+    )
+    _check_repeats(flag, problem)
     return Configured(
         table=table,
         protocol=rule,
-        problem=_problem(
-            *(*which, sha256, flag.constraint, flag.minimize),
-            *(rule, flag.features, flag.without),
-            flag.method in methods.USES_NEIGHBOURS or flag.near_best > 0,
-        ),
+        problem=problem,
         build=build,
         point=point,
         settings=Settings(
@@ -269,6 +271,19 @@ def _rules(flag: SimpleNamespace, table: Table) -> protocol.Protocol:
             f"--report=predicted_best_test needs a predictor, and --method={flag.method} has none"
         )
     return protocol.resolve(flag.protocol, label_noise=flag.label_noise, **switches)
+
+
+def _check_repeats(flag: SimpleNamespace, problem: task.Task) -> None:
+    """Raises ValueError, naming the flag, where repeats at the end would have no effect."""
+    if not flag.repeat_top:
+        return
+    if flag.repeat_top > flag.budget:
+        most = f"--repeat_top={flag.repeat_top} is more than --budget={flag.budget}"
+        raise ValueError(f"{most}: repeats are of the best few; lower it")
+    try:
+        repeats.check(np.asarray(problem.scores), flag.label_noise, flag.repeat_top)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
 
 
 def _check_numbers(flag: SimpleNamespace, table: Table) -> None:

@@ -12,7 +12,7 @@ from absl import flags
 
 from experiments import console
 from experiments.configure import Configured
-from weaknas_jax import Job, Plan, PlanError, Program, pareto, report, runfolder, session
+from weaknas_jax import Job, Plan, PlanError, Program, pareto, repeats, report, runfolder, session
 from weaknas_jax.checkpoint import CheckpointError, Checkpoints
 from weaknas_jax.trace import join
 
@@ -104,12 +104,17 @@ def execute(
         if new or (old is not None and summary is None):
             trace = join([*([old] if old else []), *new])
             table, cost, traded = member.search.table, member.search.cost, None
+            rule, again = member.search.protocol, None
+            if member.values["repeat_top"]:
+                how = member.values["seed"], member.values["repeat_top"]
+                again = repeats.ask_again(trace, table, rule, *how)
             if cost is not None:
                 traded = pareto.measure(trace, table, member.values["cost"], cost)
             summary = report.summarize(
                 trace,
                 table,
-                member.search.protocol,
+                rule,
+                again,
                 complete=set(trace.run.tolist()) >= member.runs,
                 timing=spent,
                 timing_of_searches=len(members),

@@ -59,6 +59,8 @@ for _name, _help in _helps.items():
     _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
 _help = "Deviation of noise on each label (percent), drawn anew in each run, such as 0.2."
 NOISE = _float("label_noise", 0.0, _help, lower_bound=0.0)
+_help = "So many trainings more at the end for the best by noisy label, by successive halving."
+REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
 _help = "Only neighbours of so many of the best are candidates (local search inside WeakNAS)."
 NEAR_BEST = _int("near_best", 0, _help, lower_bound=0)
 _help = "So many predicted scores of others are labels of a second fit (Semi-NAS inside WeakNAS)."
@@ -116,7 +118,7 @@ def adopt(stored: Mapping[str, Any], kept: Collection[str] = ("table",)) -> list
     for name in NAMES:
         flag = flags.FLAGS[name]
         if flag.present:
-            if name not in FREE and flag.value != stored.get(name):
+            if name not in FREE and flag.value != stored.get(name, flag.default):
                 other.append(name)
         elif name in stored and (name not in FREE or name in kept):
             flag.value = stored[name]

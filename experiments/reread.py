@@ -1,6 +1,7 @@
 """Read a finished experiment under other protocol switches, without searching again.
 
-    python -m experiments.reread RUN [--counting=round] [--predicted_top=free] [--cost=params] ...
+    python -m experiments.reread RUN [--counting=round] [--predicted_top=free] [--cost=params]
+        [--repeat_top=10] ...
 
 Only switches that the search did not depend on can be changed. A run that was stopped at its
 target ended where the old reading said so; a reading that meets the target later may then find it
@@ -14,7 +15,7 @@ from absl import app, flags
 
 from experiments import console
 from experiments.configure import load
-from weaknas_jax import pareto, protocol, report, runfolder
+from weaknas_jax import pareto, protocol, repeats, report, runfolder
 from weaknas_jax.tables import columns
 
 _SWITCHES = {
@@ -27,6 +28,8 @@ _FLAGS = {
     name: flags.DEFINE_enum(name, None, list(choices), "Default: as the experiment said.")
     for name, choices in _SWITCHES.items()
 }
+_help = "Trainings more for the best by label at the end; default: as it said."
+_REPEAT_TOP = flags.DEFINE_integer("repeat_top", None, _help, lower_bound=0)
 _COST = flags.DEFINE_string("cost", None, "Set the score against it; default: as it said.")
 
 
@@ -42,13 +45,19 @@ def main(argv: list[str]) -> int:
         changed = {name: flag.value for name, flag in _FLAGS.items() if flag.value is not None}
         if switches["predicted_top"] == "counted" and "predicted_top" in changed:
             return console.fail("--predicted_top: the search itself depended on it (counted)")
-        rule = protocol.resolve(asked["protocol"], **(switches | changed))
-        new = report.summarize(trace, table, rule)
+        noise = asked.get("label_noise", 0.0)
+        rule = protocol.resolve(asked["protocol"], label_noise=noise, **(switches | changed))
+        top, again = asked.get("repeat_top", 0), None
+        top = top if _REPEAT_TOP.value is None else _REPEAT_TOP.value
+        if top:
+            again = repeats.ask_again(trace, table, rule, asked["seed"], top)
+        new = report.summarize(trace, table, rule, again)
         if cost := _COST.value or asked.get("cost"):
             traded = pareto.measure(trace, table, cost, columns.cost(table, cost))
             new["pareto"] = pareto.summary(traded, table)
     except (ValueError, OSError, KeyError) as error:
         return console.fail(f"{argv[1]}: {error}")
+    old.pop("repeats", None)
     print(report.text({**old, **new}, []))
     return 0
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from absl import flags
+
 from experiments import console
 from experiments.configure import Configured, configure
 from experiments.execute import Member, check_platform, execute
@@ -58,7 +60,8 @@ def _member(search: Search) -> Member:
     if stored is not None:
         there = stored["flags"]
         planned = {"lanes", "chunk"}
-        other = [k for k in given if k not in FREE | planned and given[k] != there.get(k)]
+        usual = {k: flags.FLAGS[k].default for k in given}  # of flags that came later
+        other = [k for k in given if k not in FREE | planned and given[k] != (usual | there)[k]]
         if other:
             differs = ", ".join(f"--{k}={given[k]} (there: {there.get(k)})" for k in other)
             raise FolderError(

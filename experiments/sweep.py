@@ -32,7 +32,7 @@ Axes = Mapping[str, Sequence[str]]
 
 FILE = "sweep.json"
 FILES = (FILE, "sweep.csv", "sweep.md", "sweep.png")
-NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end"}
+NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end", "repeat_top"}
 ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
 ADOPTED = {"table", "seeds", "first_run"}  # may be other than before, but are not by themselves
 

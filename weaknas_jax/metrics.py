@@ -89,7 +89,7 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     evaluated = np.isfinite(trace.scores)
     indices = np.maximum(trace.queried, 0)
     queried_test = np.where(evaluated, test[indices], np.nan)
-    scores = table.worth(_rounded(trace.scores.astype(np.float64), table.percent))
+    scores = table.worth(resolved(trace.scores, table.percent))
 
     predicted = np.full((runs, trace.queried.shape[1]), np.nan)
     free = np.full_like(predicted, np.nan)
@@ -115,8 +115,12 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     return Curves(*map(table.worth, found))
 
 
-def _rounded(scores: np.ndarray, percent: bool) -> np.ndarray:
-    """To what float32 resolves: five places of a percent, else seven digits."""
+def resolved(scores: np.ndarray, percent: bool) -> np.ndarray:
+    """Scores as float64, rounded to what float32 resolves, so that ties are ties.
+
+    Of percent five places, else seven digits.
+    """
+    scores = np.asarray(scores, np.float64)
     if percent:
         return np.round(scores, 5)
     size = np.abs(np.where(np.isfinite(scores) & (scores != 0), scores, 1.0))

@@ -5,28 +5,40 @@ from typing import Any
 import numpy as np
 
 from weaknas_jax import metrics, stats, task
+from weaknas_jax import repeats as repeats_
 from weaknas_jax.protocol import Protocol
+from weaknas_jax.repeats import Repeats
 from weaknas_jax.tables import shipped
 from weaknas_jax.tables.store import Table
 from weaknas_jax.trace import Trace
 
 
-def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> dict:
+def summarize(
+    trace: Trace,
+    table: Table,
+    protocol: Protocol,
+    repeats: Repeats | None = None,
+    **more: Any,
+) -> dict:
     """Everything that ``summary.json`` holds of the results; ``more`` is put beside it.
 
     Labels are in the table's unit and direction (``percent``, ``minimize``). ``final`` is of the
     state at the end of each run; its ``test_mean``, ``regret`` and ranks are of what
-    ``protocol.report`` names; a regret is never negative.
+    ``protocol.report`` names; a regret is never negative. After ``repeats``
+    (`repeats.ask_again`) the best by validation is their answer.
     """
     target = task.target_mask(table, protocol.target)
     budget = trace.queried.shape[1]
     queries = metrics.queries_to_target(trace, target, protocol)
     curves = metrics.curves(trace, table, protocol)
     test = metrics.test_accuracy(table)
-    each = {
-        name: of_accuracy(getattr(curves, name)[:, -1], test, table.minimize)
-        for name in ("best_valid_test", "oracle_test", "predicted_best_test")
-    }
+    last = {name: getattr(curves, name)[:, -1] for name in LABELS if name != "best_valid"}
+    asked_again = {}
+    if repeats is not None:
+        before = of_accuracy(last["best_valid_test"], test, table.minimize)
+        asked_again["repeats"] = repeats_.summary(repeats, table) | {"before": before}
+        last["best_valid_test"] = np.where(repeats.answer >= 0, test[repeats.answer], np.nan)
+    each = {name: of_accuracy(accuracy, test, table.minimize) for name, accuracy in last.items()}
     return {
         "space": table.space,
         "dataset": table.dataset,
@@ -74,6 +86,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
             if round_ >= 0
         },
         "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),
+        **asked_again,
         **more,
     }
 
@@ -161,6 +174,8 @@ def text(summary: dict, files: list[str]) -> str:
     if final["best_valid_mean"] is not None:
         value = number(final["best_valid_mean"], percent) + unit
         rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
+    if summary.get("repeats"):
+        rows += _repeats(summary["repeats"], summary["seeds"], percent)
     if summary["failed_queries"]:
         rows.append(("failed queries", str(summary["failed_queries"])))
     if summary["broken"]:
@@ -212,6 +227,27 @@ def _what(summary: dict) -> list[tuple[str, str]]:
 def _constraint(summary: dict) -> str:
     met = f"met by {summary['architectures']:,} of {summary['of']:,} architectures"
     return f"{summary['constraint']}; {met}"
+
+
+def _repeats(repeats: dict, seeds: int, percent: bool) -> list[tuple[str, str]]:
+    """Rows of the printed table: what was trained again, and what that changed."""
+    if repeats["mean"] is None:
+        return [("trained again", "nothing: the best by label have no other training")]
+    spent = f"{repeats['repeats']:.1f} trainings more a run, {repeats['trainings']:.1f} in all"
+    changed = f"another answer in {repeats['changed']} of {seeds} run{'s' * (seeds != 1)}"
+    mean = number(repeats["mean"], percent)
+    if repeats["standard_error"] is not None:
+        mean += f" +- {number(repeats['standard_error'], percent)}"
+    mean += " %" * percent + f", mean and standard error of its {repeats['count']:.1f} repeats"
+    regrets = [number(repeats["valid_regret"][when], percent) for when in ("after", "before")]
+    compared = "by mean valid {}, {} without repeats".format(*regrets)
+    if repeats["before"]["regret"] is not None:
+        compared += f"; by test without them {number(repeats['before']['regret'], percent)}"
+    return [
+        ("trained again", f"{spent}; {changed}"),
+        ("label of the answer", mean),
+        ("regret of the answer", compared),
+    ]
 
 
 def _pareto(pareto: dict, percent: bool = True) -> list[tuple[str, str]]:

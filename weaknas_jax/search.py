@@ -24,7 +24,7 @@ from weaknas_jax.acquisition import Acquisition
 from weaknas_jax.sampling import Sampler
 from weaknas_jax.types import Info, Method, Number, Prediction, Scorer, Space
 
-DESIGN, SAMPLE, FIT, LABELS, ACQUIRE = range(5)  # purposes of a run's key
+DESIGN, SAMPLE, FIT, LABELS, ACQUIRE, REPEAT = range(6)  # purposes of a run's key
 
 
 def key_for(key: jax.Array, purpose: int, round_: jax.Array | int = 0) -> jax.Array:

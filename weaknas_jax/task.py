@@ -19,7 +19,7 @@ from weaknas_jax.spaces import (
 from weaknas_jax.supernet import config, pool
 from weaknas_jax.tables import cache
 from weaknas_jax.tables.store import Table, TableError
-from weaknas_jax.types import Space
+from weaknas_jax.types import Number, Space
 
 
 @struct.dataclass
@@ -62,7 +62,7 @@ def make(
     """
     return Task(
         space=space(table, kind, without, neighbours),
-        scores=jnp.asarray(table.worth(_scores(table, protocol.labels)), jnp.float32),
+        scores=possible_scores(table, protocol.labels),
         truth=jnp.asarray(table.worth(table.valid_mean), jnp.float32),
         target=jnp.asarray(target_mask(table, protocol.target)),
         noise=jnp.float32(protocol.label_noise),
@@ -130,6 +130,19 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
     return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}
 
 
+def possible_scores(table: Table, which: str) -> jax.Array:
+    """What a query may return, float32 [N, R], the more the better; NaN = no such run.
+
+    Args:
+      table: the table.
+      which: ``labels`` of `protocol.Protocol`.
+
+    Raises:
+      TableError: the table has no such labels; the message names the flag.
+    """
+    return jnp.asarray(table.worth(_scores(table, which)), jnp.float32)
+
+
 def _scores(table: Table, which: str) -> np.ndarray:
     runs = table.valid.shape[1]
     if (which == "test") != (table.signal == "test"):
@@ -181,11 +194,47 @@ def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
 
     One of an architecture's scores, drawn evenly among those that exist, and noise.
     """
-    scores, key = problem.scores, search.key_for(key, search.LABELS)
-    chance = jax.random.uniform(key, scores.shape)
-    run = jnp.argmax(jnp.where(jnp.isfinite(scores), chance, -1.0), axis=1)
+    scores = problem.scores
+    run = jnp.argmax(_chances(key, scores), axis=1)
     drawn = jnp.sum(jnp.where(jnp.arange(scores.shape[1]) == run[:, None], scores, 0.0), axis=1)
-    return drawn + problem.noise * jax.random.normal(jax.random.fold_in(key, 1), drawn.shape)
+    key = jax.random.fold_in(search.key_for(key, search.LABELS), 1)
+    return drawn + problem.noise * jax.random.normal(key, drawn.shape)
+
+
+def draw_repeats(
+    key: jax.Array, scores: jax.Array, noise: Number, rows: jax.Array, places: jax.Array
+) -> jax.Array:
+    """What further trainings of some architectures return in one run, float32 [K].
+
+    An architecture's runs come in the order of their chance, of which `draw_labels` took the first:
+    the others follow without replacement, and NaN once there is none. A table of one column has no
+    runs behind its labels: the same score comes again. Noise is drawn anew each time.
+
+    Args:
+      key: of the run.
+      scores: float32 [N, R], as of `Task`.
+      noise: deviation, percent.
+      rows: int32 [K]; what is drawn for a row does not depend on the others.
+      places: int32 [K], which further training of each it is, 0 = the first.
+    """
+    if scores.shape[1] == 1:
+        again = scores[rows, 0]
+    else:
+        order = jnp.argsort(-_chances(key, scores)[rows], axis=1)
+        column = jnp.minimum(places + 1, scores.shape[1] - 1)
+        run = jnp.take_along_axis(order, column[:, None], axis=1)[:, 0]
+        again = jnp.where(places + 1 < scores.shape[1], scores[rows, run], jnp.nan)
+
+    def fresh(row: jax.Array, place: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(search.key_for(key, search.REPEAT, place), row))
+
+    return again + noise * jax.vmap(fresh)(rows, places)
+
+
+def _chances(key: jax.Array, scores: jax.Array) -> jax.Array:
+    """Chance of each run of each architecture in a search, [N, R]; below 0 where there is none."""
+    chance = jax.random.uniform(search.key_for(key, search.LABELS), scores.shape)
+    return jnp.where(jnp.isfinite(scores), chance, -1.0)
 
 
 def transform_for(table: Table, protocol: Protocol):
