@@ -32,6 +32,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
         "table_version": table.version or None,
         "seeds": len(trace.run),
         "runs": trace.run.tolist(),
+        "queries_made": (trace.queried >= 0).sum(axis=1).tolist(),
         "budget": budget,
         "protocol": {
             "name": protocol.name,
