@@ -30,7 +30,8 @@ COMMAND = flags.DEFINE_string("command", None, "Shell command of a job, with {ar
 WORKERS = _int("workers", 1, "Commands at once.", lower_bound=1)
 _help = "Tell a whole round at once (same queries whatever the speed of jobs), or each as it comes."
 MODE = _enum("mode", "rounds", list(jobs.MODES), _help)
-BUDGET = _int("budget", 100, "Q, queries in all.", lower_bound=1)
+_help = "Q, queries in all. Default: 100, or the whole space where it has fewer architectures."
+BUDGET = _int("budget", None, _help, lower_bound=1)
 _help = "M0, random architectures at the start. Default: 4, or as many as workers."
 INIT = _int("init", None, _help, lower_bound=1)
 _help = "M, queries of a later round. Default: as many as workers; in async mode 1."
@@ -53,6 +54,7 @@ _help = "Rows that are ranked of a space that is too large to list."
 POOL = _int("pool", pool.SIZE, _help, lower_bound=10)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
+_USUAL = 100  # queries
 
 
 def main(argv: list[str]) -> int:
@@ -72,7 +74,8 @@ def _search() -> int:
     for flag in (SPACE, COMMAND):
         if not flag.value:
             raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
-    space, method = _space(), _method()
+    space = _space()
+    method = _method(space)
     about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
     identity = {"space": space.describe(), "method": jobs.said(method), "mode": MODE.value, **about}
     identity |= {"seed": SEED.value, "pool": POOL.value}
@@ -128,7 +131,16 @@ def _space() -> Choices:
     return Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
 
 
-def _method() -> Any:
+def _budget(space: Choices) -> int:
+    """As asked for, or `_USUAL` where the space has so many architectures."""
+    if BUDGET.value is not None:
+        return BUDGET.value
+    codes = space.enumerate()
+    return _USUAL if codes is None else max(1, min(_USUAL, len(codes)))
+
+
+def _method(space: Choices) -> Any:
+    budget = _budget(space)
     workers, habits = WORKERS.value, habits_of(PREDICTOR.value)
     most = max(workers, habits.per_round) if MODE.value == "rounds" else 1
     values = {name: flags.FLAGS[name].value for name in methods.CHOICES}
@@ -136,8 +148,8 @@ def _method() -> Any:
     return methods.make(
         PREDICTOR.value,
         method=METHOD.value,
-        budget=BUDGET.value,
-        init=min(BUDGET.value, INIT.value or max(4, workers, habits.init)),
+        budget=budget,
+        init=min(budget, INIT.value or max(4, workers, habits.init)),
         per_round=PER_ROUND.value or most,
         top=TOP.value,
         **values,

@@ -102,7 +102,7 @@ def plane(encoding: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray:
         from sklearn.manifold import TSNE
     except ImportError:
         raise ValueError(
-            "t-SNE needs scikit-learn: pip install scikit-learn, or the extra: "
+            "t-SNE needs scikit-learn: pip install scikit-learn, or, in a clone, "
             "pip install -e '.[trees]'"
         ) from None
     perplexity = min(30.0, (len(rows) - 1) / 3)
