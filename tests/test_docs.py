@@ -101,14 +101,14 @@ def test_every_page_is_in_the_navigation():
     assert sorted(listed) == sorted(p.relative_to(docs).as_posix() for p in docs.rglob("*.md"))
 
 
-def tests_of(text: str) -> list[str]:
+def _named(text: str) -> list[str]:
     """What a page names as ``file::test``."""
     return re.findall(r"`(test_\w+\.py::\w+)`", text)
 
 
 def test_every_test_that_the_guarantees_name_exists():
     page = (ROOT / "docs" / "guarantees.md").read_text()
-    named = tests_of(page)
+    named = _named(page)
     there = {
         f"{path.name}::{node.name}"
         for path in (ROOT / "tests").glob("test_*.py")
@@ -119,4 +119,4 @@ def test_every_test_that_the_guarantees_name_exists():
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     rows = [row for row in rows if not row.endswith("held by |")]
     assert len(rows) > 20
-    assert [row for row in rows if not tests_of(row)] == []  # a promise that nothing holds
+    assert [row for row in rows if not _named(row)] == []  # a promise that nothing holds
