@@ -39,7 +39,7 @@ COMMAND = flags.DEFINE_string("command", None, "Shell command of a job, with {ar
 WORKERS = _int("workers", 1, "Commands at once.", lower_bound=1)
 _help = "Tell a whole round at once (same queries whatever the speed of jobs), or each as it comes."
 MODE = _enum("mode", "rounds", list(jobs.MODES), _help)
-_help = "Q, queries in all. Default: 100, or all architectures of a smaller space."
+_help = "Q, queries in all. Default: 100, or the whole space where it has fewer architectures."
 BUDGET = _int("budget", None, _help, lower_bound=1)
 _help = "M0, random architectures at the start. Default: 4, or as many as workers."
 INIT = _int("init", None, _help, lower_bound=1)
@@ -67,6 +67,7 @@ SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
 _help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
 REPAIR = flags.DEFINE_bool("repair", False, _help)
+_USUAL = 100  # queries
 
 
 def main(argv: list[str]) -> int:
@@ -214,10 +215,11 @@ def _space() -> Choices:
 
 
 def _budget(space: Choices) -> int:
+    """As asked for, or `_USUAL` where the space has so many architectures."""
     if BUDGET.value is not None:
         return BUDGET.value
     codes = space.enumerate()
-    return min(100, POOL.value, len(codes) if codes is not None and len(codes) else 100)
+    return min(_USUAL, POOL.value, len(codes) if codes is not None and len(codes) else _USUAL)
 
 
 def _method(space: Choices) -> Method:

@@ -1,5 +1,6 @@
 """Every relative link of the documentation leads somewhere, and every page is in the navigation."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -98,3 +99,24 @@ def test_every_page_is_in_the_navigation():
     listed = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
     docs = ROOT / "docs"
     assert sorted(listed) == sorted(p.relative_to(docs).as_posix() for p in docs.rglob("*.md"))
+
+
+def _named(text: str) -> list[str]:
+    """What a page names as ``file::test``."""
+    return re.findall(r"`(test_\w+\.py::\w+)`", text)
+
+
+def test_every_test_that_the_guarantees_name_exists():
+    page = (ROOT / "docs" / "guarantees.md").read_text()
+    named = _named(page)
+    there = {
+        f"{path.name}::{node.name}"
+        for path in (ROOT / "tests").glob("test_*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert sorted(set(named) - there) == []
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.endswith("held by |")]
+    assert len(rows) > 20
+    assert [row for row in rows if not _named(row)] == []  # a promise that nothing holds

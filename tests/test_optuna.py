@@ -293,7 +293,7 @@ def test_without_optuna_the_extra_is_named(monkeypatch):
     name = "weaknas_jax.integrations.optuna"
     monkeypatch.setitem(sys.modules, "optuna.distributions", None)
     monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'weaknas_jax\[optuna\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '.\[optuna\]'"):
         importlib.import_module(name)
 
 

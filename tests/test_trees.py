@@ -195,7 +195,7 @@ def test_what_goes_wrong_on_the_host_is_said():
 )
 def test_a_missing_package_is_named(name, module, package, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    message = rf"--predictor={name} needs {package}: pip install 'weaknas_jax\[trees\]'"
+    message = rf"--predictor={name} needs {package}: pip install -e '.\[trees\]'"
     with pytest.raises(ValueError, match=message):
         BUILDERS[name](TABLE.encoding)
 

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from weaknas_jax import metrics, ranking
-from weaknas_jax.plots import blank, save
+from weaknas_jax import canvas, metrics, ranking
 from weaknas_jax.replay import Round
 from weaknas_jax.tables.store import Table
 from weaknas_jax.trace import Trace
@@ -103,7 +102,7 @@ def plane(encoding: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray:
         from sklearn.manifold import TSNE
     except ImportError:
         raise ValueError(
-            "t-SNE needs scikit-learn: pip install scikit-learn, or the extra: "
+            "t-SNE needs scikit-learn: pip install scikit-learn, or, in a clone, "
             "pip install -e '.[trees]'"
         ) from None
     perplexity = min(30.0, (len(rows) - 1) / 3)
@@ -115,30 +114,30 @@ def draw_curves(
     of: Mapping[str, Sequence[Curve]], best: Mapping[str, float], path: str | Path
 ) -> None:
     """Figures 1 and 5: accuracy against queries, a panel for each name; ``best`` is dotted."""
-    figure = blank(max(7.2, 4.4 * len(of)), 4.8)
+    figure = canvas.blank(max(7.2, 4.4 * len(of)), 4.8)
     panels = figure.subplots(1, len(of), squeeze=False)[0]
     for axes, (name, curves) in zip(panels, of.items(), strict=True):
-        low = min([_curve(axes, curve, f"C{i}") for i, curve in enumerate(curves)])
+        shown = [_curve(axes, curve, f"C{i}") for i, curve in enumerate(curves)]
         axes.axhline(best[name], color="0.4", ls=":", lw=1, label="best of the table")
-        axes.set_ylim(low, best[name] + 0.06 * (best[name] - low))
+        axes.set_ylim(canvas.limits([*shown, [best[name]]]))
         axes.set(xlabel="queries", title=name)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("test accuracy (%), mean and deviation")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(of), **_SMALL)
-    save(figure, path)
+    canvas.save(figure, path)
 
 
-def _curve(axes: Axes, curve: Curve, color: str) -> float:
-    """Draws one; returns the least accuracy that is worth showing."""
+def _curve(axes: Axes, curve: Curve, color: str) -> np.ndarray:
+    """Draws one; returns what the limits are to be set by."""
     mean, deviation = curve.mean, curve.deviation
     if curve.points:
         style = {"fmt": "o", "ms": 4, "capsize": 3, "color": color}
         axes.errorbar(curve.queries, mean, deviation, label=curve.name, **style)
-        return float((mean - deviation).min())
+        return np.array([(mean - deviation).min()])
     axes.plot(curve.queries, mean, color=color, label=curve.name)
     _band(axes, curve.queries, mean, deviation, color)
-    return float(mean[len(mean) // 20])
+    return mean
 
 
 def _band(axes: Axes, x: np.ndarray, mean: np.ndarray, deviation: np.ndarray, color: str) -> None:
@@ -157,7 +156,7 @@ def draw_dynamics(found: Sequence[Look], best: float, title: str, path: str | Pa
     queries = {look.round: look.queries for look in found}
     rounds = sorted(queries)
     x = [queries[number] for number in rounds]
-    figure = blank(13, 4.4)
+    figure = canvas.blank(13, 4.4)
     a, b, c = figure.subplots(1, 3)
     chance, tau = "chance of drawing one of them", "Kendall's tau among them"
     for axes, color, name, label in (
@@ -181,13 +180,11 @@ def draw_dynamics(found: Sequence[Look], best: float, title: str, path: str | Pa
     b.set(xlabel="test error (%)", ylabel="share", title="b  errors of the predicted top 200")
     c.set(xlabel="queries", title="c  the true top 50")
     c.axhline(0, color="0.4", lw=0.6)
-    low, high = c.get_ylim()
-    c.set_ylim(low, high + 0.25 * (high - low))  # for the legend
-    for axes, place in ((a, "lower right"), (b, "upper left"), (c, "upper left")):
+    for axes in (a, b, c):
         axes.grid(alpha=0.3)
-        axes.legend(**_SMALL, loc=place)
+    canvas.legends(a, b, c)
     figure.suptitle(title)
-    save(figure, path)
+    canvas.save(figure, path)
 
 
 def over_runs(
@@ -273,7 +270,7 @@ def draw_plane(
     """
     columns = min(3, len(found))
     lines = -(-len(found) // columns)
-    figure = blank(4.3 * columns + 0.9, 4.1 * lines + 0.6)
+    figure = canvas.blank(4.3 * columns + 0.9, 4.1 * lines + 0.6)
     axes_of = figure.subplots(lines, columns, squeeze=False).ravel()
     of = accuracy[rows]
     colors = {"c": of, "cmap": "Greys", "vmin": np.nanquantile(of, 0.2), "vmax": np.nanmax(of)}
@@ -294,4 +291,4 @@ def draw_plane(
     bar = figure.colorbar(space, ax=axes_of, shrink=0.7, extend="min")
     bar.set_label("test accuracy of the space (%)")
     figure.suptitle(title)
-    save(figure, path)
+    canvas.save(figure, path)

@@ -18,7 +18,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_picture(
-    path: str | os.PathLike, figure: Any, dpi: int = 150, *, overwrite: bool = False
+    path: str | os.PathLike, figure: Any, dpi: float = 150, *, overwrite: bool = False
 ) -> None:
     """Writes a figure of Matplotlib; the ending chooses the format, by default PNG."""
     kind = Path(path).suffix.lstrip(".").lower() or "png"

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax import files, pareto
+from weaknas_jax import canvas, files, pareto
 from weaknas_jax.joblines import key
 from weaknas_jax.jobs import Evaluation, Repeated, Result
 from weaknas_jax.spaces.choices import Choices
@@ -61,7 +60,7 @@ def save(folder: Path, result: Result, space: Choices, summary: dict, sign: floa
     files.write_text(folder / "results.csv", sheet)
     if result.best is not None:
         _write_json(folder / "best.json", result.best.arch)
-    _draw(folder / "curve.png", summary, result, space, sign)
+    draw(folder / "curve.png", summary, result, space, sign)
     _write_json(folder / "summary.json", summary)
     return [str(folder / name) for name in FILES if (folder / name).exists()]
 
@@ -176,22 +175,30 @@ def _write_json(path: Path, content: Any) -> None:
     files.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def _draw(path: Path, summary: dict, result: Result, space: Choices, sign: float) -> None:
+def draw(path: Path, summary: dict, result: Result, space: Choices, sign: float) -> Figure:
+    """Score against queries and, where there is one, against cost; returns the figure saved."""
     with_cost = "pareto" in summary
-    figure = Figure(figsize=(10 if with_cost else 5.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.blank(10 if with_cost else 5.5, 4.2)
     panels = figure.subplots(1, 2 if with_cost else 1, squeeze=False)[0]
     done = result.evaluations
     queries, scores = np.arange(1, len(done) + 1), sign * _scores(done)
-    panels[0].plot(queries, scores, ".", color="0.6", label="each query")
-    panels[0].step(queries, sign * best_so_far(done), where="post", label="best so far")
+    best = sign * best_so_far(done)
+    low, high = canvas.limits([best], scores) or (-np.inf, np.inf)
+    outside = int(((scores < low) | (scores > high)).sum())
+    each = "each query" + f" ({outside} lie outside of the picture)" * bool(outside)
+    panels[0].plot(queries, scores, ".", color="0.6", label=each)
+    panels[0].step(queries, best, where="post", label="best so far")
     panels[0].set(xlabel="queries", ylabel="score")
+    canvas.whole_numbers(panels[0])
     if with_cost:
-        panels[1].plot(_costs(done, space), scores, ".", color="0.6", label="each query")
+        panels[1].plot(_costs(done, space), scores, ".", color="0.6", label=each)
         front = [(p["cost"], p["score"]) for p in summary["pareto"]]
-        panels[1].step(*zip(*front, strict=True), where="post", label="front") if front else None
-        panels[1].set(xlabel=f"cost = {summary['cost']}", ylabel="score")
+        panels[1].step(*np.reshape(front, (-1, 2)).T, "o-", where="post", ms=3, label="front")
+        cost = canvas.wrapped(f"cost = {summary['cost']}", 5)
+        panels[1].set(xlabel=cost, ylabel="score")
     for axes in panels:
+        if np.isfinite(low):
+            axes.set_ylim(low, high)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
-    files.write_picture(path, figure)
+    canvas.legends(*panels)
+    return canvas.save(figure, path)

@@ -1,4 +1,4 @@
-"""Pictures of one or several experiments."""
+"""Pictures of one or several experiments; each function returns the figure that it saved."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax import files, report, stats
+from weaknas_jax import canvas, report, stats
 from weaknas_jax.pareto import Pareto
+
+Color = str | tuple[float, ...]
 
 
 class Result(NamedTuple):
@@ -20,8 +21,11 @@ class Result(NamedTuple):
     summary: dict
 
 
-def draw(results: Sequence[Result], path: str | Path, overwrite: bool = False) -> None:
+def draw(results: Sequence[Result], path: str | Path, overwrite: bool = False) -> Figure:
     """Accuracy against queries with its spread, and the distribution of queries to the optimum.
+
+    Both end where the last run did. A curve whose runs ended sooner goes on dashed, and its legend
+    says how many runs ended early, and when.
 
     Args:
       results: drawn over one another, in this order; a row of two panels for each data set.
@@ -31,25 +35,26 @@ def draw(results: Sequence[Result], path: str | Path, overwrite: bool = False) -
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(title(result.summary), []).append(result)
-    figure = blank(10, 4.2 * len(groups))
+    figure = canvas.blank(10, 4.2 * len(groups))
     panels = figure.subplots(len(groups), 2, squeeze=False)
     for (left, right), (name, group) in zip(panels, groups.items(), strict=True):
-        ranges = np.array([_accuracy(left, result, f"C{i}") for i, result in enumerate(group)])
+        end = max(_last(result.summary) for result in group)
+        _accuracies(left, group, end)
         for i, result in enumerate(group):
-            _optimum(right, result, f"C{i}")
-        if np.isfinite(ranges).any(axis=0).all():
-            (low, bottom), (high, top) = np.nanmin(ranges, axis=0), np.nanmax(ranges, axis=0)
-            if group[0].summary.get("minimize"):
-                left.set_ylim(bottom - 0.05 * (high - bottom) if high > bottom else None, high)
-            else:
-                left.set_ylim(low, top + 0.05 * (top - low) if top > low else None)
-        ylabel = f"{report.axis(group[0].summary)}, mean and deviation over runs"
-        left.set(xlabel="queries", ylabel=ylabel, title=name)
-        right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(0, 1.02))
-        for axes, place in ((left, "lower right"), (right, "upper left")):
+            _optimum(right, result, canvas.color(i, len(group)), end)
+        carried = any(_last(r.summary) < min(end, r.summary["budget"]) for r in group)
+        left.set(
+            xlabel="queries" + " (dashed: all runs of the curve have ended)" * carried,
+            ylabel=f"{report.axis(group[0].summary)}, mean and deviation over runs",
+            title=canvas.wrapped(name, 5),
+        )
+        right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(-0.02, 1.02))
+        for axes in (left, right):
+            axes.set_xlim(0, end + max(0.5, 0.02 * end))
+            canvas.whole_numbers(axes)
             axes.grid(alpha=0.3)
-            axes.legend(fontsize="small", loc=place)
-    save(figure, path, overwrite)
+        canvas.legends(left, right)
+    return canvas.save(figure, path, overwrite)
 
 
 def draw_beside(
@@ -57,11 +62,10 @@ def draw_beside(
     printed: Sequence[tuple[int, float, str]],
     heading: str,
     path: str | Path,
-) -> None:
+) -> Figure:
     """Reported accuracy against queries, and points from elsewhere: (queries, percent, name)."""
-    figure = blank(7, 4.6)
+    figure = canvas.blank(7, 4.6)
     axes = figure.subplots()
-    ranges = np.array([_accuracy(axes, result, f"C{i}") for i, result in enumerate(results)])
     last = max((queries for queries, _, _ in printed), default=0)
     for queries, accuracy in dict.fromkeys(point[:2] for point in printed):
         names = ", ".join(name for *point, name in printed if point == [queries, accuracy])
@@ -69,20 +73,19 @@ def draw_beside(
         side, offset = ("right", -4) if queries == last else ("left", 3)
         style = {"textcoords": "offset points", "fontsize": 6, "ha": side}
         axes.annotate(names, (queries, accuracy), (offset, 3), **style)
-    points = [accuracy for _, accuracy, _ in printed]
-    low, high = min([ranges[:, 0].min(), *points]), max([ranges[:, 1].max(), *points])
-    axes.set_ylim(low - 0.02 * (high - low), high + 0.05 * (high - low))
+    end = max(_last(result.summary) for result in results)
+    _accuracies(axes, results, end, [accuracy for _, accuracy, _ in printed])
     axes.set(xlabel="queries; x: printed in the paper", ylabel="test accuracy (%)", title=heading)
     axes.set_xscale("log")
     axes.set_xlim(left=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="upper left")
-    save(figure, path)
+    canvas.legends(axes)
+    return canvas.save(figure, path)
 
 
 def draw_optimum(
     datasets: Mapping[str, Mapping[str, tuple[dict, float | None]]], path: str | Path
-) -> None:
+) -> Figure:
     """Queries to the optimum of several methods with their standard errors, a panel a data set.
 
     Args:
@@ -90,7 +93,7 @@ def draw_optimum(
       path: file to write; its ending chooses the format.
     """
     methods = list(next(iter(datasets.values())))
-    figure = blank(4 + 2.6 * len(datasets), 1.1 + 0.32 * len(methods))
+    figure = canvas.blank(4 + 2.6 * len(datasets), 1.1 + 0.32 * len(methods))
     panels = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     places = -np.arange(len(methods))
     for axes, (dataset, found) in zip(panels, datasets.items(), strict=True):
@@ -107,12 +110,13 @@ def draw_optimum(
         axes.set(xscale="log", title=dataset, xlabel="queries to the optimum")
         axes.grid(alpha=0.3)
     panels[0].set_yticks(places, methods)
-    handles = panels[0].get_legend_handles_labels()
-    figure.legend(*handles, fontsize="small", loc="outside lower center", ncols=3)
-    save(figure, path)
+    entries = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in panels)
+    of = {label: handle for each in entries for handle, label in each}  # some are in some panels
+    figure.legend(of.values(), of, fontsize="small", loc="outside lower center", ncols=3)
+    return canvas.save(figure, path)
 
 
-def draw_pareto(pareto: Pareto, name: str, path: str | Path, unit: str = "accuracy (%)") -> None:
+def draw_pareto(pareto: Pareto, name: str, path: str | Path, unit: str = "accuracy (%)") -> Figure:
     """Validation labels against cost: all that was evaluated, its front, the table's own front.
 
     Args:
@@ -121,7 +125,7 @@ def draw_pareto(pareto: Pareto, name: str, path: str | Path, unit: str = "accura
       path: file to write; its ending chooses the format.
       unit: of the labels, as `report.axis` says it.
     """
-    figure = blank(6, 4.2)
+    figure = canvas.blank(6, 4.2)
     axes = figure.subplots()
     seen = np.flatnonzero(pareto.runs)
     share = "" if pareto.share is None else f", {100 * pareto.share:.0f} % of it met by a run"
@@ -139,11 +143,11 @@ def draw_pareto(pareto: Pareto, name: str, path: str | Path, unit: str = "accura
         low, top = ends.min(), ends.max()
         margin = 0.05 * (top - low) or 1.0
         axes.set_ylim(low - margin, top + margin)
-    literal = pareto.text.replace("$", r"\$")  # no formula
-    axes.set(xlabel=literal, ylabel=f"mean validation {unit}", title=name)
+    xlabel, heading = (canvas.wrapped(text, 6) for text in (pareto.text, name))
+    axes.set(xlabel=xlabel, ylabel=f"mean validation {unit}", title=heading)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="lower right")
-    save(figure, path)
+    canvas.legends(axes)
+    return canvas.save(figure, path)
 
 
 def title(summary: dict) -> str:
@@ -151,42 +155,74 @@ def title(summary: dict) -> str:
     return f"{summary['space']} / {summary['dataset']}"
 
 
-def blank(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+def _last(summary: dict) -> int:
+    """The query at which the last run ended; summaries of before say no more than the budget."""
+    return max(summary.get("queries_made", [summary["budget"]]))
 
 
-def save(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
-    files.write_picture(path, figure, overwrite=overwrite)
+def _accuracies(
+    axes: Axes, results: Sequence[Result], end: int, points: Sequence[float] = ()
+) -> None:
+    """Draws the reported curves to the query ``end``, and sets the limits by them.
 
-
-def _accuracy(axes: Axes, result: Result, color: str) -> tuple[float, float]:
-    """Draws the reported curve (best valid, where there is no test).
-
-    Returns:
-      The range worth showing: from the mean after a twentieth of the queries to the best.
+    Args:
+      axes: to draw on.
+      results: of one data set.
+      end: last query that is shown.
+      points: accuracies that are drawn beside them, which are to be seen as well.
     """
-    final, curves = result.summary["final"], result.summary["curve"]
+    best = np.array([_best(result.summary) for result in results])
+    drawn = [
+        _accuracy(axes, result, canvas.color(i, len(results)), end)
+        for i, result in enumerate(results)
+    ]
+    for i, value in enumerate(np.unique(best[np.isfinite(best)])):
+        label = None if i else "best of the table"
+        axes.axhline(value, color="0.4", ls=":", lw=1, label=label)
+    axes.set_ylim(canvas.limits([*drawn, *best[:, None], *np.array(points)[:, None]]))
+
+
+def _best(summary: dict) -> float:
+    """The best test accuracy of the table; NaN where there is none."""
+    final = summary["final"]
+    if final["test_mean"] is None:
+        return np.nan
+    return final["test_mean"] + final["regret"] * (-1 if summary.get("minimize") else 1)
+
+
+def _accuracy(axes: Axes, result: Result, color: Color, end: int) -> np.ndarray:
+    """Draws the reported curve (best valid, where there is no test); returns its mean."""
+    summary = result.summary
+    final, curves = summary["final"], summary["curve"]
     name = "best_valid" if final["test_mean"] is None else final["report"]
-    best, lowest = np.nan, result.summary.get("minimize", False)
-    if final["test_mean"] is not None:
-        best = final["test_mean"] + (-final["regret"] if lowest else final["regret"])
-        axes.axhline(best, color="0.4", ls=":", lw=1)
-    mean, std = (np.array(curves[name][key], dtype=np.float64) for key in ("mean", "std"))
-    axes.plot(curves["queries"], mean, color=color, label=f"{result.name}: {report.LABELS[name]}")
-    axes.fill_between(curves["queries"], mean - std, mean + std, color=color, alpha=0.2, lw=0)
-    begin, spread = len(mean) // 20, np.nan_to_num(std)
-    if lowest:
-        return mean[begin], np.fmin(best, np.fmin.reduce((mean - spread)[begin:]))
-    return mean[begin], np.fmax(best, np.fmax.reduce((mean + spread)[begin:]))
+    mean, std = (np.array(curves[name][key], np.float64)[:end] for key in ("mean", "std"))
+    queries, last = np.array(curves["queries"])[:end], _last(summary)
+    label = canvas.label(f"{result.name}: {report.LABELS[name]}{_ended(summary)}")
+    marker = "o" if np.isfinite(mean[:last]).sum() == 1 else None  # a line of one point is none
+    axes.plot(queries[:last], mean[:last], color=color, marker=marker, ms=4, label=label)
+    axes.plot(queries[last - 1 :], mean[last - 1 :], color=color, ls="--", lw=1)
+    axes.fill_between(queries, mean - std, mean + std, color=color, alpha=0.2, lw=0)
+    return mean
 
 
-def _optimum(axes: Axes, result: Result, color: str) -> None:
+def _ended(summary: dict) -> str:
+    """How many runs ended before the budget, and when, for a legend."""
+    made, budget = summary.get("queries_made", []), summary["budget"]
+    early = [queries for queries in made if queries < budget]
+    if not early:
+        return ""
+    when = f"{min(early)}" + f" to {max(early)}" * (max(early) > min(early))
+    return f"; {len(early)} of {len(made)} runs ended after {when} queries, last values carried on"
+
+
+def _optimum(axes: Axes, result: Result, color: Color, end: int) -> None:
     """Draws the share of runs that met the optimum."""
     optimum = result.summary["queries_to_optimum"]
     met = np.array(optimum["per_seed"], dtype=np.float64)
-    share = stats.empirical_distribution(met, optimum["budget"])
+    share = stats.empirical_distribution(met, optimum["budget"])[:end]
     bound = ">= " * optimum["mean_is_lower_bound"]
-    label = f"{result.name}: mean {bound}{optimum['mean']:.1f}, {optimum['censored']} censored"
-    axes.step(result.summary["curve"]["queries"], share, where="post", color=color, label=label)
+    name = canvas.label(result.name)
+    label = f"{name}: mean {bound}{optimum['mean']:.1f}, {optimum['censored']} censored"
+    queries = result.summary["curve"]["queries"][:end]
+    marker = "o" if len(queries) == 1 else None
+    axes.step(queries, share, where="post", color=color, marker=marker, ms=4, label=label)

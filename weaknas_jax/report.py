@@ -48,6 +48,7 @@ def summarize(
         "percent": table.percent,
         "seeds": len(trace.run),
         "runs": trace.run.tolist(),
+        "queries_made": (trace.queried >= 0).sum(axis=1).tolist(),
         "budget": budget,
         "protocol": {
             "name": protocol.name,

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from weaknas_jax import files, stats
+from weaknas_jax import canvas, stats
 from weaknas_jax.quality import Cell
 
 TITLES = {"spearman": "Spearman's rho", "kendall": "Kendall's tau-b"}
@@ -111,8 +109,7 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
     groups = _by_metric(rows)
     names = list(dict.fromkeys(row.predictor for row in rows))
     sizes = sorted({row.n for row in rows})
-    figure = Figure(figsize=(3.4 * len(groups) + 1.4, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.blank(3.4 * len(groups) + 1.4, 3.8)
     for axes, (metric, group) in zip(
         np.ravel(figure.subplots(1, len(groups))), groups.items(), strict=True
     ):
@@ -138,4 +135,4 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     figure.suptitle(title)
     figure.supylabel("mean and standard error", fontsize="medium")
-    files.write_picture(path, figure)
+    canvas.save(figure, path)

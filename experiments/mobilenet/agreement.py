@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from scipy import stats
 
-from weaknas_jax import files, quality
+from weaknas_jax import canvas, quality
 
 _RESAMPLES = 2000
 
@@ -84,8 +82,7 @@ def draw(
       heading: the title.
       path: file to write; its ending chooses the format.
     """
-    figure = Figure(figsize=(15, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.blank(15, 4.4)
     left, middle, right = figure.subplots(1, 3)
     mean, low, high = (f(retrained, axis=1) for f in (np.mean, np.min, np.max))
     others = np.arange(len(mean)) != winner
@@ -106,9 +103,8 @@ def draw(
     right.set(xlabel="step", ylabel="training loss", title="learning")
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
-    left.legend(fontsize="small")
-    right.legend(fontsize="small")
-    files.write_picture(path, figure, 120)
+    canvas.legends(left, middle, right)
+    canvas.save(figure, path)
 
 
 def _curve(axes: Axes, losses: np.ndarray, color: str, label: str) -> None:

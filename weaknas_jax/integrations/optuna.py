@@ -26,7 +26,7 @@ try:
     from optuna.trial import FrozenTrial, TrialState
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "weaknas_jax.integrations.optuna needs Optuna: pip install 'weaknas_jax[optuna]'"
+        "weaknas_jax.integrations.optuna needs Optuna: pip install -e '.[optuna]'"
     ) from error
 
 from weaknas_jax import expressions

@@ -153,5 +153,5 @@ def _package(module: str, predictor: str) -> ModuleType:
     except ModuleNotFoundError as error:
         package = {"sklearn.ensemble": "scikit-learn"}.get(module, module)
         raise ValueError(
-            f"--predictor={predictor} needs {package}: pip install 'weaknas_jax[trees]'"
+            f"--predictor={predictor} needs {package}: pip install -e '.[trees]'"
         ) from error

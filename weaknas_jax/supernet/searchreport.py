@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from weaknas_jax import files
+from weaknas_jax import canvas, files
 from weaknas_jax.spaces.mobilenet import SubNetworks
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import cost
@@ -153,8 +151,7 @@ def _padded(curves: Sequence[Sequence[float | None]]) -> np.ndarray:
 def _draw(
     path: Path, results: Sequence[Result], space: SubNetworks, summary: dict[str, Any]
 ) -> None:
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.blank(10, 4.2)
     left, right = figure.subplots(1, 2)
     done = [(e, q) for result in results for q, e in enumerate(result.evaluations)]
     points = [(_costs(e.arch, space)["multiply_adds"] / 1e6, e.score, q + 1) for e, q in done]
@@ -165,7 +162,6 @@ def _draw(
     for entry in summary["best"][:1]:
         at = entry["multiply_adds"] / 1e6, entry["score"]
         left.plot(*at, "*", color="C3", markersize=12, label="best")
-        left.legend(fontsize="small")
     ylabel = "top-1 (%)"
     if summary.get("evaluator") == "oracle":
         ylabel += ", predicted, not measured"
@@ -175,4 +171,5 @@ def _draw(
     right.set(xlabel="queries", ylabel=f"best so far: {ylabel}")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    files.write_picture(path, figure)
+    canvas.legends(left)
+    canvas.save(figure, path)
