@@ -9,14 +9,16 @@ with a larger ``--budget`` goes further. README and docs/jobs.md tell what a spa
 
 import hashlib
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console
+from experiments import console, entry
 from experiments.configure import NUMBERS
+from experiments.help import SEARCH, About
 from weaknas_jax import jobreport, jobs, methods, runfolder
 from weaknas_jax.command import Command
 from weaknas_jax.predictors import PREDICTORS, habits_of
@@ -53,12 +55,12 @@ _help = "Rows that are ranked of a space that is too large to list."
 POOL = _int("pool", pool.SIZE, _help, lower_bound=10)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     try:
         return _search()
     except ValueError as error:
@@ -168,4 +170,4 @@ def _line(now: jobs.Progress, sign: float) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.jobs", __doc__, NAMES, SEARCH))

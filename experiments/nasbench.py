@@ -10,20 +10,18 @@ sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``,
 
 from pathlib import Path
 
-from absl import app, logging
-
-from experiments import console, sweep
+from experiments import console, entry, sweep
 from experiments.configure import configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
-from experiments.flags import OUT, adopt, may_resume, values
+from experiments.flags import NAMES, OUT, adopt, may_resume, values
+from experiments.help import SIZES, About
 from weaknas_jax import report, runfolder
 from weaknas_jax.tables import shipped
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     given = values()
     out = given["out"]
     resumable = given["resume"] and out and (Path(out) / "config.json").exists()
@@ -97,4 +95,4 @@ def _search(member: Member, stop: console.Stop, again: str) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.nasbench", __doc__, NAMES, SIZES))

@@ -6,15 +6,19 @@ RUN is the folder of a finished experiment.
 """
 
 import os
+import sys
 
-from absl import app, flags
+from absl import flags
 
-from experiments import console
+from experiments import console, entry
+from experiments.help import About
 from weaknas_jax import plots, runfolder
 
 _FILE = flags.DEFINE_string("out", "curves.png", "Picture to write; .png, .pdf or .svg.")
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
+@entry.checked_with_arguments
 def main(argv: list[str]) -> int:
     if len(argv) < 2:
         return console.fail("name the folder of at least one experiment")
@@ -33,4 +37,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.plot", __doc__, NAMES))

@@ -8,14 +8,16 @@ a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes 
 """
 
 import shlex
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console
+from experiments import console, entry
 from experiments.configure import load
+from experiments.help import About
 from weaknas_jax import labels, quality, qualityfolder, ranking, runfolder, standings, task
 from weaknas_jax.batch import run_keys
 from weaknas_jax.predictors import PREDICTORS, habits_of, make
@@ -38,15 +40,15 @@ _int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", lower_bo
 _help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
 _enum("label_transform", None, list(labels.TRANSFORMS), f"{_help} own.")
 _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 FIXED = ("space", "dataset", "table_version", "k", "label_transform", "seed")
 GROWING = ("predictor", "n", "runs")  # say which cells there are, not what one is
 Scorers = dict[str, tuple[Scorer, str]]  # each with the name of its label transform
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     again = "calling it again"
     try:
         asked = {name: flags.FLAGS[name].value for name in (*FIXED, *GROWING, "table")}
@@ -181,4 +183,4 @@ def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.predictors", __doc__, NAMES))

@@ -22,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from weaknas_jax import dynamics, lanes, plan, task
+from weaknas_jax.conventions import kept
 from weaknas_jax.lanes import Lane, Point, Settings
 from weaknas_jax.plan import Plan, PlanError
 from weaknas_jax.trace import Trace, join
@@ -66,6 +67,7 @@ class Timing(NamedTuple):
     run_s: float
 
 
+@kept
 def run_keys(seed: int, runs: Sequence[int]) -> jax.Array:
     """Key of each run: ``fold_in(key(seed), run)``, threefry whatever the global default."""
     root = jax.random.key(seed, impl="threefry2x32")
@@ -93,6 +95,7 @@ class Program:
       PlanError: no plan fits the bound.
     """
 
+    @kept
     def __init__(
         self,
         method: Method | Callable[..., Method],
@@ -168,6 +171,7 @@ class Program:
         keys = run_keys(seed, [job.run for job in jobs])
         return jax.device_put((keys, stacked, np.isin(range(len(jobs)), new)), self._spread)
 
+    @kept
     def work(
         self, seed: int, jobs: Sequence[Job], parked: Sequence[tuple[Job, Lane]] = ()
     ) -> Iterator[Step]:
@@ -225,6 +229,7 @@ class Program:
         """Lanes in their raw form onto the devices."""
         return jax.device_put(jax.tree.map(_as, raws, self.empty), self._spread)
 
+    @kept
     def _park(self, state, slots, parked):
         state = jax.device_get(jax.tree.map(raw, state))
         return [(job, _at(state, i)) for i, job in enumerate(slots) if job is not None] + parked

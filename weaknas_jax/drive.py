@@ -15,6 +15,7 @@ import numpy as np
 
 from weaknas_jax import history
 from weaknas_jax.batch import run_keys
+from weaknas_jax.conventions import kept
 from weaknas_jax.spaces import pool as pools
 from weaknas_jax.spaces.choices import Arch, Choices
 from weaknas_jax.types import Method, Space
@@ -34,6 +35,7 @@ class Driver:
       ValueError: the method asks for more than there is; or `SpaceError`.
     """
 
+    @kept
     def __init__(
         self,
         method: Method,
@@ -59,6 +61,7 @@ class Driver:
         self._pure = method._replace(settings=())  # hashable: what a program is compiled for
         self.state = _init(self._pure, run_keys(seed, [run])[0], space)
 
+    @kept
     def prepare(self, pending: int = 0) -> None:
         """Compiles now what asks and tells need, so that no worker waits for it.
 
@@ -74,6 +77,7 @@ class Driver:
                 state = self._believing([])
         _mark(self._pure, *_ask(self._pure, state))
 
+    @kept
     def ask(self, pending: Sequence[int] = ()) -> list[int]:
         """The rows to evaluate next, none = the method has finished.
 
@@ -87,6 +91,7 @@ class Driver:
         self._note(known)
         return [int(row) for row in np.asarray(asked) if row >= 0]
 
+    @kept
     def mark(self, archs: Sequence[Arch | int]) -> list[int]:
         """Notes that an ask gave these architectures, as a journal says; returns their rows."""
         self._renew_if_due()
@@ -95,6 +100,7 @@ class Driver:
         self._note(_mark(self._pure, self.state.history, _pad(rows, width)))
         return rows
 
+    @kept
     def tell(self, rows: Sequence[int], scores: Sequence[float]) -> None:
         """Gives the scores of rows, in this order; NaN = failed."""
         width = max(self.method.sizes)
@@ -105,10 +111,12 @@ class Driver:
             self.state = self._told(self.state, _pad(some, width), part)
         self._since += len(rows)
 
+    @kept
     def see(self, rows: Sequence[int]) -> None:
         """Notes rows that somebody else had evaluated: they are never asked for."""
         self._note(_see(self.state.history, self._padded(rows)))
 
+    @kept
     def believe(self, rows: Sequence[int]) -> np.ndarray:
         """The scores that the method expects of rows, float32 [len(rows)]."""
         return np.asarray(_believe(self._pure, self.state, self._padded(rows)))[: len(rows)]
@@ -117,6 +125,7 @@ class Driver:
         """The architecture of a row; the row itself where the space has no choices."""
         return row if self.choices is None else self.choices.arch(self.pool.codes[row])
 
+    @kept
     def row(self, arch: Mapping[str, Any] | int) -> int:
         """The row of an architecture, which is put into the pool if it is not there.
 

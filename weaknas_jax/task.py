@@ -6,6 +6,7 @@ import numpy as np
 from flax import struct
 
 from weaknas_jax import labels, search
+from weaknas_jax.conventions import kept
 from weaknas_jax.protocol import Protocol
 from weaknas_jax.spaces import (
     adjacent,
@@ -41,6 +42,7 @@ class Task:
     noise: jax.Array
 
 
+@kept
 def make(
     table: Table,
     protocol: Protocol,
@@ -67,6 +69,7 @@ def make(
     )
 
 
+@kept
 def space(
     table: Table, kind: str = "space", without: str | None = None, neighbours: bool = False
 ) -> Space:
@@ -101,6 +104,7 @@ def _neighbours(table: Table) -> np.ndarray:
     return adjacent.of_columns(table.encoding)
 
 
+@kept
 def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:
     """The feature blocks of a table by name, float32 [N, d] each.
 
@@ -173,6 +177,7 @@ def target_mask(table: Table, target: str) -> np.ndarray:
     return accuracy == np.nanmax(accuracy)
 
 
+@kept
 def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
     """What queries return in one run, float32 [N].
 
