@@ -21,13 +21,15 @@ _LARGEST_FLOAT = 3.4e38  # of 32 bits
 
 
 def start(
-    main: Callable[[list[str]], int], about: helps.About, argv: Sequence[str] | None = None
+    main: Callable[[list[str]], int],
+    about: helps.About | Callable[[], helps.About],
+    argv: Sequence[str] | None = None,
 ) -> NoReturn:
     """Reads the flags, does ``main`` and ends the process.
 
     Args:
       main: takes the arguments that are no flags, the program first.
-      about: the command; flags of others are refused.
+      about: the command, or a function that gives it; flags of others are refused.
       argv: the command line, by default `sys.argv`.
     """
     sys.exit(endings.run(lambda: _begun(main, about, list(sys.argv if argv is None else argv))))
@@ -35,6 +37,7 @@ def start(
 
 def _begun(main: Callable[[list[str]], int], about: helps.About, argv: list[str]) -> int:
     conventions.keep()
+    about = about if isinstance(about, helps.About) else about()
     if _HELP & set(argv[1:]):
         print(helps.text(about))
         return 0

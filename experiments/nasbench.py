@@ -10,7 +10,7 @@ sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``,
 
 from pathlib import Path
 
-from experiments import console, entry, sweep
+from experiments import console, entry, idle, sweep
 from experiments.configure import configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import NAMES, OUT, adopt, may_resume, values
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
         stored = _adopt() if given["resume"] else None
         given = values()
         search = configure(given)
+        idle.refuse(idle.given(NAMES), [(given, len(search.table))])
         if stored is not None and stored["table_sha256"] != search.table_sha256:
             raise ValueError(f"--table={given['table']}: not the file that {out} began with")
     except ValueError as error:

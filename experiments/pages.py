@@ -70,6 +70,7 @@ def search_in(folder: Path, name: str, given: Mapping, stop: console.Stop, own: 
     """The folder of a search that is done, or done now; a flag of the line goes before ``own``."""
     own = {k: v for k, v in own.items() if not flags.FLAGS[k].present}
     search = rows.search(name, folder / name, given, {"table": given["table"]} | own)
+    rows.check([search])
     if rows.run_all([search], stop) is None:
         raise Interrupted
     return search.folder

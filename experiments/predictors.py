@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments import console, entry
+from experiments import console, entry, idle
 from experiments.configure import load
 from experiments.help import About
 from weaknas_jax import labels, quality, qualityfolder, ranking, runfolder, standings, task
@@ -36,7 +36,7 @@ _enum("table_version", None, shipped.versions(), "Edition; default: the benchmar
 _list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
 _list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
 _list("k", ["10", "100"], "k of precision@k.")
-_int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", lower_bound=1)
+_int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", 1, 100_000)
 _help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
 _enum("label_transform", None, list(labels.TRANSFORMS), f"{_help} own.")
 _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
@@ -55,6 +55,7 @@ def main(argv: list[str]) -> int:
         asked |= {name: _whole_numbers(name) for name in ("n", "k")}
         named = list(asked["predictor"] or ())
         stored = _adopt(asked) if RESUME.value else None
+        idle.refuse_beside_table(asked)
         table, checksum = load(*(asked[k] for k in ("space", "dataset", "table_version", "table")))
         if stored is not None and stored["table_sha256"] != checksum:
             raise ValueError(f"--table={asked['table']}: not the file that {OUT.value} began with")

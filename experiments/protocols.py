@@ -24,7 +24,7 @@ from weaknas_jax.tables import shipped
 OUT = flags.DEFINE_string("out", "runs/protocols", "Folder for the results.")
 QUICK = flags.DEFINE_bool("quick", False, "NAS-Bench-201 / CIFAR-10 alone but for one search.")
 _help = "Runs on NAS-Bench-201; default: 30, 8 if quick. On NAS-Bench-101 two fifths of them."
-RUNS = flags.DEFINE_integer("runs", None, _help, lower_bound=2)
+RUNS = flags.DEFINE_integer("runs", None, _help, lower_bound=2, upper_bound=100_000)
 _help = "Root of all random numbers; run i has fold_in(seed, i)."
 SEED = flags.DEFINE_integer("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 from absl import flags
 
-from experiments import console, entry
+from experiments import console, entry, idle
 from experiments.configure import NUMBERS, Configured, configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import FREE, NAMES, OUT, adopt, may_resume, values
@@ -90,9 +90,12 @@ def run(axes: Axes, module: str) -> int:
     """All of the command line: the sweep over ``axes``, other flags as they are."""
     out = values()["out"]
     try:
+        said = [*idle.given(NAMES), *axes]
         axes = _adopt(axes) if values()["resume"] else axes
         given = values()
         points = _points(axes, given)
+        searches = ((point.values, len(point.search.table)) for point in points)
+        idle.refuse(said, searches)
     except ValueError as error:
         return console.fail(str(error))
     may_hold_one = given["resume"] or given["overwrite"]

@@ -69,6 +69,7 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     if not names:
         raise ValueError(f"--budget={given['budget']}: the table has no row of so few queries")
     searches = [_search(folder, name, given) for name in names]
+    rows.check(searches)
     summaries = run_all(searches, stop)
     if summaries is None:
         return console.fail(INTERRUPTED, stop.code)

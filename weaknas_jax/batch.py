@@ -11,6 +11,8 @@ refilled, and all that is known can be kept (`session`).
 """
 
 import functools
+import math
+import numbers
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -93,6 +95,7 @@ class Program:
 
     Raises:
       PlanError: no plan fits the bound.
+      ValueError: an argument is none of its kind, or the budget is above the space.
     """
 
     @kept
@@ -108,7 +111,9 @@ class Program:
         devices: Sequence[jax.Device] | None = None,
     ):
         began = time.perf_counter()
+        _check_parts(method, problem, settings, points)
         fixed, given = isinstance(method, Method), given or Plan()
+        plan.check(given)
         self.settings, self.points = settings or Settings(), [typed(point) for point in points]
         if len({tuple(point) for point in self.points}) != 1:
             raise ValueError("points: give at least one, and all with the same names")
@@ -117,11 +122,20 @@ class Program:
         self._spread, everywhere = (NamedSharding(mesh, spec) for spec in (P("device"), P()))
         self.problem = jax.device_put(problem, everywhere)
 
+        chunk = {} if fixed else {"chunk": given.chunk}
+        first = method if fixed else method(**chunk, **self.points[0])
+        if first.budget > problem.space.size:
+            raise ValueError(
+                f"budget={first.budget} is more than the {problem.space.size:,} architectures of "
+                "the space; lower the budget"
+            )
         size, self.plan = problem.space.size, plan.first(problem.space.size, given, self.bound)
         while True:
             chunk = {} if fixed else {"chunk": self.plan.chunk}
             build = (lambda _: method) if fixed else lambda p, c=chunk: method(**c, **p)
-            self._compile(build, mesh)
+            self.peak = self._least(build) if self.plan.lanes > plan.MAX_LANES else 0
+            if self.peak <= self.bound:
+                self._compile(build, mesh)
             if self.peak <= self.bound:
                 break
             smaller = plan.smaller(self.plan, size, given._replace(chunk=0) if fixed else given)
@@ -135,6 +149,13 @@ class Program:
         method = build(self.points[0])
         self.sizes, self.budget, self.devices = method.sizes, method.budget, mesh.size
         self.compile_s = time.perf_counter() - began
+
+    def _least(self, build: Callable[[Point], Method]) -> int:
+        """Bytes of a device's lanes alone: very many of them are not even compiled."""
+        points = jax.tree.map(lambda value: np.stack([value]), self.points[0])
+        start = functools.partial(lanes.start, build)
+        lane = jax.eval_shape(start, run_keys(0, [0]), points, self.problem)
+        return self.plan.lanes * sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(lane))
 
     def _compile(self, build: Callable[[Point], Method], mesh: Mesh) -> None:
         """Each device runs the same program on its own lanes; nothing is exchanged."""
@@ -247,10 +268,58 @@ class Program:
 
 def typed(point: Mapping[str, float]) -> Point:
     """Whole numbers as int32, others as float32, in the order of their names."""
+    for name, value in point.items():
+        if not (isinstance(value, numbers.Real) and math.isfinite(value)):
+            raise ValueError(f"points: {name}={value!r}: give a finite number")
     return {
         name: (np.int32 if isinstance(point[name], int) else np.float32)(point[name])
         for name in sorted(point)
     }
+
+
+def check_seed(seed: int) -> None:
+    """Raises ValueError where ``seed`` is no whole number of 32 bits."""
+    if not _is_whole(seed) or not -(2**31) <= seed < 2**32:
+        raise ValueError(f"seed={seed!r}: give a whole number from 0 to {2**32 - 1}")
+
+
+def _check_run_types(runs: Sequence[int]) -> None:
+    if isinstance(runs, str | Mapping) or not hasattr(runs, "__len__"):
+        raise ValueError(f"runs={runs!r}: give a list of run numbers, such as range(10)")
+    if not len(runs):
+        raise ValueError("no run asked for: give at least one run number")
+
+
+def _checked_runs(runs: Sequence[int]) -> list[int]:
+    """Run numbers as they are, each once.
+
+    Raises:
+      ValueError: one is no whole number from 0 to 2^31 - 1, or stands there twice; names it.
+    """
+    seen: set[int] = set()
+    for run in runs:
+        if not _is_whole(run) or not 0 <= run < 2**31:
+            raise ValueError(f"runs: {run!r} is no run number; give whole ones, 0 to {2**31 - 1}")
+        if run in seen:
+            raise ValueError(f"runs: {run} stands there twice; give each run number once")
+        seen.add(int(run))
+    return [int(run) for run in runs]
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, numbers.Integral) and not isinstance(number, bool)
+
+
+def _check_parts(method: Any, problem: Any, settings: Any, points: Any) -> None:
+    """Raises ValueError where an argument of `Program` is none of its kind."""
+    if not (isinstance(method, Method) or callable(method)):
+        raise ValueError(f"method={method!r}: give a Method, such as methods.make('gp'), or build")
+    if not isinstance(problem, task.Task):
+        raise ValueError(f"problem={type(problem).__name__}: give task.make(table, protocol)")
+    if not isinstance(settings, Settings | None):
+        raise ValueError(f"settings={settings!r}: give Settings(...), or leave it out")
+    if isinstance(points, str | Mapping) or not all(isinstance(p, Mapping) for p in points):
+        raise ValueError("points: give a list of settings by name, such as [{'top': 10}]")
 
 
 def _at(tree: Any, i: int) -> Any:
@@ -299,14 +368,18 @@ def run_grid(
       A trace for each point, each the same as alone, and the time taken.
 
     Raises:
-      ValueError: no run asked for.
+      ValueError: no run is asked for, one twice, or what is no run number; or as of `Program`.
       PlanError: it does not fit into memory.
     """
-    if not len(runs):
-        raise ValueError("no run asked for: give at least one run number")
+    check_seed(seed)
+    _check_run_types(runs)
     program = Program(method, problem, settings, points=points, **layout)
+    most = plan.most_runs(program.budget, len(program.sizes)) // len(points)
+    if len(runs) > most:
+        raise ValueError(f"runs: {len(runs):,} do not fit into memory; give at most {most:,}")
+    runs = _checked_runs(runs)
     began = time.perf_counter()
-    jobs = [Job(point, int(run)) for point in range(len(points)) for run in runs]
+    jobs = [Job(point, run) for point in range(len(points)) for run in runs]
     ended = []
     for step in program.work(seed, jobs):
         ended += step.ended

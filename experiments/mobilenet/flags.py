@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from experiments import entry
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import config, images
 from weaknas_jax.supernet.pool import Window
@@ -48,10 +49,10 @@ def supernet() -> config.SupernetConfig:
 def window() -> Window:
     """The window that --flops names."""
     try:
-        low, high = map(float, FLOPS.value)
+        low, high = (entry.usable("flops", float(text)) for text in FLOPS.value)
     except ValueError:
         said = ",".join(FLOPS.value)
-        raise ValueError(f"--flops={said}: give two numbers, low,high") from None
+        raise ValueError(f"--flops={said}: give two finite numbers, low,high") from None
     return Window(low, high)
 
 

@@ -30,6 +30,26 @@ from weaknas_jax.spaces.mobilenet import SubNetworks
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import evaluate, held, oracle, search, searchreport, weights
 
+SHARED = (
+    "weights",
+    "width",
+    "image_size",
+    "flops",
+    "encoding",
+    "count",
+    "imagenet",
+    "images",
+    "data_seed",
+    "recalibrate",
+    "batch",
+    "how",
+    "workers",
+    "oracle",
+    "oracle_size",
+    "out",
+    "seed",
+)
+"""The flags that it reads of those in `flags`."""
 _enum, _int = absl_flags.DEFINE_enum, absl_flags.DEFINE_integer
 _help = "Where accuracies come from."
 _EVALUATOR = _enum("evaluator", "supernet", ["supernet", "oracle", "command"], _help)
