@@ -11,8 +11,6 @@ refilled, and all that is known can be kept (`session`).
 """
 
 import functools
-import math
-import numbers
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from weaknas_jax import dynamics, lanes, plan, task
+from weaknas_jax import checks, dynamics, lanes, plan, task
 from weaknas_jax.conventions import kept
 from weaknas_jax.lanes import Lane, Point, Settings
 from weaknas_jax.plan import Plan, PlanError
@@ -268,46 +266,11 @@ class Program:
 
 def typed(point: Mapping[str, float]) -> Point:
     """Whole numbers as int32, others as float32, in the order of their names."""
-    for name, value in point.items():
-        if not (isinstance(value, numbers.Real) and math.isfinite(value)):
-            raise ValueError(f"points: {name}={value!r}: give a finite number")
+    checks.finite(**point)
     return {
         name: (np.int32 if isinstance(point[name], int) else np.float32)(point[name])
         for name in sorted(point)
     }
-
-
-def check_seed(seed: int) -> None:
-    """Raises ValueError where ``seed`` is no whole number of 32 bits."""
-    if not _is_whole(seed) or not -(2**31) <= seed < 2**32:
-        raise ValueError(f"seed={seed!r}: give a whole number from 0 to {2**32 - 1}")
-
-
-def _check_run_types(runs: Sequence[int]) -> None:
-    if isinstance(runs, str | Mapping) or not hasattr(runs, "__len__"):
-        raise ValueError(f"runs={runs!r}: give a list of run numbers, such as range(10)")
-    if not len(runs):
-        raise ValueError("no run asked for: give at least one run number")
-
-
-def _checked_runs(runs: Sequence[int]) -> list[int]:
-    """Run numbers as they are, each once.
-
-    Raises:
-      ValueError: one is no whole number from 0 to 2^31 - 1, or stands there twice; names it.
-    """
-    seen: set[int] = set()
-    for run in runs:
-        if not _is_whole(run) or not 0 <= run < 2**31:
-            raise ValueError(f"runs: {run!r} is no run number; give whole ones, 0 to {2**31 - 1}")
-        if run in seen:
-            raise ValueError(f"runs: {run} stands there twice; give each run number once")
-        seen.add(int(run))
-    return [int(run) for run in runs]
-
-
-def _is_whole(number: Any) -> bool:
-    return isinstance(number, numbers.Integral) and not isinstance(number, bool)
 
 
 def _check_parts(method: Any, problem: Any, settings: Any, points: Any) -> None:
@@ -371,15 +334,14 @@ def run_grid(
       ValueError: no run is asked for, one twice, or what is no run number; or as of `Program`.
       PlanError: it does not fit into memory.
     """
-    check_seed(seed)
-    _check_run_types(runs)
+    checks.seed(seed)
+    checks.runs(runs)
     program = Program(method, problem, settings, points=points, **layout)
     most = plan.most_runs(program.budget, len(program.sizes)) // len(points)
     if len(runs) > most:
         raise ValueError(f"runs: {len(runs):,} do not fit into memory; give at most {most:,}")
-    runs = _checked_runs(runs)
     began = time.perf_counter()
-    jobs = [Job(point, run) for point in range(len(points)) for run in runs]
+    jobs = [Job(point, int(run)) for point in range(len(points)) for run in runs]
     ended = []
     for step in program.work(seed, jobs):
         ended += step.ended

@@ -6,15 +6,13 @@ Every builder takes the same keywords and uses what it needs: ``predictor`` (a `
 
 import functools
 import inspect
-import math
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 import jax
 import numpy as np
 
-from weaknas_jax import labels
+from weaknas_jax import checks, labels
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.baselines.bananas import bananas
 from weaknas_jax.baselines.evolution import evolution
@@ -161,9 +159,9 @@ def make(
     for name, value in (("method", method), ("predictor", predictor)):
         if not isinstance(value, str) or value not in registries[name]:
             raise ValueError(f"{name}={value}: choose one of {', '.join(registries[name])}")
-    _check_counts(chunk=(chunk, 1), near_best=(near_best, 0), pseudo_labels=(pseudo_labels, 0))
-    _check_numbers(1, top=top, top_end=top_end)
-    _check_numbers(None, **number)
+    checks.counts(chunk=(chunk, 1), near_best=(near_best, 0), pseudo_labels=(pseudo_labels, 0))
+    checks.finite(1, top=top, top_end=top_end)
+    checks.finite(**number)
     if encoding is not None and np.ndim(encoding) != 2:
         raise ValueError(f"encoding: of shape {np.shape(encoding)}; give [N, D]")
     habits = HABITS.get(method, habits_of(predictor))._asdict()
@@ -176,7 +174,7 @@ def make(
             raise ValueError(f"{key}={value}: choose one of {', '.join(registries[key])}")
     sizes = {"init": init, "per_round": per_round, "budget": budget}
     sizes = {key: habits[key] if value is None else value for key, value in sizes.items()}
-    _check_counts(**{key: (value, 1) for key, value in sizes.items()})
+    checks.counts(**{key: (value, 1) for key, value in sizes.items()})
     if method not in USES_PREDICTOR:
         return METHODS[method](**sizes)._replace(settings={"method": method, **sizes})
     check_together(predictor, chosen["acquisition"])
@@ -208,25 +206,6 @@ def make(
     said |= {"near_best": near_best} if near_best else {}
     said |= {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
     return built._replace(settings=chosen | sizes | said | number)
-
-
-def _check_counts(**counts: tuple[Any, int]) -> None:
-    """Raises ValueError where one is neither None nor a whole number, at least as large."""
-    for name, (value, least) in counts.items():
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= least):
-            raise ValueError(f"{name}={value!r}: give a whole number, at least {least}")
-
-
-def _check_numbers(least: float | None, **values: Any) -> None:
-    """Raises ValueError where one is no finite number, or below ``least``; traced ones may be."""
-    for name, value in values.items():
-        if value is None or isinstance(value, jax.Array):
-            continue
-        real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-        if not real or (least is not None and value < least):
-            more = "" if least is None else f", at least {least}"
-            raise ValueError(f"{name}={value!r}: give a finite number{more}")
 
 
 def reads(method: str, predictor: str) -> set[str]:

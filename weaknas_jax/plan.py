@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from weaknas_jax import checks
+
 _CPU_CHUNK = 1024  # rows of 1000 activations stay in a CPU's cache
 MAX_LANES = 32
 """That are planned; more only where they are asked for."""
@@ -45,9 +47,7 @@ class Plan(NamedTuple):
 
 def check(plan: Plan) -> None:
     """Raises ValueError where a plan that is asked for holds what is no number of anything."""
-    for name, value in plan._asdict().items():
-        if value is not None and not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"{name}={value!r}: give a whole number above 0")
+    checks.counts(lanes=(plan.lanes, 1), chunk=(plan.chunk, 1))
 
 
 def cores() -> int:
