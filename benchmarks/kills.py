@@ -52,7 +52,7 @@ def moment_of(out: Path) -> str:
         return "saving"
     if not (out / "config.json").exists():
         return "starting or compiling"
-    names = [p.name for p in (out / "checkpoints").glob("*")]
+    names = [p.name for p in (out / runfolder.CHECKPOINTS).glob("*")]
     return "in a checkpoint" if any("tmp" in name for name in names) else "in a round"
 
 

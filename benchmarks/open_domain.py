@@ -18,7 +18,7 @@ from absl import app, flags
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax import methods, runfolder
+from weaknas_jax import files, methods, runfolder
 from weaknas_jax.spaces.mobilenet import SubNetworks
 from weaknas_jax.supernet import config, oracle, pool, search
 
@@ -115,7 +115,7 @@ def main(argv: list[str]) -> None:
     text = "\n".join(lines)
     print("\n".join(lines[-2:]))
     if _OUT.value:
-        Path(f"{_OUT.value}.txt").write_text(text + "\n")
+        files.write_text(f"{_OUT.value}.txt", text + "\n")
         _draw(found, Path(f"{_OUT.value}.png"))
 
 
@@ -137,7 +137,7 @@ def _draw(found: dict[str, np.ndarray], path: Path) -> None:
     axes.set_ylabel("best so far: top-1 (%), predicted, not measured")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")
-    figure.savefig(path, dpi=150)
+    files.write_picture(path, figure)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax import Plan, Program, Settings, Space, methods, plan, task
+from weaknas_jax import Plan, Program, Settings, Space, files, methods, plan, task
 from weaknas_jax.tables import load_nasbench101
 
 _PICTURE = flags.DEFINE_string("picture", "benchmarks/results/plans-cpu.png", "Where it goes.")
@@ -84,7 +84,7 @@ def draw(peaks: dict) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     Path(_PICTURE.value).parent.mkdir(exist_ok=True, parents=True)
-    figure.savefig(_PICTURE.value, dpi=120)
+    files.write_picture(_PICTURE.value, figure, 120)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.common import HIDDEN, Twin, matmul_limit, spread, timed
-from weaknas_jax import Space, mlp, plan, ranking, task
+from weaknas_jax import Space, files, mlp, plan, ranking, task
 from weaknas_jax.labels import rank_normal
 from weaknas_jax.predictors import gp
 from weaknas_jax.predictors.mlp import init_params
@@ -143,7 +143,7 @@ def draw(seconds: dict) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     Path(_PICTURE.value).parent.mkdir(exist_ok=True, parents=True)
-    figure.savefig(_PICTURE.value, dpi=120)
+    files.write_picture(_PICTURE.value, figure, 120)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Configured(NamedTuple):
       said: what the summary says of the method.
       table_sha256: of the file that --table names.
       cost: float64 [N], what --cost says of each architecture; None = nothing.
+      notes: what is to be said before it begins.
     """
 
     table: Table
@@ -57,6 +58,7 @@ class Configured(NamedTuple):
     said: dict[str, Any]
     table_sha256: str | None
     cost: np.ndarray | None
+    notes: tuple[str, ...]
 
 
 def configure(values: Mapping[str, Any]) -> Configured:
@@ -70,8 +72,8 @@ def configure(values: Mapping[str, Any]) -> Configured:
     """
     flag = SimpleNamespace(**values)
     which = flag.space, flag.dataset, flag.table_version, flag.table
-    table, sha256 = load(*which, flag.constraint)
-    habits = _fill_in(flag, table.space)
+    table, sha256 = load(*which, flag.constraint, flag.minimize)
+    habits, notes = _fill_in(flag, table)
     _check_numbers(flag, table)
     cost = None if flag.cost is None else columns.cost(table, flag.cost)
     rule, point = _rules(flag, table), _point(flag, table, habits)
@@ -99,11 +101,14 @@ def configure(values: Mapping[str, Any]) -> Configured:
         )
 
     build(**point)  # what is missing or refused shows now
+    whole, _ = load(*which, minimize=flag.minimize)
+    if flag.constraint is not None:
+        notes += columns.remarks(whole, flag.constraint)
     return Configured(
         table=table,
         protocol=rule,
         problem=_problem(
-            *(flag.space, flag.dataset, flag.table_version, flag.table, sha256, flag.constraint),
+            *(*which, sha256, flag.constraint, flag.minimize),
             *(rule, flag.features, flag.without),
             flag.method in methods.USES_NEIGHBOURS or flag.near_best > 0,
         ),
@@ -119,7 +124,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         lanes=plan.cores() if habits.host else None,
         said={
             "constraint": flag.constraint,
-            "of": len(load(*which)[0]),
+            "of": len(whole),
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
             **{name: getattr(flag, name) if searches else None for name in CHOICES},
@@ -135,23 +140,32 @@ def configure(values: Mapping[str, Any]) -> Configured:
         },
         table_sha256=sha256,
         cost=cost,
+        notes=tuple(notes),
     )
 
 
-def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
-    """Puts the habits of the predictor where nothing was asked for, and returns them.
+def _fill_in(flag: SimpleNamespace, table: Table) -> tuple[Habits, list[str]]:
+    """Puts the habits of the predictor where nothing was asked for.
+
+    Returns:
+      The habits, and what is to be said where the table is too small for them.
 
     Raises:
       ValueError: what was asked for does not go together.
     """
     searches = flag.method in methods.USES_PREDICTOR
-    habits = habits_of(flag.predictor if searches else None, space)
+    habits = habits_of(flag.predictor if searches else None, table.space)
     habits = methods.HABITS.get(flag.method, habits)
     for name in CHOICES:
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))
     if not searches:
         flag.near_best = flag.pseudo_labels = 0
+    notes = []
+    for name, most in (("budget", len(table)), ("init", flag.budget or len(table))):
+        if getattr(flag, name) is None and (usual := getattr(habits, name)) > most:
+            setattr(flag, name, most)
+            notes.append(f"--{name}={most}: the default, {usual}, is more than there is to ask for")
     for name in ("init", "per_round", "budget", "stop", "seeds"):
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))
@@ -162,7 +176,7 @@ def _fill_in(flag: SimpleNamespace, space: str) -> Habits:
             methods.check_together(flag.predictor, flag.acquisition)
         except ValueError as error:
             raise ValueError(f"--{error}") from None
-    return habits
+    return habits, notes
 
 
 def load(
@@ -171,38 +185,44 @@ def load(
     version: str | None,
     file: str | None,
     constraint: str | None = None,
+    minimize: bool | None = None,
 ) -> tuple[Table, str | None]:
     """The table that the flags name, and the checksum of its file, if it is one.
 
-    Under a ``constraint`` it is that of the architectures that meet it.
+    Under a ``constraint`` it is that of the architectures that meet it; ``minimize`` is the
+    direction of a file that does not state it.
 
     Raises:
       ValueError: it cannot be had.
     """
     if file is None and space == "table":
         raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
+    if minimize and not file:
+        raise TableError(f"--minimize: the accuracies of {space} are maximized; leave it out")
     try:
         sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
     except OSError:
         sha256 = None  # reading the table tells why
-    return _table(space, dataset, version, file, sha256, constraint), sha256
+    return _table(space, dataset, version, file, sha256, constraint, minimize), sha256
 
 
 @functools.lru_cache(maxsize=3)  # a sweep has many searches on few tables
-def _whole(space: str, dataset, version, file: str | None, sha256: str | None) -> Table:
+def _whole(space: str, dataset, version, file: str | None, sha256: str | None, minimize) -> Table:
     del sha256  # of the file: another content is another table
-    return load_table(file) if file else shipped.find(space, dataset, version)
+    return load_table(file, minimize) if file else shipped.find(space, dataset, version)
 
 
 @functools.lru_cache(maxsize=3)
-def _table(space, dataset, version, file, sha256, constraint) -> Table:
-    table = _whole(space, dataset, version, file, sha256)
+def _table(space, dataset, version, file, sha256, constraint, minimize) -> Table:
+    table = _whole(space, dataset, version, file, sha256, minimize)
     return table if constraint is None else columns.constrained(table, constraint)
 
 
 @functools.lru_cache(maxsize=3)
-def _problem(space, dataset, version, file, sha256, constraint, rule, *blocks) -> task.Task:
-    table = _table(space, dataset, version, file, sha256, constraint)
+def _problem(
+    space, dataset, version, file, sha256, constraint, minimize, rule, *blocks
+) -> task.Task:
+    table = _table(space, dataset, version, file, sha256, constraint, minimize)
     return task.make(table, rule, *blocks)
 
 

@@ -10,7 +10,7 @@ from absl import flags
 
 from experiments import console, pages, paper, tables
 from experiments.pages import Page
-from weaknas_jax import figures, metrics
+from weaknas_jax import figures, metrics, runfolder
 from weaknas_jax.figures import Curve
 from weaknas_jax.tables import shipped
 
@@ -32,6 +32,9 @@ def weak_and_strong(folder: Path, given: Mapping, stop: console.Stop, axes: Mapp
     if not sizes:
         raise ValueError(f"--budget={most}: a strong predictor needs one of 110 or more")
     name = f"{given['predictor']}-{given['space'] if 'space' not in where else 'nasbench101'}"
+    pages.claim(folder, f"figure1-{name}")
+    for search in (f"weak-{name}-{most}", *(f"strong-{name}-{n}" for n in sizes)):
+        runfolder.claim(folder / f"figure1-{search}", may_hold_one=True)
     weak = pages.search_in(folder, f"figure1-weak-{name}-{most}", given, stop, common)
     strong = {}
     for n in sizes:
@@ -79,15 +82,23 @@ def predictors(folder: Path, given: Mapping, stop: console.Stop, axes: Mapping) 
         names = [given["predictor"]]
     elif not axes and importlib.util.find_spec("xgboost"):
         names += ["gbrt"] if quick else ["gbrt", "forest"]
+    pages.claim(folder, f"figure5-{'-'.join(names)}")
     budget = 60 if quick else 150
     own = pages.ALIKE | {"init": 10, "per_round": 10, "budget": budget, "stop": "budget"}
     panels, best, last = {}, {}, None
     given["budget"] = given["budget"] or budget
     wanted = [given["dataset"]] if given["dataset"] else shipped.SHIPPED["nasbench201"].datasets
+    places = {
+        (dataset, predictor): f"figure5-{dataset}-{predictor}-{given['budget']}"
+        for dataset in wanted
+        for predictor in names
+    }
+    for place in places.values():
+        runfolder.claim(folder / place, may_hold_one=True)
     for dataset in wanted:
         for predictor in names:
             line = {**given, "dataset": dataset, "predictor": predictor}
-            place = f"figure5-{dataset}-{predictor}-{given['budget']}"
+            place = places[dataset, predictor]
             last = pages.search_in(folder, place, line, stop, own)
             panels.setdefault(dataset, []).append(_curve(last, predictor, 9))
         best[dataset] = float(np.nanmax(pages.source_of(last, None).search.table.test_mean))

@@ -114,7 +114,7 @@ def usable(name: str, value: Any) -> Any:
         not fit into 32 bits.
     """
     if (isinstance(value, str) and not value.strip()) or value in ([], [""]):
-        raise ValueError(f"--{name}=: is empty; give a value, or leave the flag out")
+        raise ValueError(f"--{name}= is empty; give a value, or leave the flag out")
     if isinstance(value, list) and not all(str(part).strip() for part in value):
         raise ValueError(f"--{name}={','.join(value)}: a value between commas is empty")
     if isinstance(value, float):

@@ -1,8 +1,9 @@
 """Searches that share a program: compiled once, run together, each saved in its own folder."""
 
+import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +76,8 @@ def execute(
     }
     result = session.Result([], spent["run_s"], complete=True)
     if any(missing):
+        for line in dict.fromkeys(line for member in members for line in member.search.notes):
+            console.note(f"note: {line}")
         program = compile_program(members, said["device"])
         for member in members:
             config = {
@@ -127,29 +130,35 @@ def in_folder(
     name: str,
     may_hold_one: bool,
     work: Callable[[Path, console.Stop, str], int],
+    names: Iterable[str] = (*runfolder.FILES, runfolder.PARETO),
 ) -> int:
     """Work in a folder that is this process's alone; errors become one line and an exit status.
 
     Args:
       module: the main, to say how to go on.
-      out, name, may_hold_one: as of `runfolder.prepare`.
+      out, name, may_hold_one, names: as of `runfolder.prepare`.
       work: ``work(folder, stop, again)``, where ``again`` is the line to go on by.
     """
     again = f"python -m {module} --out={shlex.quote(out)} --resume" if out else "it again"
     try:
-        folder = runfolder.prepare(out, name, may_hold_one)
+        made = out is None or not os.path.lexists(out)
+        folder = runfolder.prepare(out, name, may_hold_one, names)
         again = f"python -m {module} --out={shlex.quote(str(folder))} --resume"
         with runfolder.locked(folder), console.stoppable() as stop:
             try:
                 return work(folder, stop, again)
             finally:
-                runfolder.discard(folder)
+                if made:
+                    runfolder.discard(folder)
     except CheckpointError as error:
-        return console.fail(f"{error}; earlier ones are intact: make room, then go on by {again}")
+        more = f"earlier ones are intact: make room, then go on by {again}"
+        return console.fail(f"{error}; {more}", 1)
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        return console.fail(f"--out={out or 'runs'}: {error}; make room, then go on by {again}")
+        code = console.status(error)
+        do = "name another" if code == 2 else f"make room, then go on by {again}"
+        return console.fail(f"--out={out or 'runs'}: {error}; {do}", code)
     except KeyboardInterrupt:
         return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
 

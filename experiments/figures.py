@@ -43,7 +43,8 @@ def main(argv: list[str], axes: Mapping[str, list[str]]) -> int:
     if moves.TRACE.value is not None and figure not in ("3", "4"):
         return console.fail(f"--trace: is for figures 3 and 4; leave it out for {figure}")
     given = values()
-    given["seeds"], given["out"] = _RUNS.value or given["seeds"], given["out"] or "runs/paper"
+    given["seeds"] = _RUNS.value or given["seeds"]
+    given["out"] = "runs/paper" if given["out"] is None else given["out"]
     if figure == "6":
         return _table_4(given)
 
@@ -55,7 +56,7 @@ def main(argv: list[str], axes: Mapping[str, list[str]]) -> int:
             return console.fail(rows.INTERRUPTED, stop.code)
         return pages.save(folder, page)
 
-    return in_folder("experiments.figures", given["out"], "paper", True, work)
+    return in_folder("experiments.figures", given["out"], "paper", True, work, names=())
 
 
 def _table_4(given: Mapping[str, Any]) -> int:

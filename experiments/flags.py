@@ -14,7 +14,8 @@ from weaknas_jax.tables import shipped
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an experiment that --out holds.")
+_help = "Replace the experiment of ours that --out holds. What others put there always stays."
+OVERWRITE = flags.DEFINE_bool("overwrite", False, _help)
 _help = "Go on with the experiment in --out, finished or not; its flags need not be repeated."
 RESUME = flags.DEFINE_bool("resume", False, _help)
 _help = "Seconds between checkpoints; 0 = after every round."
@@ -22,6 +23,8 @@ EVERY = _float("checkpoint_every", 10.0, _help, lower_bound=0.0)
 SPACE = _enum("space", "nasbench201", [*shipped.SHIPPED, "table"], "What is searched.")
 DATASET = _enum("dataset", None, shipped.datasets(), "Data set of the benchmark.")
 TABLE = flags.DEFINE_string("table", None, "Canonical table (.npz) to search instead.")
+_help = "The lowest labels of --table are the best; default: as it states."
+MINIMIZE = flags.DEFINE_bool("minimize", None, _help)
 _help = "Edition of the benchmark; default: its first."
 VERSION = _enum("table_version", None, shipped.versions(), _help)
 _help = "Search only what meets this condition on the table's columns: 'params<5e6'."
@@ -54,7 +57,7 @@ _helps = {
 }
 for _name, _help in _helps.items():
     _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
-_help = "Percent, deviation of noise on each label, drawn anew in each run, such as 0.2."
+_help = "Deviation of noise on each label (percent), drawn anew in each run, such as 0.2."
 NOISE = _float("label_noise", 0.0, _help, lower_bound=0.0)
 _help = "Only neighbours of so many of the best are candidates (local search inside WeakNAS)."
 NEAR_BEST = _int("near_best", 0, _help, lower_bound=0)
@@ -94,7 +97,7 @@ FREE |= {"memory", "table"}  # may differ when an experiment is resumed
 
 def may_resume(what: str) -> None:
     """Raises ValueError where --resume cannot be meant; ``what`` is to be gone on with."""
-    if OUT.value is None:
+    if not OUT.value:
         raise ValueError(f"--resume needs --out=FOLDER, the {what} to go on with")
     if OVERWRITE.value:
         raise ValueError("--resume and --overwrite exclude one another; drop one")

@@ -19,11 +19,20 @@ from absl import flags
 from experiments import console, entry
 from experiments.configure import NUMBERS
 from experiments.help import SEARCH, About
-from weaknas_jax import jobreport, jobs, methods, runfolder
+from weaknas_jax import (
+    jobchecks,
+    jobreport,
+    jobs,
+    journal,
+    methods,
+    ownership,
+    runfolder,
+)
 from weaknas_jax.command import Command
 from weaknas_jax.predictors import PREDICTORS, habits_of
 from weaknas_jax.spaces import pool, spacefile
 from weaknas_jax.spaces.choices import Choices
+from weaknas_jax.types import Method
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
@@ -32,7 +41,8 @@ COMMAND = flags.DEFINE_string("command", None, "Shell command of a job, with {ar
 WORKERS = _int("workers", 1, "Commands at once.", lower_bound=1)
 _help = "Tell a whole round at once (same queries whatever the speed of jobs), or each as it comes."
 MODE = _enum("mode", "rounds", list(jobs.MODES), _help)
-BUDGET = _int("budget", 100, "Q, queries in all.", lower_bound=1)
+_help = "Q, queries in all. Default: 100, or all architectures of a smaller space."
+BUDGET = _int("budget", None, _help, lower_bound=1)
 _help = "M0, random architectures at the start. Default: 4, or as many as workers."
 INIT = _int("init", None, _help, lower_bound=1)
 _help = "M, queries of a later round. Default: as many as workers; in async mode 1."
@@ -42,6 +52,8 @@ _help = "What every architecture must meet, e.g. 'depth * width <= 512'; besides
 CONSTRAINT = flags.DEFINE_string("constraint", None, _help)
 _help = "What is to be small beside a good score, for the Pareto front; in place of the file's."
 COST = flags.DEFINE_string("cost", None, _help)
+_help = "At the end the K best are evaluated once more; the best mean of both is the answer."
+REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
 RETRIES = _int("retries", 1, "Further attempts at an architecture that failed.", lower_bound=0)
 TIMEOUT = _float("timeout", None, "Seconds that a command may take.", lower_bound=1e-3)
 METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
@@ -55,6 +67,8 @@ _help = "Rows that are ranked of a space that is too large to list."
 POOL = _int("pool", pool.SIZE, _help, lower_bound=10)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
+_help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
+REPAIR = flags.DEFINE_bool("repair", False, _help)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
@@ -62,26 +76,30 @@ NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__na
 def main(argv: list[str]) -> int:
     del argv
     try:
-        return _search()
+        return _repair() if REPAIR.value else _search()
+    except journal.DamageError as error:
+        return console.fail(f"{error}, or {console.command('experiments.jobs')} --repair")
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
         why = "what is finished is kept: mend it, then go on by the same line"
-        return console.fail(f"{error}; {why}")
+        return console.fail(f"{error}; {why}", console.status(error))
 
 
 def _search() -> int:
     for flag in (SPACE, COMMAND):
         if not flag.value:
             raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
-    space, method = _space(), _method()
+    jobchecks.seconds("--timeout", TIMEOUT.value)
+    space = _space()
+    method = _method(space)
     about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
-    identity = {"space": space.describe(), "method": jobs.said(method), "mode": MODE.value, **about}
-    identity |= {"seed": SEED.value, "pool": POOL.value}
-    mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    out = OUT.value or f"runs/jobs-{Path(SPACE.value).stem}-{mark}"
-    folder = runfolder.prepare(out, "jobs", may_hold_one=True)
-    if (folder / "config.json").exists():
+    identity = _identity(space, method, about)
+    out = _default_folder(identity, space) if OUT.value is None else OUT.value
+    folder = runfolder.prepare(
+        out, "jobs", may_hold_one=True, names=jobreport.FILES, kind="a search with jobs"
+    )
+    if ownership.ours(folder / "config.json"):
         raise ValueError(f"--out={out}: holds an experiment on a table; name another folder")
     workers, sign = WORKERS.value, -1.0 if MINIMIZE.value else 1.0
     command = Command(COMMAND.value, space.names, folder / "logs", workers, TIMEOUT.value)
@@ -101,6 +119,7 @@ def _search() -> int:
                 journal=str(folder / "journal.jsonl"),
                 about=about,
                 retries=RETRIES.value,
+                repeat_top=REPEAT_TOP.value,
                 progress=lambda now: console.note(_line(now, sign)),
                 stop=stop,
             )
@@ -121,16 +140,65 @@ def _search() -> int:
     return 0 if result.best is not None else console.fail("no job succeeded", 1)
 
 
+def _repair() -> int:
+    """Mends the journal of a folder, as far as `journal.repair` does."""
+    if not OUT.value:
+        raise ValueError("--repair: name the folder of the search by --out")
+    mended = journal.repair(Path(OUT.value) / "journal.jsonl")
+    if mended.copy is None:
+        print(f"{OUT.value}: its journal has {mended.kept} lines, nothing is wrong with it")
+        return 0
+    print(f"{OUT.value}: {mended.why}")
+    print(f"{mended.kept} lines are kept; {mended.copy} is the journal as it was")
+    print("the line that began the search goes on, and evaluates again what was lost")
+    return 0
+
+
+def _identity(space: Choices, method: Method, about: dict[str, Any]) -> dict[str, Any]:
+    """What makes this search another than others: all but its cost, and how long it goes on."""
+    described = {name: value for name, value in space.describe().items() if name != "cost"}
+    settings = {"seed": SEED.value, "pool": POOL.value}
+    return {
+        "space": described,
+        "method": jobs.said(method),
+        "mode": MODE.value,
+        **about,
+        **settings,
+    }
+
+
+def _default_folder(identity: dict[str, Any], space: Choices) -> str:
+    """By what is searched; one of an earlier version, whose name followed from the cost too."""
+
+    def named(identity: dict[str, Any]) -> str:
+        mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+        return f"runs/jobs-{Path(SPACE.value).stem}-{mark}"
+
+    out, earlier = named(identity), named(identity | {"space": space.describe()})
+    return earlier if Path(earlier).exists() and not Path(out).exists() else out
+
+
 def _space() -> Choices:
     """The space of the file, with the constraint and cost of the flags."""
     space = spacefile.load(SPACE.value)
     constraint = space.constraint
     if CONSTRAINT.value is not None:
         constraint = f"({constraint}) and ({CONSTRAINT.value})" if constraint else CONSTRAINT.value
-    return Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
+    space = Choices(space.choices, constraint=constraint, cost=COST.value or space.cost)
+    for line in space.remarks():
+        console.note(f"note: {line}")
+    return space
 
 
-def _method() -> Any:
+def _budget(space: Choices) -> int:
+    if BUDGET.value is not None:
+        return BUDGET.value
+    codes = space.enumerate()
+    return min(100, POOL.value, len(codes) if codes is not None and len(codes) else 100)
+
+
+def _method(space: Choices) -> Method:
+    budget = _budget(space)
     workers, habits = WORKERS.value, habits_of(PREDICTOR.value)
     most = max(workers, habits.per_round) if MODE.value == "rounds" else 1
     values = {name: flags.FLAGS[name].value for name in methods.CHOICES}
@@ -138,8 +206,8 @@ def _method() -> Any:
     return methods.make(
         PREDICTOR.value,
         method=METHOD.value,
-        budget=BUDGET.value,
-        init=min(BUDGET.value, INIT.value or max(4, workers, habits.init)),
+        budget=budget,
+        init=min(budget, INIT.value or max(4, workers, habits.init)),
         per_round=PER_ROUND.value or most,
         top=TOP.value,
         **values,
@@ -148,21 +216,23 @@ def _method() -> Any:
 
 
 def _signed(returned: Any, sign: float) -> Any:
+    """The score as the search has it; one that is no number is for the search to refuse."""
     if isinstance(returned, dict):
-        return returned | {"score": sign * returned["score"]}
-    return sign * returned
+        return returned | {"score": _signed(returned["score"], sign)}
+    return sign * returned if isinstance(returned, int | float) else returned
 
 
 def _line(now: jobs.Progress, sign: float) -> str:
     """One line for each finished query."""
     last, best = now.last, now.best
     said = "failed" if last.score is None else f"{sign * last.score:.6g}"
-    line = f"[{now.finished}/{now.budget}] {said} in {last.seconds:.1f} s"
+    count = f"repeat {now.repeated}/{now.repeats}" if now.repeats else None
+    line = f"[{count or f'{now.finished}/{now.budget}'}] {said} in {last.seconds:.1f} s"
     if best is not None:
         line += f", best {sign * best.score:.6g}"
     if now.failed:
         line += f", {now.failed} failed"
-    if now.finished < now.budget:
+    if now.finished < now.budget or now.repeated < now.repeats:
         line += f", about {console.clock(now.left)} left"
     if last.score is None:
         return f"{line}  {json.dumps(last.arch)}\n    {(last.error or '').splitlines()[-1]}"

@@ -111,13 +111,17 @@ def _looked_at(
         ]
         if taken:
             raise ValueError(f"--{taken[0]}: --trace says that; leave it out")
+        if not TRACE.value:
+            raise ValueError("--trace=: is empty; name the folder of a finished search")
         place = Path(TRACE.value)
+        pages.claim(folder, f"{figure}-{place.resolve().name}")
         return pages.source_of(place, given["seeds"]), f"{figure}-{place.resolve().name}"
     line = {**own, **{k: given[k] for k in own if flags.FLAGS[k].present}}
     name = [figure, line["predictor"], given["space"], line["dataset"], str(line["budget"])]
     if given["space"] != "nasbench201" and not flags.FLAGS["dataset"].present:
         own = own | {"dataset": None}
         del name[3]
+    pages.claim(folder, "-".join(name))
     place = pages.search_in(folder, "-".join(name), given, stop, own)
     return pages.source_of(place, given["seeds"]), "-".join(name)
 

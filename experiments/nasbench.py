@@ -8,6 +8,7 @@ sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``,
 --resume`` goes on with the same runs. Lists of settings: `experiments.sweep`.
 """
 
+import os
 from pathlib import Path
 
 from experiments import console, entry, idle, sweep
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> int:
     del argv
     given = values()
     out = given["out"]
-    resumable = given["resume"] and out and (Path(out) / "config.json").exists()
+    resumable = given["resume"] and out and os.path.exists(os.path.join(out, "config.json"))
     several = [] if given["space"] == "table" else shipped.SHIPPED[given["space"]].datasets
     named = given["dataset"] or given["table"] or len(several) < 2
     if (given["resume"] and sweep.holds_one(out)) or not (named or resumable):
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
         return _search(Member(folder, given, search, runs, stored), stop, again)
 
     name = f"{search.table.space}-{search.table.dataset}-{given['method']}"
-    may_hold_one = given["resume"] or given["overwrite"]
+    may_hold_one = stored is not None or given["overwrite"]
     return in_folder("experiments.nasbench", out, name, may_hold_one, work)
 
 
@@ -78,7 +79,8 @@ def _adopt() -> dict | None:
 
 def _search(member: Member, stop: console.Stop, again: str) -> int:
     """Does what is missing of one search, saves and prints it."""
-    outcome = execute([member], runfolder.checkpoints(member.folder), stop)
+    kept = runfolder.checkpoints(member.folder, member.stored)
+    outcome = execute([member], kept, stop)
     (summary,) = outcome.summaries
     if summary is not None:
         print(report.text(summary, runfolder.paths(member.folder)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments import console, paper, rows
 from experiments.execute import broken
-from weaknas_jax import comparison, files, metrics, plots, runfolder, stats
+from weaknas_jax import comparison, files, metrics, ownership, plots, runfolder, stats
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.types import Predictor
 
@@ -27,6 +27,8 @@ NOTE = (
 
 def table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     """Runs what the table needs and writes it; the exit status."""
+    stem = folder / f"table5-{given['predictor']}"
+    ownership.claim(folder, [stem.name + ending for ending in (".md", ".csv", ".png")])
     walks = {key: walk for key, walk in paper.OPTIMUM.items() if _possible(walk, given)}
     searches = [
         _search(folder, dataset, key, walk, given)
@@ -46,7 +48,6 @@ def table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
             against = None if name == first else _paired(queries[name], queries[first])
             printed = walk.printed[place] if walk.printed else None
             lines.append(_line(walk.name, dataset, summaries[name], against, printed))
-    stem = folder / f"table5-{given['predictor']}"
     said = _said(summaries, [w.name for k, w in paper.OPTIMUM.items() if k not in walks])
     files.write_text(stem.with_suffix(".md"), text := _markdown(lines, said))
     files.write_text(stem.with_suffix(".csv"), comparison.csv_lines([_HEAD, *lines]))

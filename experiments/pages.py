@@ -10,11 +10,13 @@ from absl import flags
 from experiments import console, rows, tables
 from experiments.configure import Configured, configure
 from experiments.flags import NAMES
-from weaknas_jax import comparison, files, protocol, report, runfolder
+from weaknas_jax import comparison, files, ownership, protocol, report, runfolder
 from weaknas_jax.replay import Round, replay
 from weaknas_jax.runfolder import FolderError
+from weaknas_jax.tables import Table
 from weaknas_jax.trace import Trace
 
+ENDINGS = ".md", ".csv", ".png"
 ALIKE = {"acquisition": "mean", "sampling": "uniform", "label_transform": "standardize"}
 """Of searches that are to differ in nothing but what is compared."""
 
@@ -70,6 +72,7 @@ def search_in(folder: Path, name: str, given: Mapping, stop: console.Stop, own: 
     """The folder of a search that is done, or done now; a flag of the line goes before ``own``."""
     own = {k: v for k, v in own.items() if not flags.FLAGS[k].present}
     search = rows.search(name, folder / name, given, {"table": given["table"]} | own)
+    _need_percent(search.folder, search.configured.table)
     rows.check([search])
     if rows.run_all([search], stop) is None:
         raise Interrupted
@@ -92,6 +95,7 @@ def source_of(place: Path, runs: int | None) -> Source:
         raise FolderError(f"{place}: no config.json there; name the folder of an experiment")
     unsaid = {name: flags.FLAGS[name].default for name in NAMES}
     search = configure({**unsaid, **stored["flags"]})
+    _need_percent(place, search.table)
     if stored["table_sha256"] != search.table_sha256:
         table = stored["flags"]["table"]
         raise FolderError(f"{place}: {table} is not the file that it searched")
@@ -101,6 +105,11 @@ def source_of(place: Path, runs: int | None) -> Source:
     if not numbers:
         raise FolderError(f"--first_run={first}: {place} has no such run")
     return Source(place, search, trace, numbers, stored)
+
+
+def _need_percent(place: Path, table: Table) -> None:
+    if not table.percent:
+        raise FolderError(f"{place}: figures are of accuracies in percent; this table's are none")
 
 
 def _elsewhere(stored: Mapping[str, Any]) -> bool:
@@ -124,21 +133,30 @@ def said_of(place: Path) -> list[str]:
     return said
 
 
+def claim(folder: Path, stem: str) -> None:
+    """Finds, before anything is computed, that the files of a page may be written.
+
+    Raises:
+      ownership.NotOurs: somebody else's has one of their names.
+    """
+    ownership.claim(folder, [stem + ending for ending in ENDINGS])
+
+
 def save(folder: Path, page: Page) -> int:
     """Writes and prints a page; 0, the exit status."""
-    stem = folder / page.stem
-    page.draw(stem.with_suffix(".png"))
-    files.write_text(stem.with_suffix(".csv"), comparison.csv_lines(page.rows))
+    paths = {ending: folder / f"{page.stem}{ending}" for ending in ENDINGS}
+    page.draw(paths[".png"])
+    files.write_text(paths[".csv"], comparison.csv_lines(page.rows))
     command = console.command("experiments.figures")
     head, *body = [[_cell(value) for value in row] for row in page.shown]
     table = comparison.pipes([head, ["---"] * len(head), *body])
     said = "\n".join(page.said)
     text = (
-        f"**{page.title}**\n\n![{page.title}]({stem.name}.png)\n\n{table}\n{said}\n\n`{command}`\n"
+        f"**{page.title}**\n\n![{page.title}]({page.stem}.png)\n\n{table}\n{said}\n\n`{command}`\n"
     )
-    files.write_text(stem.with_suffix(".md"), text)
+    files.write_text(paths[".md"], text)
     print(text)
-    print("\n".join(str(stem.with_suffix(ending)) for ending in (".md", ".csv", ".png")))
+    print("\n".join(map(str, paths.values())))
     return 0
 
 

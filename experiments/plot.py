@@ -2,19 +2,23 @@
 
     python -m experiments.plot RUN [RUN ...] [--out=curves.png]
 
-RUN is the folder of a finished experiment.
+RUN is the folder of a finished experiment. A picture that this program drew is drawn anew; any
+other file is replaced only by ``--overwrite``.
 """
 
 import os
 import sys
+from pathlib import Path
 
 from absl import flags
 
 from experiments import console, entry
 from experiments.help import About
-from weaknas_jax import plots, runfolder
+from weaknas_jax import ownership, plots, runfolder
 
 _FILE = flags.DEFINE_string("out", "curves.png", "Picture to write; .png, .pdf or .svg.")
+_help = "Replace the file --out also if it is no picture of ours."
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, _help)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
@@ -22,17 +26,26 @@ NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__na
 def main(argv: list[str]) -> int:
     if len(argv) < 2:
         return console.fail("name the folder of at least one experiment")
+    if not _FILE.value:
+        return console.fail("--out=: is empty; name a picture, such as curves.png")
+    path = Path(_FILE.value)
     try:
+        if path.is_file() and not (_OVERWRITE.value or ownership.is_picture(path)):
+            return console.fail(
+                f"--out={path}: is no picture of ours; add --overwrite to replace it"
+            )
+        ownership.check(path, overwrite=_OVERWRITE.value)
         summaries = [runfolder.load_summary(folder) for folder in argv[1:]]
         names = [os.path.basename(os.path.normpath(folder)) for folder in argv[1:]]
         if len(set(names)) < len(names):
             names = [os.path.normpath(folder) for folder in argv[1:]]
-        plots.draw([plots.Result(n, s) for n, s in zip(names, summaries, strict=True)], _FILE.value)
-    except runfolder.FolderError as error:
+        results = [plots.Result(n, s) for n, s in zip(names, summaries, strict=True)]
+        plots.draw(results, path, _OVERWRITE.value)
+    except (runfolder.FolderError, ownership.NotOurs) as error:
         return console.fail(str(error))
     except (OSError, ValueError) as error:
         return console.fail(f"--out={_FILE.value}: cannot be written ({error})")
-    print(_FILE.value)
+    print(path)
     return 0
 
 

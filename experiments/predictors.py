@@ -32,6 +32,8 @@ RESUME = flags.DEFINE_bool("resume", False, _help)
 _enum("space", "nasbench201", [*shipped.SHIPPED, "table"], "Whose architectures are ranked.")
 _enum("dataset", "cifar10", shipped.datasets(), "Data set of the benchmark.")
 flags.DEFINE_string("table", None, "Canonical table (.npz) instead.")
+_help = "The lowest labels of --table are the best. Default: as it states."
+flags.DEFINE_bool("minimize", None, _help)
 _enum("table_version", None, shipped.versions(), "Edition; default: the benchmark's first.")
 _list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
 _list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
@@ -41,7 +43,7 @@ _help = "What predictors are fitted on: labels scaled, or normal scores of ranks
 _enum("label_transform", None, list(labels.TRANSFORMS), f"{_help} own.")
 _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
-FIXED = ("space", "dataset", "table_version", "k", "label_transform", "seed")
+FIXED = ("space", "dataset", "table_version", "minimize", "k", "label_transform", "seed")
 GROWING = ("predictor", "n", "runs")  # say which cells there are, not what one is
 Scorers = dict[str, tuple[Scorer, str]]  # each with the name of its label transform
 
@@ -54,11 +56,13 @@ def main(argv: list[str]) -> int:
         asked = {name: flags.FLAGS[name].value for name in (*FIXED, *GROWING, "table")}
         asked |= {name: _whole_numbers(name) for name in ("n", "k")}
         named = list(asked["predictor"] or ())
-        stored = _adopt(asked) if RESUME.value else None
+        stored = _adopt(asked) if RESUME.value and OUT.value != "" else None
         idle.refuse_beside_table(asked)
-        table, checksum = load(*(asked[k] for k in ("space", "dataset", "table_version", "table")))
+        which = (asked[k] for k in ("space", "dataset", "table_version", "table"))
+        table, checksum = load(*which, minimize=asked["minimize"])
         if stored is not None and stored["table_sha256"] != checksum:
             raise ValueError(f"--table={asked['table']}: not the file that {OUT.value} began with")
+        _fit_defaults(asked, table)
         _check_sizes(asked, table)
         scorers = _scorers(asked, named, table)
         name = f"{table.space}-{table.dataset}-predictors"
@@ -74,9 +78,8 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        return console.fail(
-            f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
-        )
+        line = f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
+        return console.fail(line, console.status(error))
     except KeyboardInterrupt:
         return console.fail(f"interrupted; what was computed is kept, go on by {again}", 130)
 
@@ -125,6 +128,19 @@ def _adopt(asked: dict) -> dict | None:
     return stored
 
 
+def _fit_defaults(asked: dict, table: Table) -> None:
+    """Leaves out what is too large for a small table, of --n and --k that were not asked for."""
+    labelled = int(np.isfinite(table.valid_mean).sum())
+    least = min(asked["n"])
+    for name, most in (("k", labelled - least - 1), ("n", labelled - max(asked["k"]) - 1)):
+        fitting = [size for size in asked[name] if size <= most]
+        if fitting and fitting != asked[name] and not flags.FLAGS[name].present:
+            asked[name] = fitting
+            said = ",".join(map(str, fitting))
+            console.note(f"note: --{name}={said}: the other defaults are more than the table has")
+        most = labelled - max(asked["k"]) - 1
+
+
 def _check_sizes(asked: dict, table: Table) -> None:
     n, k, labelled = asked["n"][-1], asked["k"][-1], int(np.isfinite(table.valid_mean).sum())
     if n + k >= labelled:
@@ -170,7 +186,7 @@ def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None
     known = {(cell.predictor, cell.n, cell.run) for cell in cells}
     console.note(f"{folder}: {', '.join(scorers)}; {len(known)} fits are there already")
     keys, space = run_keys(asked["seed"], range(asked["runs"])), task.space(table)
-    truth = table.valid_mean
+    truth = table.worth(table.valid_mean)
     for cell in quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], known):
         cells.append(cell)
         qualityfolder.append(folder, cell)

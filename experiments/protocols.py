@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     runs, began = RUNS.value or (8 if QUICK.value else 30), time.monotonic()
     fewer = max(2, runs * 2 // 5)
     try:
-        folder = runfolder.prepare(OUT.value, "protocols")
+        folder = runfolder.prepare(OUT.value, "protocols", names=FILES)
         with runfolder.locked(folder):
             traces = folder / "traces"
             traces.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        return console.fail(f"--out={OUT.value}: {error}")
+        return console.fail(f"--out={OUT.value}: {error}", console.status(error))
     except KeyboardInterrupt:
         return console.fail("interrupted; the same command goes on from here", 130)
     print(text, *(folder / name for name in FILES), sep="\n")

@@ -111,8 +111,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         Line2D([], [], color="0.3", marker="o", ms=4, mfc="white", label="interval holds 0")
     )
     figure.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8)
-    with files.replacing(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    files.write_picture(path, figure, 120)
 
 
 def _lines(rows: Sequence[Row]) -> list[tuple[str, str, str]]:

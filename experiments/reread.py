@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         old, trace = runfolder.load_summary(argv[1]), runfolder.load_trace(argv[1])
         asked = json.loads((Path(argv[1]) / "config.json").read_text())["flags"]
         which = (asked[name] for name in ("space", "dataset", "table_version", "table"))
-        table, _ = load(*which, asked.get("constraint"))
+        table, _ = load(*which, asked.get("constraint"), asked.get("minimize"))
         switches = {name: old["protocol"][name] for name in protocol.CHOICES}
         changed = {name: flag.value for name, flag in _FLAGS.items() if flag.value is not None}
         if switches["predicted_top"] == "counted" and "predicted_top" in changed:

@@ -37,9 +37,13 @@ def check(searches: list[Search]) -> None:
 def run_all(searches: list[Search], stop: console.Stop) -> dict[str, dict] | None:
     """Their summaries by name; None = interrupted."""
     summaries = {}
+    for each in searches:
+        there = runfolder.stored_config(each.folder) is not None
+        runfolder.claim(each.folder, may_hold_one=there or each.values["overwrite"])
     for number, each in enumerate(searches):
         console.note(f"[{number + 1}/{len(searches)}] {each.folder}")
-        outcome = execute([_member(each)], runfolder.checkpoints(each.folder), stop)
+        member = _member(each)
+        outcome = execute([member], runfolder.checkpoints(each.folder, member.stored), stop)
         summaries[each.name] = outcome.summaries[0]
         if not outcome.complete:
             return None

@@ -3,6 +3,7 @@
 `switches` compares them, `experiments.protocols` is the command.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -100,7 +101,7 @@ def searching(runs: int, seed: int = 0, folder: Path | None = None) -> Search:
                 name = "-".join(map(str, (*key, runs, seed, jax.default_backend())))
                 path = folder / (re.sub(r"[^\w.=]+", "_", name) + ".npz")
             trace = _kept(path) or _search(searcher, table, rule, runs, seed)
-            if path is not None and not path.exists():
+            if path is not None and not os.path.lexists(path):
                 write_npz(path, trace._asdict())
             done[key] = Runs(table, trace)
         return done[key]
@@ -109,14 +110,13 @@ def searching(runs: int, seed: int = 0, folder: Path | None = None) -> Search:
 
 
 def _kept(path: Path | None) -> Trace | None:
-    """The trace of a file; None = there is none, or it is damaged."""
-    if path is None or not path.exists():
+    """The trace of a file; None = there is none, or it is damaged and stays as it is."""
+    if path is None or not path.is_file():
         return None
     try:
         arrays = read_npz(path, require_checksum=True)
         return Trace(**{name: arrays[name] for name in Trace._fields})
     except (TableError, KeyError):
-        path.unlink()
         return None
 
 

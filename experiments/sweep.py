@@ -8,11 +8,11 @@ combination leaves a run folder of its own, all of them ``sweep.csv``, ``sweep.m
 ``sweep.png``. ``--out=FOLDER --resume`` goes on where it stopped.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,13 +26,13 @@ from experiments.configure import NUMBERS, Configured, configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import FREE, NAMES, OUT, adopt, may_resume, values
 from experiments.help import SIZES, About
-from weaknas_jax import comparison, files, plots, report, runfolder
-from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax import comparison, files, ownership, plots, report, runfolder
 from weaknas_jax.runfolder import FolderError
 
 Axes = Mapping[str, Sequence[str]]
 
 FILE = "sweep.json"
+FILES = (FILE, "sweep.csv", "sweep.md", "sweep.png")
 NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end"}
 ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
 ADOPTED = {"table", "seeds", "first_run"}  # may be other than before, but are not by themselves
@@ -83,7 +83,7 @@ def main(argv: list[str], axes: Axes) -> int:
 
 def holds_one(out: str | None) -> bool:
     """Whether the folder is that of a sweep."""
-    return out is not None and (Path(out) / FILE).exists()
+    return out is not None and ownership.ours(Path(out) / FILE)
 
 
 def run(axes: Axes, module: str) -> int:
@@ -109,7 +109,7 @@ def run(axes: Axes, module: str) -> int:
         return _sweep(folder, points, axes, given, stop, again)
 
     name = f"{points[0].search.table.space}-{'-'.join(axes) or given['method']}"
-    return in_folder(module, out, name, may_hold_one, work)
+    return in_folder(module, out, name, may_hold_one, work, FILES)
 
 
 def _adopt(axes: Axes) -> Axes:
@@ -128,7 +128,9 @@ def _adopt(axes: Axes) -> Axes:
         console.note(f"{out}: nothing to resume there, starting")
         return axes
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FolderError(f"{path}: cannot be resumed from ({error!r}); --overwrite") from None
+        raise FolderError(
+            f"{path}: cannot be resumed from ({error!r}); name another folder"
+        ) from None
     other = [f"--{k}={','.join(v)}" for k, v in axes.items() if list(v) != stored_axes.get(k)]
     listed = [name for name in stored_axes if flags.FLAGS[name].present]  # one value, there many
     names = dict.fromkeys([*listed, *adopt(there, kept=ADOPTED)])
@@ -178,15 +180,29 @@ def _sweep(
     stop: console.Stop,
     again: str,
 ) -> int:
-    if given["overwrite"]:
-        _clear(folder)
-    content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
-    content |= {"device": runfolder.device(), "versions": runfolder.versions()}
-    files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
     groups: dict[str, list[int]] = {}
     for place, point in enumerate(points):
         same = {k: v for k, v in point.values.items() if k not in NUMERIC}
         groups.setdefault(json.dumps([same, sorted(point.search.point)]), []).append(place)
+    before = _stored(folder)
+    kept = [
+        runfolder.checkpoints(folder, before if given["resume"] else None, str(number))
+        for number in range(len(groups))
+    ]
+    for checkpoints in kept:
+        checkpoints.claim()
+    for own in (folder / _folder_name(point.name) for point in points):
+        there = given["resume"] and runfolder.stored_config(own) is not None
+        runfolder.claim(own, may_hold_one=given["overwrite"] or there)
+    if not given["resume"]:
+        _clear(folder, before)
+        for checkpoints in kept:
+            checkpoints.remove()
+    content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
+    content |= {"device": runfolder.device(), "versions": runfolder.versions()}
+    if not (given["resume"] and before and "checkpoints" not in before):  # begun by version 0.1
+        content["checkpoints"] = runfolder.CHECKPOINTS
+    files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
 
     done: dict[int, tuple[Point, Path, dict]] = {}
     for number, places in enumerate(groups.values()):
@@ -196,7 +212,7 @@ def _sweep(
         more = f" and {len(group) - 4} more" * (len(group) > 4)
         console.note(f"[{number + 1}/{len(groups)}] {titles or 'one search'}{more}")
         members = _planned_as_before(members)
-        outcome = execute(members, Checkpoints(folder / "checkpoints" / str(number)), stop)
+        outcome = execute(members, kept[number], stop)
         for place, member, summary in zip(places, members, outcome.summaries, strict=True):
             if summary is not None:
                 done[place] = points[place], member.folder, summary
@@ -216,12 +232,37 @@ def _sweep(
     return console.fail(lost, 1) if lost else 0
 
 
-def _clear(folder: Path) -> None:
-    """Removes the sweep that was there."""
-    if holds_one(str(folder)):
-        for config in folder.glob("*/config.json"):
-            shutil.rmtree(config.parent)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+def _stored(folder: Path) -> dict[str, Any] | None:
+    """What ``sweep.json`` says of the sweep that was there."""
+    if not holds_one(str(folder)):
+        return None
+    stored = json.loads((folder / FILE).read_bytes())
+    axes = stored["axes"].items() if isinstance(stored["axes"], dict) else [(None, None)]
+    if not all(isinstance(v, list) and all(isinstance(one, str) for one in v) for _, v in axes):
+        raise FolderError(f"{folder / FILE}: field 'axes' is damaged; name another folder")
+    return stored
+
+
+def _clear(folder: Path, stored: Mapping[str, Any] | None) -> None:
+    """Removes the searches that ``stored`` lists, with what else is in none of their folders."""
+    if stored is None:
+        return
+    for combination in itertools.product(*stored["axes"].values()):
+        own = folder / _folder_name(dict(zip(stored["axes"], combination, strict=True)))
+        runfolder.clear(own)
+        _remove_empty(own)
+    for place in list(folder.glob(f"{runfolder.CHECKPOINTS}-*")):
+        runfolder.checkpoints(folder, part=place.name.rpartition("-")[2]).remove()
+    of_version_0_1 = folder / "checkpoints"
+    for place in of_version_0_1.glob("[0-9]*"):
+        runfolder.checkpoints(folder, stored, place.name).remove()
+        _remove_empty(place)
+    _remove_empty(of_version_0_1)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _member(folder: Path, point: Point, resume: bool) -> Member:

@@ -19,7 +19,7 @@ from experiments.execute import broken, in_folder
 from experiments.flags import NAMES, values
 from experiments.help import About
 from experiments.rows import INTERRUPTED, Search, run_all
-from weaknas_jax import comparison, files, metrics, plots, report, runfolder, stats
+from weaknas_jax import comparison, files, metrics, ownership, plots, report, runfolder, stats
 from weaknas_jax.acquisition import NEEDS_DEVIATION
 from weaknas_jax.predictors import HAS_DEVIATION
 
@@ -45,13 +45,13 @@ def main(argv: list[str]) -> int:
     of_optimum = given["table"] == "5"
     given["seeds"] = given["seeds"] or (3 if QUICK.value else None if of_optimum else SEEDS)
     given["budget"] = given["budget"] or (200 if QUICK.value else None)
-    out = given["out"] = given["out"] or "runs/paper"
+    out = given["out"] = "runs/paper" if given["out"] is None else given["out"]
 
     def work(folder: Path, stop: console.Stop, again: str) -> int:
         del again
         return (optimum.table if of_optimum else _table)(folder, given, stop)
 
-    return in_folder("experiments.tables", out, "paper", True, work)
+    return in_folder("experiments.tables", out, "paper", True, work, names=())
 
 
 _ROWS_SAY = sorted(
@@ -68,6 +68,8 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     names = dict.fromkeys(row.search for row, _ in asked if row.search)
     if not names:
         raise ValueError(f"--budget={given['budget']}: the table has no row of so few queries")
+    stem = folder / "-".join((f"table{given['table']}", given["predictor"]))
+    ownership.claim(folder, [stem.name + ending for ending in (".md", ".csv", ".png")])
     searches = [_search(folder, name, given) for name in names]
     rows.check(searches)
     summaries = run_all(searches, stop)
@@ -77,7 +79,6 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     read = {search.name: _reader(search) for search in searches}
     lines = [_line(row, at, read) for row, at in asked]
     said = _said(table, summaries, absent)
-    stem = folder / "-".join((f"table{given['table']}", given["predictor"]))
     texts = {".md": _markdown(table, lines, said), ".csv": _csv(lines)}
     for ending, text in texts.items():
         files.write_text(stem.with_suffix(ending), text)

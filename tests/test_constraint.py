@@ -175,7 +175,10 @@ def test_rereading_rebuilds_the_same_table(file, tmp_path):
 
 
 BAD = {
-    "unknown column": (["--constraint=parms<5"], "no 'parms'; .*kind, none, params, row, wide"),
+    "unknown column": (
+        ["--constraint=parms<5"],
+        "no 'parms'; .*name, none, params, row",
+    ),
     "labels are hidden": (["--constraint=valid>50"], "there is no 'valid'"),
     "no condition": (["--constraint=params"], "--constraint='params': is no condition; compare"),
     "text is none": (["--constraint=kind"], "--constraint='kind': is no condition"),

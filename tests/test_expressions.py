@@ -275,3 +275,85 @@ def test_any_text_is_an_expression_or_an_error(text):
             expressions.parse(text, "--it")(columns)
     else:
         assert found.shape == (3,)
+
+
+WORDS = {
+    "number of layers": [1, 2, 3, 4],
+    "lambda": [0, 1, 0, 1],
+    "a`b": [4, 3, 2, 1],
+    "µ": [1] * 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("`number of layers` <= 2", "1100"),
+        ("1 < `number of layers` < 4 and `lambda` == 1", "0100"),
+        ("`a``b` in (4, 1)", "1001"),
+        ("`µ` == 1", "1111"),
+        ("min(`a``b`, `number of layers`) > 1", "0110"),
+        ("`number of layers` is None", "0000"),
+    ],
+)
+def test_any_name_can_be_written_in_backticks(text, expected):
+    columns = {name: np.array(column) for name, column in WORDS.items()}
+    expression = expressions.parse(text, "--constraint")
+    assert set(expression.names) <= set(WORDS)
+    assert "".join("01"[int(v)] for v in expression(columns)) == expected
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(str.strip))
+def test_a_name_of_any_signs_is_read(name):
+    text = f"{expressions.as_name(name)} > 1 and '`' == '`'"
+    columns = {name: np.array([1, 2]), "other": np.array([3, 3])}
+    assert expressions.parse(text, "x")(columns).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("text", ["`a", "``", "` `", "`a b` +", "`a b`.x", "f(`a b`)", "a == `"])
+def test_backticks_that_are_wrong_are_named_as_written(text):
+    with pytest.raises(ValueError, match=r"^what: .*allowed are numbers") as error:
+        expressions.parse(text, "what")
+    if "a b" in text:
+        assert "`a b`" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("b is None", "0010"),
+        ("b is not None", "1101"),
+        ("b == None", "0010"),
+        ("b != None", "1101"),
+        ("b is None or b > 0", "1110"),
+        ("act is None", "0100"),
+        ("rate is None", "0101"),
+        ("not b is None", "1101"),
+        ("b + 1 is None", "0010"),
+    ],
+)
+def test_what_is_absent_can_be_asked_for(text, expected):
+    assert "".join("01"[bool(v)] for v in value(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["None", "b < None", "b in None", "None is b", "b is 1"])
+def test_nothing_else_can_be_done_with_none(text):
+    with pytest.raises(ValueError, match=r"^--it: .*allowed are numbers"):
+        value(text)
+
+
+def test_what_is_dropped_for_want_of_a_value_is_told():
+    nan = np.nan
+    columns = {"ratio": np.array([2, 4, 6, nan, nan]), "op": np.array(["a", "a", "a", "b", "a"])}
+
+    def told(text):
+        return expressions.parse(text, "what").remarks(columns)
+
+    (line,) = told("ratio <= 4")
+    assert line.startswith("what: 2 of 5 are dropped because 'ratio' has no value there")
+    assert "(ratio is None or ...)" in line
+    for text in ("ratio <= 4 and op == 'b'", "ratio <= 4 or op == 'b'"):
+        (line,) = told(text)
+        assert line.startswith("what: 1 of 5")
+    for text in ("ratio is None or ratio <= 4", "op == 'a'", "ratio > 9"):
+        assert told(text) == []

@@ -298,29 +298,26 @@ def test_a_journal_of_another_search_is_refused(tmp_path):
     search(gp(3), value, SPACE, journal=path, **threads())
     content = path.read_bytes()
     for match, method, space, more in (
-        ("seed=1", GP, SPACE, {"seed": 1}),
-        ("mode", GP, SPACE, {"mode": "async"}),
-        ("method=", methods.make("linear", budget=9), SPACE, {}),
-        ("space=", GP, Choices(SPACE.choices), {}),
-        ("about=", GP, SPACE, {"about": {"about": "other data"}}),
+        ("seed: 0 there, 1 here", GP, SPACE, {"seed": 1}),
+        ('mode: "rounds" there, "async" here', GP, SPACE, {"mode": "async"}),
+        (
+            '.*method.predictor: "gp" there, "linear" here',
+            methods.make("linear", budget=9),
+            SPACE,
+            {},
+        ),
+        ("space.constraint: .* there, nothing here", GP, Choices(SPACE.choices), {}),
+        (
+            r"space.choices.width.ordinal: \[16, 32, 64, 128\] there, \[16, 32, 64\] here;",
+            GP,
+            Choices(SPACE.choices | {"width": ordinal(16, 32, 64)}, constraint=SPACE.constraint),
+            {},
+        ),
+        ('data: nothing there, "other" here', GP, SPACE, {"about": {"data": "other"}}),
     ):
         with pytest.raises(JournalError, match=f"the journal of another search: {match}"):
             search(method, value, space, journal=path, **more, **threads())
     assert path.read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"mode": "sync"}, "mode='sync': choose one of rounds, async"),
-        ({"retries": -1}, "retries=-1"),
-        ({"workers": 0}, "workers=0"),
-        ({"timeout": 0}, "timeout=0"),
-    ],
-)
-def test_settings_that_make_no_sense(settings, match):
-    with pytest.raises(ValueError, match=match):
-        search(GP, value, SPACE, **settings)
 
 
 KILLED = """

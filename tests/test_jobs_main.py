@@ -143,6 +143,12 @@ BAD = {
     "--acquisition=ts": "acquisition=ts needs draws",
     "--beta=3": "beta=3.0: predictor=mlp, acquisition=mean, sampling=greedy have no such setting",
     "--out=train.py": "--out=train.py: is a file",
+    "--out=": "--out= is empty",
+    "--cost= ": "--cost= is empty",
+    "--timeout=nan": "--timeout=nan: give seconds, more than 0",
+    "--timeout=inf": "--timeout=inf: give seconds, more than 0",
+    "--repeat_top=13": "repeat_top=13: more than the budget of 12",
+    "--repair": "--repair: name the folder of the search by --out",
 }
 MANY = """
 import json, sys
@@ -157,15 +163,19 @@ for line in json.loads(sys.argv[1]):
 """
 
 
-def test_bad_input(folder):
+def many(folder, lines):
     """One process for all: each line ends with a status."""
+    command = [sys.executable, "-c", MANY, json.dumps(lines)]
+    return subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def test_bad_input(folder):
     lines = [[*LINE, "--predictor=mlp", "--retries=0", bad] for bad in BAD]
     lines = [[a for a in line if "--predictor=linear" not in a] for line in lines]
     lines[2:4] = [[*line, "--method=random"] for line in lines[2:4]]
-    command = [sys.executable, "-c", MANY, json.dumps(lines)]
-    done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = many(folder, lines)
     *said, rest = done.stderr.split("status 2\n")
     assert (len(said), rest) == (len(BAD), ""), done.stderr
     for bad, one in zip(BAD, said, strict=True):
@@ -189,6 +199,41 @@ def test_an_arrangement_of_flags(folder):
     refused = main(folder, *LINE, "--out=mine")
     assert refused.returncode == 2
     assert "the journal of another search" in refused.stderr
+
+
+def test_damage_repairs_costs_and_repeats(folder):
+    """A cost that is known of some only; a line that is lost; what may change later."""
+    line = [*LINE[:2], "--method=random", "--budget=15", "--out=o"]
+    unknown, again = "--cost=log(depth - 2)", [*line, "--cost=depth", "--repeat_top=3"]
+    first = main(folder, *LINE[:2], "--method=random", "--out=o", unknown)  # all of the space
+    assert first.returncode == 0, first.stderr
+    summary = json.loads((folder / "o" / "summary.json").read_text())
+    assert (summary["finished"], summary["cost_unknown"]) == (15, 6)
+    assert "left out: 6 of 15, whose cost is unknown" in first.stdout
+    calls = (folder / "calls").read_text().splitlines()
+
+    path = folder / "o" / "journal.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[:9] + whole[10:]))
+    done = many(folder, [line, ["--out=o", "--repair"], ["--out=o", "--repair"], again])
+    statuses = [one[0] for one in done.stderr.split("status ")[1:]]
+    assert statuses == ["2", "0", "0", "0"], done.stderr
+    assert "journal.jsonl: line 10 is damaged" in done.stderr
+    assert "--repair" in done.stderr
+    why, copy, on, well = done.stdout.splitlines()[:4]
+    assert "line 10 is damaged" in why
+    assert "9 lines are kept; o/journal.jsonl.damaged-1 is" in copy
+    assert "goes on" in on
+    assert "9 lines, nothing is wrong" in well
+    rows = list(csv.DictReader((folder / "o" / "results.csv").open()))
+    assert all(float(row["cost"]) == int(row["depth"]) for row in rows)
+    assert sorted(row["n"] for row in rows) == [""] * 12 + ["2"] * 3
+    lost = sum(b'"done"' in line for line in whole[9:])
+    assert len((folder / "calls").read_text().splitlines()) == len(calls) + lost + 3
+    summary = json.loads((folder / "o" / "summary.json").read_text())
+    assert summary["repeats"]["each"][0] == summary["best"]
+    assert summary["best"]["n"] == 2
+    assert "best      14 +- 0 (mean of 2), query" in done.stdout
 
 
 def command(tmp_path, text, **more):

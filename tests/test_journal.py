@@ -1,10 +1,13 @@
 """What a journal survives, and what it refuses."""
 
+import json
 import os
+import zlib
+from pathlib import Path
 
 import pytest
 
-from weaknas_jax import journal
+from weaknas_jax import differences, journal
 from weaknas_jax.journal import JournalError
 
 HEADER = {"seed": 3, "method": {"name": "gp"}}
@@ -60,17 +63,22 @@ def test_damage_in_the_middle_is_refused(path):
     lines[1] = lines[1].replace(b'"a":1', b'"a":2')
     damaged = b"".join(lines)
     path.write_bytes(damaged)
-    with pytest.raises(JournalError, match=r"journal.jsonl: line 2 is damaged, and more follow"):
+    with pytest.raises(
+        JournalError,
+        match=r"journal.jsonl: line 2 is damaged, or not the one that followed; restore",
+    ):
         reopened(path)
     assert path.read_bytes() == damaged
 
 
 def test_another_search_is_refused_by_name(path):
     content = path.read_bytes()
-    with pytest.raises(JournalError, match=r"another search: seed=4 \(there: 3\)") as refused:
+    with pytest.raises(
+        JournalError, match="another search: seed: 3 there, 4 here; name"
+    ) as refused:
         reopened(path, HEADER | {"seed": 4})
     assert "method" not in str(refused.value)
-    with pytest.raises(JournalError, match=r"pool=7 \(there: null\)"):
+    with pytest.raises(JournalError, match="pool: nothing there, 7 here"):
         reopened(path, HEADER | {"pool": 7})
     assert path.read_bytes() == content
 
@@ -105,3 +113,78 @@ def test_a_record_that_cannot_be_written_leaves_the_rest_whole(path, monkeypatch
         with pytest.raises(OSError, match="No space"):
             book.write(RECORDS[0])
     assert path.read_bytes() == content
+
+
+def test_a_whole_last_line_that_is_wrong_is_no_torn_one(path):
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"score":0.1', b'"score":0.7'))
+    with pytest.raises(JournalError, match="line 3 is damaged"):
+        reopened(path)
+
+
+@pytest.mark.parametrize("line", [2, 3])
+def test_a_repair_keeps_what_is_before_the_damage_and_a_copy(path, line):
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    damaged = b"".join([*lines[: line - 1], b"?" + lines[line - 1][1:], *lines[line:]])
+    path.write_bytes(damaged)
+    (path.parent / "journal.jsonl.damaged-1").write_text("somebody's")
+    mended = journal.repair(path)
+    assert (mended.kept, mended.dropped) == (line - 1, 4 - line)
+    assert mended.copy.name == "journal.jsonl.damaged-2"
+    assert mended.copy.read_bytes() == damaged
+    assert (path.parent / "journal.jsonl.damaged-1").read_text() == "somebody's"
+    assert path.read_bytes() == b"".join(lines[: line - 1])
+    with journal.opened(path, HEADER) as book:
+        for record in RECORDS[line - 2 :]:
+            book.write(record)
+    assert path.read_bytes() == content
+    assert journal.repair(path) == journal.Repair(3, 0)
+
+
+def test_what_cannot_be_repaired_stays(path, tmp_path):
+    content = path.read_bytes().replace(b'"seed":3', b'"seed":9')
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="line 1 is damaged"):
+        journal.repair(path)
+    assert path.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == ["journal.jsonl"]
+    for wrong in (tmp_path / "none", tmp_path, Path("/dev/null")):
+        with pytest.raises(JournalError, match="no such file"):
+            journal.repair(wrong)
+
+
+def test_format_1_goes_on_as_it_is(tmp_path):
+    """Each of its lines has a checksum of its own."""
+    path = tmp_path / "journal"
+    records = [{"kind": "search", "format": "weaknas-journal-1", **HEADER}, *RECORDS]
+    lines = [json.dumps(record, separators=(",", ":")).encode() for record in records]
+    path.write_bytes(b"".join(b"%08x %s\n" % (zlib.crc32(line), line) for line in lines))
+    with journal.opened(path, HEADER) as book:
+        assert book.records == RECORDS
+        book.write({"kind": "more"})
+    last = path.read_bytes().splitlines()[-1]
+    assert last == b'%08x {"kind":"more"}' % zlib.crc32(b'{"kind":"more"}')
+    assert reopened(path) == ([*RECORDS, {"kind": "more"}], False)
+
+
+def test_a_later_format_is_said(tmp_path):
+    text = b'{"kind":"search","format":"weaknas-journal-9"}'
+    (tmp_path / "journal").write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
+    with pytest.raises(JournalError, match=r"a later version \(weaknas-journal-9\)"):
+        reopened(tmp_path / "journal")
+
+
+def test_what_differs_is_shown_where_it_differs():
+    long = "python train.py --data=" + "x" * 300
+    there = {"command": long + " --lr=0.1", "space": {"op": list(range(90)), "same": {"a": 1}}}
+    here = {"command": long + " --lr=0.2", "space": {"op": list(range(91)), "same": {"a": 1}}}
+    leaves = differences.between(there, here)
+    assert list(leaves) == ["command", "space.op"]
+    text = differences.text(leaves)
+    assert "--lr=0.1" in text
+    assert "--lr=0.2" in text
+    assert "89, 90]" in text
+    assert len(text) < 400
+    many = differences.text({str(i): (i, -i) for i in range(20)})
+    assert many.endswith("; and 12 more")

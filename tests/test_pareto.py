@@ -49,6 +49,8 @@ def test_what_three_runs_found():
         "runs": 1,
     }
     assert (said["cost"], said["table_front"]) == ("params", 3)
+    assert said["cost_unknown"] == 1  # one is infinite
+    assert "; 1 of unknown cost are left out" in report._pareto(said)[0][1]
 
 
 def test_a_failed_query_found_nothing():

@@ -85,7 +85,7 @@ def assert_same_trace(one, other):
 def under_way(folder, timeout=120):
     """Waits for the first checkpoint."""
     for _ in range(timeout * 50):
-        if any(p.name.isdigit() for p in (folder / "checkpoints").glob("*")):
+        if any(p.name.isdigit() for p in (folder / runfolder.CHECKPOINTS).glob("*")):
             return
         time.sleep(0.02)
     raise AssertionError("no checkpoint")
@@ -109,7 +109,7 @@ def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
     code, _, err = call(*line)
     assert code == 0, err
     assert_same_trace(whole[0], folder)
-    assert not (folder / "checkpoints").exists()
+    assert not (folder / runfolder.CHECKPOINTS).exists()
 
 
 @pytest.mark.parametrize(

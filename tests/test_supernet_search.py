@@ -13,7 +13,7 @@ from weaknas_jax.spaces import pool as pools
 from weaknas_jax.spaces.choices import SpaceError
 from weaknas_jax.spaces.mobilenet import SubNetworks, features
 from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, oracle, pool, search
+from weaknas_jax.supernet import config, cost, oracle, pool, search, searchreport
 
 WIDE = config.mobilenet_v3(1.2)
 SPACE = SubNetworks(WIDE, pool.Window(550, 600), 236)
@@ -196,6 +196,21 @@ def test_after_a_kill_nothing_is_evaluated_twice(tmp_path):
         again = run(counting, known=known)
     assert (len(calls), again.known) == (25, 24)
     assert scores(again) == scores(result)
+
+
+def test_what_is_no_finite_number_is_unknown(tmp_path):
+    def odd(arch):
+        return planted(arch) | {"top5": float("nan"), "loss": np.float32(np.inf), "note": "x"}
+
+    random = methods.make(method="random", init=3, per_round=3, budget=6)
+    with search.cache(tmp_path / "cache", {}) as known:
+        result = run(odd, random, known=known)
+    assert len(result.evaluations) == 6
+    summary = searchreport.summarize([result], SPACE)
+    paths = searchreport.save(tmp_path, [result], SPACE, summary)
+    read = json.loads((tmp_path / "summary.json").read_text())
+    assert {(one["top5"], one["loss"], one["note"]) for one in read["best"]} == {(None, None, "x")}
+    assert " - " in searchreport.text(summary, paths)
 
 
 def test_a_stopped_search_goes_on(tmp_path):

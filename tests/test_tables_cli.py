@@ -1,6 +1,8 @@
 """``python -m weaknas_jax.tables``: what it says, what it makes, and what bad input is told."""
 
+import io
 import pickle
+import re
 import shlex
 import shutil
 import subprocess
@@ -117,7 +119,9 @@ def test_import_a_csv_and_search_it(say, files):
     status, out, err = say("import", "good.csv", "--out=made.npz", "--one_hot=depth")
     assert (status, err) == (0, "")
     assert load_table("made.npz").encoding.shape == (30, 8)
-    assert "depth (0 | 1 | 2 | 3 | 4), op (a | b | c)" in out
+    assert "depth: choice of 5 (0 | 1 | 2 | 3 | 4); op: choice of 3 (a | b | c)" in out
+    assert "  depth: choice of 5 (0 | 1 | 2 | 3 | 4)\n  op: choice of 3 (a | b | c)\n" in out
+    assert "best is        the highest" in out
     command = shlex.split(out.splitlines()[-1])
     assert command[:3] == ["python", "-m", "experiments.nasbench"]
     with flagsaver.flagsaver():
@@ -167,12 +171,15 @@ BAD = {
     "unknown edition": (["info", "nasbench201/cifar10@v2"], "nasbench201/cifar10@nats"),
     "neither": (["info", "nasbench301"], "nasbench301: no such file; shipped tables are nasb"),
     "raw info": (["info", "raw.npz"], "raw.npz: field 'format' is ''"),
-    "csv info": (["info", "good.csv"], "good.csv: a CSV, not a canonical table"),
+    "csv info": (["info", "good.csv"], "good.csv: a CSV, not a canonical table; make one of it by"),
     "missing": (["import", "none.csv", "--out=m.npz"], "none.csv: no such file"),
     "folder": (["import", "folder", "--out=m.npz"], "folder: a folder"),
     "empty": (["import", "empty.csv", "--out=m.npz"], "empty.csv: the file is empty"),
     "noise": (["import", "noise.bin", "--out=m.npz"], "noise.bin: neither .npz"),
-    "UTF-16": (["import", "wide.csv", "--out=m.npz"], "wide.csv: UTF-16 text; save"),
+    "UTF-16": (
+        ["import", "wide.csv", "--out=m.npz"],
+        "wide.csv: UTF-16 text; save",
+    ),
     "cut": (["import", "cut.npz", "--out=m.npz"], "cut.npz: cannot be read, or is truncated"),
     "objects": (["import", "objects.npz", "--out=m.npz"], "objects.npz: holds pickled"),
     "one array": (["import", "one.npy", "--out=m.npz"], "one.npy: a single array"),
@@ -271,3 +278,117 @@ def test_any_bytes_are_of_a_kind_or_named(tmp_path, raw, head):
         return
     assert kind in ("npz", "pth", "csv")
     assert main(["import", str(path), f"--out={tmp_path / 'o.npz'}"]) == 2 or kind == "csv"
+
+
+FOREIGN = {
+    "a page": (
+        b"<!DOCTYPE html><html><body>404</body></html>",
+        "HTML; a page in place",
+    ),
+    "a page after blanks": (b"\n  <html>", "HTML; a page in place"),
+    "empty": (b"", "the file is empty"),
+    "JSON": (b'{"valid": [1, 2]}', "JSON; save it as CSV"),
+    "Parquet": (b"PAR1" + bytes(40), "a Parquet file; save it as CSV"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 file; save it as CSV"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(40), "a gzip archive; unpack it"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
+    "half a zip": (b"PK\x03\x04" + bytes(80), "is truncated or corrupted"),
+    "a half pickle": (
+        b"\x80\x02}q\x00",
+        r"cannot be read as a \.pth|not a canonical table|needs PyTorch",
+    ),
+}
+NAMES = ("nasbench201.npz", "NAS-Bench-201-v1_1-096897.pth", "nasbench_only108.tfrecord", "t.csv")
+
+
+def archive(members):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        for member in members:
+            made.writestr(member, "x")
+    return content.getvalue()
+
+
+FOREIGN["a workbook"] = archive(["[Content_Types].xml", "xl/workbook.xml"]), "an Office document"
+FOREIGN["another archive"] = archive(["readme.txt"]), "a zip archive that holds 'readme.txt'"
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_foreign_file_under_a_tables_name_is_told(case, say, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content, message = FOREIGN[case]
+    for name in NAMES:
+        Path(name).write_bytes(content)
+        for line in (["import", name, "--out=m.npz"], ["info", name], ["verify", name]):
+            status, out, err = say(*line)
+            assert (status, out) == (2, "")
+            assert err.startswith("error: ")
+            assert name in err
+            assert err.count("\n") == 1
+            assert re.search(message, err), err
+        with pytest.raises(TableError, match=message):
+            load_table(name)
+
+
+@pytest.mark.parametrize("name", ["good.csv", "raw.npz", "zip.pth"])
+def test_a_search_of_what_is_not_imported_says_how_to(name, files, capsys):
+    with flagsaver.flagsaver():
+        flags.FLAGS.unparse_flags()
+        flags.FLAGS(["nasbench", f"--table={name}", "--out=run"])
+        assert nasbench.main(["nasbench"]) == 2
+    error = capsys.readouterr().err
+    assert f"python -m weaknas_jax.tables import {name} --out=" in error
+    assert error.count("\n") == 1
+    assert not Path("run").exists()
+
+
+def test_a_folder_and_an_interruption_are_told(say, files, monkeypatch):
+    for command in (["info"], ["verify"]):
+        status, _, err = say(*command, "folder")
+        assert (status, err.count("\n")) == (2, 1)
+        assert "folder: a folder" in err
+    monkeypatch.setattr(kinds, "kind_of", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert say("import", "good.csv", "--out=m.npz")[::2] == (130, "error: interrupted\n")
+    assert not Path("m.npz").exists()
+
+
+SEEDS = "seed,depth,op,valid,flops\n" + "".join(
+    f"{seed},{depth},{op},{50 + depth + seed / 4},{depth * 100}\n"
+    for depth in (1, 2, 3) for op in "abc" for seed in (0, 1)
+)  # fmt: skip
+
+
+def test_import_says_what_each_column_was_taken_for(say, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(SEEDS)
+    status, out, _ = say("import", "t.csv", "--out=a.npz", "--extra=flops")
+    assert status == 0
+    for line in (
+        "  seed: switch (0 or 1)\n",
+        "  depth: ordered number, 3 levels (1 .. 3)\n",
+        "  op: choice of 3 (a | b | c)\n",
+        "note: depth: read as ordered .*--one_hot=depth",
+        "note: seed: looks like .* --extra=seed, and as 9 rows .*--merge_repeats",
+    ):
+        assert re.search(re.escape(line).replace(r"\.\*", ".*"), out), (line, out)
+    kept = load_table("a.npz").source
+    assert kept.startswith("t.csv; features: seed: switch (0 or 1); depth: ordered number, 3")
+    beside = ["import", "t.csv", "--out=b.npz", "--extra=flops,seed"]
+    assert "note: 9 rows agree with another in all features" in say(*beside)[1]
+    status, out, _ = say(*beside, "--merge_repeats", "--overwrite")
+    assert "9 rows were merged into runs of 9 architectures" in out
+    assert "rows agree" not in out
+    table = load_table("b.npz")
+    assert table.valid[:2].tolist() == [[51, 51.25], [51, 51.25]]
+    assert table.extra["flops"].tolist() == [100] * 3 + [200] * 3 + [300] * 3
+    assert table.extra["seed"].tolist() == [0.5] * 9
+    assert table.columns["op"].tolist() == list("abc") * 3
+
+
+def test_a_column_of_row_numbers_is_told(say, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i},{i % 7},{50 + i % 7}\n" for i in range(30))
+    Path("t.csv").write_text("Unnamed: 0,width,valid\n" + rows)
+    assert "--extra=Unnamed: 0" in say("import", "t.csv", "--out=t.npz")[1]
+    Path("u.csv").write_text("where,width,valid\n" + rows)
+    assert "note: where: looks like the number of a run" in say("import", "u.csv", "--out=u.npz")[1]

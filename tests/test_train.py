@@ -17,7 +17,7 @@ from flax import nnx
 from mobilenet_calls import QUICKLY, TINY, calls
 from PIL import Image
 
-from weaknas_jax import checkpoint
+from weaknas_jax import checkpoint, runfolder
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import augment, images, train
 from weaknas_jax.supernet.static import Static
@@ -104,14 +104,14 @@ def test_interrupted_at_any_step_it_goes_on_to_the_same_result(root, whole, tmp_
     out, expected, _ = whole
     again = line(root, tmp_path / "out", "--save_every=0")
     process = subprocess.Popen(again, env=environment(), stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "out" / "checkpoints" / "3").exists():
+    while not (tmp_path / "out" / runfolder.CHECKPOINTS / "3").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130, stderr
     assert "interrupted; the same line goes on: python -m experiments.mobilenet train" in stderr
-    kept = checkpoint.Checkpoints(tmp_path / "out" / "checkpoints").load()
+    kept = checkpoint.Checkpoints(tmp_path / "out" / runfolder.CHECKPOINTS).load()
     assert 3 <= kept[".step"] < STEPS * EPOCHS
     code, stdout, stderr = run(root, tmp_path / "out", "--save_every=0")
     assert code == 0, stderr
@@ -122,7 +122,7 @@ def test_interrupted_at_any_step_it_goes_on_to_the_same_result(root, whole, tmp_
         if part != "loss":  # the mean of the epoch that was broken into is of its rest
             assert mine == theirs
     ours, theirs = (
-        checkpoint.Checkpoints(f / "checkpoints").load() for f in (tmp_path / "out", out)
+        checkpoint.Checkpoints(f / runfolder.CHECKPOINTS).load() for f in (tmp_path / "out", out)
     )
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
@@ -134,7 +134,8 @@ def test_four_devices_train_the_same_network(root, whole, tmp_path):
     code, _, stderr = run(root, tmp_path / "out", devices=4)
     assert code == 0, stderr
     ours, theirs = (
-        checkpoint.Checkpoints(f / "checkpoints").load() for f in (tmp_path / "out", whole[0])
+        checkpoint.Checkpoints(f / runfolder.CHECKPOINTS).load()
+        for f in (tmp_path / "out", whole[0])
     )
     for name, array in theirs.items():
         scale = max(0.01, np.abs(array).max())

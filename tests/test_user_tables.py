@@ -42,7 +42,12 @@ def test_every_cell_has_its_place(write, tmp_path):
     np.testing.assert_array_equal(table.test, [[90.5], [91.5], [nan]])
     assert table.extra["params"].tolist() == [1000, 2000, 3000]
     assert table.extra["params"].dtype == np.int64
-    assert table.source == "mine.csv; features: depth, op (conv | pool | skip), kernel (3 | 5)"
+    assert table.source == (
+        "mine.csv; features: depth: ordered number, 3 levels (1 .. 3); "
+        "op: choice of 3 (conv | pool | skip); kernel: choice of 2 (3 | 5)"
+    )
+    assert table.columns["op"].tolist() == ["skip", "conv", "pool"]
+    assert table.columns["kernel"].tolist() == [3, 5, 3]
     assert table.dataset == "mine"
     save_table(tmp_path / "mine.npz", table)
     back = load_table(tmp_path / "mine.npz")
@@ -90,8 +95,8 @@ BAD = {
     "no label at all": ("d,valid\n1,\n", {}, "'valid' has no finite label"),
     "fractions": ("d,valid\n1,0.9\n2,0.8\n", {}, "no valid accuracy is above 1.*--scale=100"),
     "test fractions": ("d,valid,test\n1,90,.9\n", {}, "no test accuracy is above 1.*--scale"),
-    "not percent": ("d,valid\n1,9000\n", {}, "'valid' ranges .* percent"),
-    "scaled too far": ("d,valid\n1,50\n", {"scale": 100}, "'valid' ranges .* percent"),
+    "too large a label": ("d,valid\n1,1e30\n", {}, "'valid' ranges .* scale it to at most 1e.18"),
+    "a loss": ("d,val_loss\n1,2\n", {"valid": ["val_loss"]}, "'val_loss' is named like .*--minim"),
     "empty feature": ("d,valid\n1,50\n,60\n", {}, "line 3, column 'd' is empty; every feature"),
     "NaN feature": ("d,valid\n1,50\n\nnan,60\n", {}, "line 4, column 'd' reads 'nan'"),
     "huge feature": ("d,valid\n1,50\n1e39,60\n", {}, "line 3, column 'd' .*too large"),
@@ -102,8 +107,8 @@ BAD = {
     "unknown valid": (PLAIN, {"valid": ["x"]}, "--valid=x: no such column"),
     "twice": (PLAIN, {"features": ["valid"]}, "'valid' is named by --valid and --features"),
     "stray choice": (PLAIN, {"features": ["op"], "one_hot": ["depth"]}, "not among the features"),
-    "same names": ("name,d,valid\na,1,50\na,2,60\n", {}, "duplicate rows: 0 and 1"),
-    "same rows": ("d,valid\n1,50\n1,50\n", {}, "duplicate rows: 0 and 1"),
+    "same names": ("name,d,valid\na,1,50\na,2,60\n", {}, "duplicate rows: 0 and 1 are both 'a'"),
+    "same rows": ("d,valid\n1,50\n1,50\n", {}, "duplicate rows: 0 and 1.*--merge_repeats"),
 }
 
 

@@ -257,7 +257,7 @@ class Program:
         return Trace(
             run=np.array([job.run], np.int32),
             queried=lane.state.queried[None],
-            scores=lane.state.scores[None],
+            scores=(-lane.state.scores if self.problem.minimize else lane.state.scores)[None],
             broken=lane.broken[None],
             round=np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes),
             **{name: getattr(lane.dynamics, name)[None] for name in dynamics.Dynamics._fields},

@@ -3,7 +3,9 @@
 ``{arch}`` in it stands for the architecture as JSON, ``{NAME}`` for the value of a choice, both
 quoted for the shell (an inactive choice is empty); ``{{NAME}}`` is passed on as ``{NAME}``. The
 last line of its output is the score: a number, or a JSON object with ``score`` and what else is
-worth keeping. Output and errors go to a file for each attempt.
+worth keeping. What a terminal would not show of that line (colours, what a progress bar overwrote)
+does not count. Output and errors go to a file for each attempt, of which the beginning and the end
+are kept if they are long. What a command leaves behind in its process group is ended with it.
 """
 
 import contextlib
@@ -12,17 +14,20 @@ import os
 import queue
 import re
 import shlex
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from weaknas_jax import processes
 from weaknas_jax.spaces.choices import Arch
+from weaknas_jax.workers import repeat_number
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")
-_PATIENCE = 5.0  # seconds between asking a command to end and ending it
+_INVISIBLE = re.compile(  # for terminals: ESC [ ... letter, ESC ] ... BEL or ESC \, ESC letter
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|[\0\a\ufeff]"
+)
 
 
 class CommandError(ValueError):
@@ -33,7 +38,8 @@ class Command:
     """A shell command, see the module; call it with an architecture, from several threads at once.
 
     Each command runs in a process group of its own, with ``WEAKNAS_WORKER`` (0, 1, ...: which of
-    the ``workers`` it is, to choose a GPU by) and ``WEAKNAS_ARCH`` in its environment.
+    the ``workers`` it is, to choose a GPU by), ``WEAKNAS_ARCH`` and ``WEAKNAS_REPEAT``
+    (`workers.repeat_number`) in its environment.
 
     Args:
       text: the command.
@@ -72,7 +78,8 @@ class Command:
         self._lock, self._running = threading.Lock(), set()
         self._ended = False
         logs.mkdir(parents=True, exist_ok=True)
-        self._number = sum(1 for _ in logs.glob("*.log"))
+        numbers = (path.stem for path in logs.glob("*.log"))
+        self._number = max((int(number) for number in numbers if number.isdigit()), default=0)
 
     def line(self, arch: Arch) -> str:
         """The command of an architecture."""
@@ -96,54 +103,82 @@ class Command:
         slot = self._slots.get()
         try:
             with self._lock:
-                self._number += 1
-                log = self.logs / f"{self._number:05d}.log"
+                log = self._new_log()
             return self._run(arch, slot, log)
         finally:
             self._slots.put(slot)
+
+    def _new_log(self) -> Path:
+        """An empty file of a number that nothing had."""
+        while True:
+            self._number += 1
+            log = self.logs / f"{self._number:05d}.log"
+            if not os.path.lexists(log.with_suffix(".err")):
+                with contextlib.suppress(FileExistsError):
+                    log.touch(exist_ok=False)
+                    return log
 
     def end(self) -> None:
         """Ends all that run; whatever is called from now on fails."""
         with self._lock:
             self._ended, running = True, list(self._running)
-        for process in running:
-            _end(process)
+        processes.end(*running)
 
     def _run(self, arch: Arch, slot: int, log: Path) -> Any:
-        line = self.line(arch)
-        environment = os.environ | {"WEAKNAS_WORKER": str(slot), "WEAKNAS_ARCH": json.dumps(arch)}
-        with open(log, "w") as file, open(log.with_suffix(".err"), "w") as errors:
-            file.write(f"$ {line}\n")
-            file.flush()
-            with self._lock:
-                if self._ended:
-                    raise CommandError("ended")
-                process = subprocess.Popen(
-                    line,
-                    shell=True,
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=errors,
-                    env=environment,
-                    start_new_session=True,
-                )
-                self._running.add(process)
-            try:
-                status = process.wait(self.limit)
-            except subprocess.TimeoutExpired:
-                _end(process)
-                raise CommandError(f"took longer than {self.limit:g} s; see {log}") from None
-            finally:
-                with self._lock:
-                    self._running.discard(process)
-        said = log.with_suffix(".err")
-        if not said.stat().st_size:
-            said.unlink()
-            said = log
+        line, errors = self.line(arch), log.with_suffix(".err")
+        environment = os.environ | {
+            "WEAKNAS_WORKER": str(slot),
+            "WEAKNAS_ARCH": json.dumps(arch),
+            "WEAKNAS_REPEAT": str(repeat_number()),
+        }
+        begin = f"$ {line}\n".encode()
+        log.write_bytes(begin)  # empty until now, see `_new_log`
+        errors.touch(exist_ok=False)
+        with processes.Recorder(log, errors) as recorder:
+            status = self._wait(self._start(line, environment, recorder), log)
+            problem = recorder.settle()
+        if not errors.stat().st_size:
+            errors.unlink()
         if status != 0:
             what = f"exit status {status}" if status > 0 else f"ended by signal {-status}"
-            raise CommandError(f"{what}; {_last_line(said)!r} in {said}")
-        return score(_last_line(log), log)
+            why, start = (errors, 0) if errors.exists() else (log, len(begin))
+            raise CommandError(f"{what}; {last_line(why, start)[:200]!r} in {why}")
+        if problem:
+            raise CommandError(f"{log}: {problem}")
+        return score(last_line(log, len(begin)), log)
+
+    def _start(
+        self, line: str, environment: dict[str, str], recorder: processes.Recorder
+    ) -> subprocess.Popen:
+        output, errors = recorder.streams
+        with self._lock:
+            if self._ended:
+                raise CommandError("ended")
+            process = subprocess.Popen(
+                line,
+                shell=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        recorder.close()
+        return process
+
+    def _wait(self, process: subprocess.Popen, log: Path) -> int:
+        """The exit status; nothing of it runs any more."""
+        try:
+            status = process.wait(self.limit)
+            processes.end_rest(process)
+            return status
+        except subprocess.TimeoutExpired:
+            processes.end(process)
+            raise CommandError(f"took longer than {self.limit:g} s; see {log}") from None
+        finally:
+            with self._lock:
+                self._running.discard(process)
 
 
 def score(line: str, log: Path) -> Any:
@@ -167,18 +202,21 @@ def score(line: str, log: Path) -> Any:
     )
 
 
-def _last_line(log: Path) -> str:
-    with open(log, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+def last_line(path: Path, start: int = 0) -> str:
+    """The last line of a file that a terminal would show anything of, as it would show it.
+
+    Args:
+      path: what a command printed.
+      start: where that begins, bytes.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(start, size - processes.TAIL))
         lines = file.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next(filter(None, map(_shown, reversed(lines))), "")
 
 
-def _end(process: subprocess.Popen) -> None:
-    """Ends a command and all that it started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE)
-            return
+def _shown(line: str) -> str:
+    """What is left of a line: without colours, and of what was overwritten the last."""
+    parts = re.split(r"[\r\b]", _INVISIBLE.sub("", line))
+    return next((part.strip() for part in reversed(parts) if part.strip()), "")

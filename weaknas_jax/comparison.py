@@ -27,7 +27,8 @@ def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
       ``name`` and: runs, mean queries to the optimum (``lower_bound``: censored runs count as the
       budget), its standard error, interval, median (None: more than half are censored), censored,
-      budget; the reported accuracy in percent, its deviation over runs, its regret; None = unknown.
+      budget; what is reported in the table's unit, its deviation over runs, its regret (None =
+      unknown), that unit, and which end is the best.
     """
     optimum, final = summary["queries_to_optimum"], summary["final"]
     reported = final["best_valid_mean"] if final["report"] == "best_valid" else final["test_mean"]
@@ -46,6 +47,8 @@ def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
         "test": reported,
         "test_std": final["test_std"],
         "regret": final["regret"],
+        "unit": "%" if summary.get("percent", True) else "score",
+        "best": "lowest" if summary.get("minimize") else "highest",
     }
 
 
@@ -121,4 +124,6 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
         return "-"
     if name in ("se", "median"):
         return f"{value:.1f}"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if row["unit"] == "%" else f"{value:.6g}"

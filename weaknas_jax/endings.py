@@ -1,7 +1,7 @@
 """How a command ends: an exit status and, where something went wrong, one line on stderr.
 
-0 = done; 1 = the work itself failed; 2 = what the user said cannot be; 130 = interrupted;
-141 = nobody reads the output any more. Only a fault of ours ends in a traceback (and 1).
+0 = done; 1 = the work itself failed; 2 = what the user said cannot be; 130 = interrupted. Only a
+fault of ours ends in a traceback (and 1).
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from weaknas_jax import _interrupt
 
-FAILED, USERS, INTERRUPTED, UNREAD = 1, 2, 130, 141
+FAILED, USERS, INTERRUPTED = 1, 2, 130
 _USERS = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
@@ -32,38 +32,39 @@ def status(error: OSError) -> int:
     return USERS if error.errno in _USERS else FAILED
 
 
-class Unwritten(Exception):
-    """Standard output or error takes no more; no `OSError`, so that no file is blamed for it."""
-
-    def __init__(self, error: OSError):
-        super().__init__(f"standard output cannot be written to: {error.strerror}")
-        self.unread = isinstance(error, BrokenPipeError)
-
-
 class _Guarded:
-    """A stream whose errors are `Unwritten`."""
+    """A stream that never raises: what cannot be written goes nowhere, and the work goes on.
+
+    Attributes:
+      error: the first one, None = none.
+    """
 
     def __init__(self, stream: TextIO):
-        self._stream = stream
+        self._stream, self.error = stream, None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            raise Unwritten(error) from None
+        self._try(lambda: self._stream.write(text))
+        return len(text)
 
     def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], Any]) -> None:
         try:
-            self._stream.flush()
+            action()
         except OSError as error:
-            raise Unwritten(error) from None
+            self.error = self.error or error
+            with contextlib.suppress(OSError, ValueError):  # a file of no number: nothing to turn
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def run(work: Callable[[], int]) -> int:
     """The exit status of ``work()``, for a process whose whole purpose it is.
+
+    Nobody who reads the output (``| head``) is no error; a full disk under it is one, at the end.
 
     Args:
       work: returns its exit status; may raise what may happen to anybody.
@@ -71,16 +72,14 @@ def run(work: Callable[[], int]) -> int:
     Raises:
       Exception: what nothing but a fault of ours explains.
     """
-    with _guarded(), _interruptible():
-        try:
-            code = settled(work)
-            for stream in (sys.stdout, sys.stderr):
-                if stream is not None:
-                    stream.flush()
-            return code
-        except Unwritten as error:
-            _drop()
-            return UNREAD if error.unread else fail(str(error), FAILED)
+    with _guarded() as streams, _interruptible():
+        code = settled(work)
+        for stream in streams:
+            stream.flush()
+    errors = [e for s in streams if (e := s.error) and not isinstance(e, BrokenPipeError)]
+    if errors and code == 0:
+        return fail(f"standard output cannot be written to: {errors[0].strerror}", FAILED)
+    return code
 
 
 def settled(work: Callable[..., int], *arguments: Any) -> int:
@@ -117,11 +116,11 @@ def _of_jax(error: RuntimeError) -> tuple[str, int] | None:
 
 
 @contextlib.contextmanager
-def _guarded() -> Iterator[None]:
+def _guarded() -> Iterator[list[_Guarded]]:
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (s if s is None else _Guarded(s) for s in before)
     try:
-        yield
+        yield [s for s in (sys.stdout, sys.stderr) if s is not None]
     finally:
         sys.stdout, sys.stderr = before
 
@@ -136,14 +135,3 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         _interrupt.install()
-
-
-def _drop() -> None:
-    """What Python would still write at its end goes nowhere, without another complaint."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-            continue
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            os.dup2(nowhere, stream.fileno())

@@ -3,25 +3,32 @@
 The text is read by Python's grammar and only what is listed in `ALLOWED` is given a meaning, so it
 can neither call nor reach anything. Numbers are float64: ``9**9**9`` is infinite, at once.
 
+A name that is no word stands in backticks: ```number of layers` < 3``.
+
 A value is absent where a column holds None or NaN. Absent makes arithmetic absent (so does text),
 and a comparison with it is False, ``!=`` and ``not in`` too; ``not`` of that is True, as ever.
-Text and a number differ, and neither is less.
+``is None`` and ``is not None`` ask for it. Text and a number differ, and neither is less.
 """
 
 import ast
 import dataclasses
 import difflib
 import functools
+import keyword
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 ALLOWED = (
-    "numbers, 'text' to compare with, True, False, names, + - * / // % **, < <= > >= == !=, "
-    "in and not in (a, list), and, or, not, and min max abs log sqrt exp of them"
+    "numbers, 'text' to compare with, True, False, names (`in backticks` if they are no words), "
+    "+ - * / // % **, < <= > >= == !=, in and not in (a, list), is None, is not None, and, or, "
+    "not, and min max abs log sqrt exp of them"
 )
+_QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`((?:[^`]|``)*)`""")  # texts, names
+_TRIED = 32  # values in place of an absent one
 LENGTH, DEPTH = 2_000, 100  # of a text, of its nesting: enough for people, harmless to the stack
 
 _ARITHMETIC = {
@@ -56,10 +63,12 @@ class Expression:
     Attributes:
       text: as it was written.
       names: the columns that it needs, sorted.
+      asked: those of them of which it asks whether they are absent.
     """
 
     text: str
     names: tuple[str, ...]
+    asked: frozenset[str]
     _what: str = dataclasses.field(repr=False)
     _meaning: _Meaning = dataclasses.field(repr=False, compare=False)
 
@@ -79,12 +88,41 @@ class Expression:
         with np.errstate(all="ignore"):
             return np.broadcast_to(self._meaning(read), size).copy()
 
+    def remarks(self, columns: Columns) -> list[str]:
+        """Of a condition: how many rows it drops for want of a value alone, one line a column.
+
+        Of those rows some value that the column has elsewhere would meet it. A column of which it
+        asks ``is None`` is left out.
+
+        Args:
+          columns: as of a call.
+        """
+        allowed, lines = _truth(self(columns)), []
+        for name in self.names:
+            column = self._read(name, columns)
+            absent = ~_present(column)
+            if name in self.asked or not absent.any() or absent.all():
+                continue
+            values = np.unique(column[~absent].astype(str), return_index=True)[1]
+            some = values[np.linspace(0, len(values) - 1, min(_TRIED, len(values))).astype(int)]
+            lost = np.zeros(len(column), bool)
+            for value in column[~absent][some]:
+                with_value = {**columns, name: np.where(absent, value, column)}
+                lost |= _truth(self(with_value)) & absent & ~allowed
+            if lost.any():
+                keep = f"({as_name(name)} is None or ...)"
+                lines.append(
+                    f"{self._what}: {lost.sum():,} of {len(lost):,} are dropped because {name!r} "
+                    f"has no value there; to keep them write {keep} around what is asked of it"
+                )
+        return lines
+
     def _read(self, name: str, columns: Columns) -> np.ndarray:
         """A column as bool, float64 (NaN = absent), text or objects (None = absent)."""
         if name not in columns:
             close = difflib.get_close_matches(name, columns, 1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            known = ", ".join(sorted(columns)) or "none"
+            known = ", ".join(map(as_name, sorted(columns))) or "none"
             raise ValueError(f"{self._what}: there is no {name!r}; {hint}There are: {known}")
         column = np.asarray(columns[name])
         if column.dtype.kind in "fiu":
@@ -104,6 +142,17 @@ class Expression:
                 why = f"is {value!r} somewhere, which is neither a number nor text"
                 raise ValueError(f"{self._what}: {name!r} {why}")
         return np.where(_present(column), column, None)
+
+
+def as_name(name: str) -> str:
+    """A column's name as an expression has it, in backticks where it is no word.
+
+    >>> as_name("depth"), as_name("number of layers")
+    ('depth', '`number of layers`')
+    """
+    if name.isidentifier() and not keyword.iskeyword(name):
+        return name
+    return "`" + name.replace("`", "``") + "`"
 
 
 def parse(text: str, what: str) -> Expression:
@@ -132,17 +181,42 @@ def parse(text: str, what: str) -> Expression:
         raise ValueError(f"{what}: is empty; allowed are {ALLOWED}")
     if len(text) > LENGTH:
         raise ValueError(f"{what}: has {len(text):,} characters; at most {LENGTH:,} are read")
+    source, quoted = _without_backticks(text.strip(), what)
+    reader = _Reader(source, what, quoted)
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
-        where = f" at {rest!r}" if (rest := (error.text or "")[(error.offset or 1) - 1 :]) else ""
+        rest = reader.as_written((error.text or "")[(error.offset or 1) - 1 :])
+        where = f" at {rest!r}" if rest else ""
         why = f"cannot be read{where} ({error.msg})"
         raise ValueError(f"{what}: {why}; allowed are {ALLOWED}") from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ValueError(f"{what}: cannot be read ({error}); allowed are {ALLOWED}") from None
-    reader = _Reader(text.strip(), what)
     meaning = reader.read(tree)
-    return Expression(text, tuple(sorted(reader.names)), what, meaning)
+    names, asked = tuple(sorted(reader.names)), frozenset(reader.asked)
+    return Expression(text, names, asked, what, meaning)
+
+
+def _without_backticks(text: str, what: str) -> tuple[str, dict[str, str]]:
+    """The text with a word for each name in backticks, and what those words stand for."""
+    quoted: dict[str, str] = {}
+    mark = "_q"
+    while mark in text:
+        mark += "_"
+
+    def word(match: re.Match) -> str:
+        if match[1] is not None:
+            return match[0]
+        name = match[2].replace("``", "`")
+        if not name.strip():
+            raise ValueError(f"{what}: no name between two backticks; allowed are {ALLOWED}")
+        quoted[stand_in := f"{mark}{len(quoted)}_"] = name
+        return stand_in
+
+    source = _QUOTED.sub(word, text)
+    if "`" in _QUOTED.sub(lambda match: "", source):
+        raise ValueError(f"{what}: a backtick is not closed; allowed are {ALLOWED}")
+    return source, quoted
 
 
 class _Reader:
@@ -151,8 +225,15 @@ class _Reader:
     A meaning takes the columns to an array [N] or [] of bool, float64, text or objects.
     """
 
-    def __init__(self, text: str, what: str):
-        self.text, self.what, self.names = text, what, set()
+    def __init__(self, text: str, what: str, quoted: Mapping[str, str]):
+        self.text, self.what, self.quoted = text, what, quoted
+        self.names, self.asked = set(), set()
+
+    def as_written(self, part: str) -> str:
+        """A part of the text with its names in backticks again."""
+        for word, name in self.quoted.items():
+            part = part.replace(word, f"`{name}`")
+        return part
 
     def read(self, node: ast.AST, depth: int = 0) -> _Meaning:
         """A number, a truth or a column."""
@@ -166,6 +247,7 @@ class _Reader:
             case ast.Constant(value=str()):
                 raise self._error(node, "can only be compared, with a column or in a list")
             case ast.Name(id=name):
+                name = self.quoted.get(name, name)
                 self.names.add(name)
                 return lambda columns: columns[name]
             case ast.UnaryOp(op=ast.USub()):
@@ -190,7 +272,9 @@ class _Reader:
         """A chain: every neighbouring pair must hold."""
         operands, pairs = [node.left, *node.comparators], []
         for op, left, right in zip(node.ops, operands, operands[1:], strict=False):
-            if isinstance(op, ast.In | ast.NotIn):
+            if isinstance(right, ast.Constant) and right.value is None:
+                pairs.append(self._absence(op, left, depth))
+            elif isinstance(op, ast.In | ast.NotIn):
                 pairs.append(self._membership(op, left, right, depth))
             elif type(op) in _COMPARISONS:
                 compare = functools.partial(_compare, _COMPARISONS[type(op)])
@@ -199,6 +283,14 @@ class _Reader:
             else:
                 raise self._error(node, "is not allowed")
         return _joined(np.logical_and, _truth, *pairs)
+
+    def _absence(self, op: ast.cmpop, left: ast.AST, depth: int) -> _Meaning:
+        if not isinstance(op, ast.Is | ast.IsNot | ast.Eq | ast.NotEq):
+            raise self._error(left, "can only be compared with None by 'is None', 'is not None'")
+        side, wanted = self._side(left, depth), isinstance(op, ast.IsNot | ast.NotEq)
+        if isinstance(left, ast.Name):
+            self.asked.add(self.quoted.get(left.id, left.id))
+        return lambda columns: _present(side(columns)) == wanted
 
     def _membership(self, op: ast.cmpop, left: ast.AST, right: ast.AST, depth: int) -> _Meaning:
         if not isinstance(right, ast.Tuple | ast.List):
@@ -247,7 +339,7 @@ class _Reader:
         raise self._error(node, "is neither a number nor 'text'")
 
     def _error(self, node: ast.AST, why: str) -> ValueError:
-        part = ast.get_source_segment(self.text, node) or self.text
+        part = self.as_written(ast.get_source_segment(self.text, node) or self.text)
         return ValueError(f"{self.what}: {part!r} {why}; allowed are {ALLOWED}")
 
 

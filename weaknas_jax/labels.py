@@ -21,7 +21,8 @@ def standardize_observed(scores: jax.Array, mask: jax.Array) -> jax.Array:
     scores = jnp.where(mask, scores, 0.0)
     centred = jnp.where(mask, scores - jnp.sum(scores) / n, 0.0)
     scale = jnp.sqrt(jnp.sum(centred**2) / n)
-    return jnp.where(scale > 1e-6, centred / jnp.where(scale > 1e-6, scale, 1.0), 0.0)
+    least = 1e-6 * jnp.minimum(jnp.max(jnp.abs(scores)), 1.0)  # labels may all be of 1e-9
+    return jnp.where(scale > least, centred / jnp.where(scale > least, scale, 1.0), 0.0)
 
 
 def standardize_by(mean: float, std: float):

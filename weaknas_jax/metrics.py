@@ -10,10 +10,10 @@ from weaknas_jax.trace import Trace
 
 
 class Curves(NamedTuple):
-    """float64 [S, Q], percent, after each query; a run that ended keeps its last value.
+    """float64 [S, Q], in the table's unit, after each query; a run that ended keeps its last value.
 
     Attributes:
-      oracle_test: best test accuracy among all evaluated.
+      oracle_test: best test label among all evaluated.
       best_valid: best score that the search saw.
       best_valid_test: test accuracy of the architecture with that score (the first in a tie).
       predicted_best_test: test accuracy of the predictor's best after the latest fit; NaN before
@@ -65,27 +65,31 @@ def queries_to_target(trace: Trace, target: np.ndarray, protocol: Protocol) -> n
 
 
 def milestones(table: Table, protocol: Protocol) -> dict[str, np.ndarray]:
-    """What is nearly the optimum, by name: bool [N] each, of the accuracy that is the target.
+    """What is nearly the optimum, by name: bool [N] each, of the labels that are the target.
 
-    Within 0.1 % of the best, and among the ten best; ties count.
+    Within 0.1 % of the best (of their range, where they are not percent), and among the ten best;
+    ties count.
     """
-    accuracy = table.test_mean if protocol.target == "test" else table.valid_mean
+    accuracy = table.worth(table.test_mean if protocol.target == "test" else table.valid_mean)
     can_be_met = np.isfinite(accuracy) & np.isfinite(table.valid_mean)
+    best, near = accuracy[can_be_met].max(), 0.1 + 1e-9
+    if not table.percent:
+        near = 1e-3 * (best - accuracy[can_be_met].min())
     accuracy = np.where(can_be_met, accuracy, -np.inf)
     tenth = np.sort(accuracy)[-min(10, len(accuracy))]
     return {
-        "regret 0.1 %": accuracy >= accuracy.max() - 0.1 - 1e-9,
+        "regret 0.1 %" + " of the range" * (not table.percent): accuracy >= best - near,
         "the top 10": (accuracy >= tenth) & can_be_met,
     }
 
 
 def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     """Best-so-far curves. A free look at the predictor's best adds to ``oracle_test``."""
-    test, runs = test_accuracy(table), len(trace.run)
+    test, runs = table.worth(test_accuracy(table)), len(trace.run)
     evaluated = np.isfinite(trace.scores)
     indices = np.maximum(trace.queried, 0)
     queried_test = np.where(evaluated, test[indices], np.nan)
-    scores = np.round(trace.scores.astype(np.float64), 5)  # float32 resolves no more of a percent
+    scores = table.worth(_rounded(trace.scores.astype(np.float64), table.percent))
 
     predicted = np.full((runs, trace.queried.shape[1]), np.nan)
     free = np.full_like(predicted, np.nan)
@@ -102,16 +106,26 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     new[:, 1:] &= ~(best[:, 1:] == best[:, :-1])  # the first in a tie stays
     holder = np.maximum.accumulate(np.where(new, np.arange(scores.shape[1]), -1), axis=1)
     holder_test = np.take_along_axis(test[indices], np.maximum(holder, 0), axis=1)
-    return Curves(
+    found = Curves(
         oracle_test=np.fmax.accumulate(queried_test, axis=1),
         best_valid=best,
         best_valid_test=np.where(holder >= 0, holder_test, np.nan),
         predicted_best_test=predicted,
     )
+    return Curves(*map(table.worth, found))
 
 
-def rank_of(accuracy: np.ndarray, value: np.ndarray | float) -> np.ndarray:
-    """Place of an accuracy in the table, 1 = best: how many architectures are better, plus one."""
-    ordered = np.sort(accuracy[np.isfinite(accuracy)])
-    tolerance = 1e-9  # a mean of equal values may fall a rounding below them
+def _rounded(scores: np.ndarray, percent: bool) -> np.ndarray:
+    """To what float32 resolves: five places of a percent, else seven digits."""
+    if percent:
+        return np.round(scores, 5)
+    size = np.abs(np.where(np.isfinite(scores) & (scores != 0), scores, 1.0))
+    unit = 10.0 ** (np.floor(np.log10(size)) - 6)
+    return np.round(scores / unit) * unit
+
+
+def rank_of(worth: np.ndarray, value: np.ndarray | float) -> np.ndarray:
+    """Place of a value among those of the table, 1 = best: how many are higher, plus one."""
+    ordered = np.sort(worth[np.isfinite(worth)])
+    tolerance = 1e-11 * np.abs(ordered).max(initial=0.0)  # a mean of equals may fall below them
     return len(ordered) - np.searchsorted(ordered, np.add(value, tolerance), side="right") + 1.0

@@ -14,7 +14,7 @@ class Pareto(NamedTuple):
     Attributes:
       text: the cost, as it was written.
       cost: float64 [N]; NaN = unknown.
-      score: float64 [N], mean validation accuracy, percent.
+      score: float64 [N], mean validation label, in the table's unit.
       runs: int64 [N], how many runs evaluated it.
       found: int64 [k], the front of what any run evaluated, by rising cost.
       best: int64 [m], the front of the table.
@@ -61,27 +61,32 @@ def measure(trace: Trace, table: Table, text: str, cost: np.ndarray) -> Pareto:
       text: the cost, as it was written.
       cost: float64 [N]; where it is not finite it is unknown.
     """
-    cost, score = np.where(np.isfinite(cost), cost, np.nan), table.valid_mean
+    cost, worth = np.where(np.isfinite(cost), cost, np.nan), table.worth(table.valid_mean)
     run, query = np.nonzero((trace.queried >= 0) & np.isfinite(trace.scores))
     evaluated = np.zeros((len(trace.run), len(table)), bool)
     evaluated[run, trace.queried[run, query]] = True
-    best = front(cost, score)
+    best = front(cost, worth)
     return Pareto(
         text,
         cost,
-        score,
+        table.valid_mean,
         runs=evaluated.sum(axis=0),
-        found=front(np.where(evaluated.any(axis=0), cost, np.nan), score),
+        found=front(np.where(evaluated.any(axis=0), cost, np.nan), worth),
         best=best,
         share=float(evaluated[:, best].mean()) if len(best) else None,
     )
 
 
 def summary(pareto: Pareto, table: Table) -> dict[str, Any]:
-    """As ``summary.json`` holds it; ``row`` is the number in the whole table."""
+    """As ``summary.json`` holds it.
+
+    ``row`` is the number in the whole table, ``cost_unknown`` how many of its architectures have no
+    cost that is a finite number, and so are in no front.
+    """
     test = None if table.test is None else table.test_mean
     return {
         "cost": pareto.text,
+        "cost_unknown": int(np.isnan(pareto.cost).sum()),
         "front": [
             {
                 "row": int(table.rows[i]),

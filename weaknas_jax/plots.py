@@ -20,12 +20,13 @@ class Result(NamedTuple):
     summary: dict
 
 
-def draw(results: Sequence[Result], path: str | Path) -> None:
+def draw(results: Sequence[Result], path: str | Path, overwrite: bool = False) -> None:
     """Accuracy against queries with its spread, and the distribution of queries to the optimum.
 
     Args:
       results: drawn over one another, in this order; a row of two panels for each data set.
       path: file to write; its ending chooses the format.
+      overwrite: replace also a file that is no picture of ours.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -37,14 +38,18 @@ def draw(results: Sequence[Result], path: str | Path) -> None:
         for i, result in enumerate(group):
             _optimum(right, result, f"C{i}")
         if np.isfinite(ranges).any(axis=0).all():
-            low, high = np.nanmin(ranges[:, 0]), np.nanmax(ranges[:, 1])
-            left.set_ylim(low, high + 0.05 * (high - low) if high > low else None)
-        left.set(xlabel="queries", ylabel="accuracy (%), mean and deviation over runs", title=name)
+            (low, bottom), (high, top) = np.nanmin(ranges, axis=0), np.nanmax(ranges, axis=0)
+            if group[0].summary.get("minimize"):
+                left.set_ylim(bottom - 0.05 * (high - bottom) if high > bottom else None, high)
+            else:
+                left.set_ylim(low, top + 0.05 * (top - low) if top > low else None)
+        ylabel = f"{report.axis(group[0].summary)}, mean and deviation over runs"
+        left.set(xlabel="queries", ylabel=ylabel, title=name)
         right.set(xlabel="queries", ylabel="share of runs that met the optimum", ylim=(0, 1.02))
         for axes, place in ((left, "lower right"), (right, "upper left")):
             axes.grid(alpha=0.3)
             axes.legend(fontsize="small", loc=place)
-    save(figure, path)
+    save(figure, path, overwrite)
 
 
 def draw_beside(
@@ -107,13 +112,14 @@ def draw_optimum(
     save(figure, path)
 
 
-def draw_pareto(pareto: Pareto, name: str, path: str | Path) -> None:
-    """Validation accuracy against cost: all that was evaluated, its front, the table's own front.
+def draw_pareto(pareto: Pareto, name: str, path: str | Path, unit: str = "accuracy (%)") -> None:
+    """Validation labels against cost: all that was evaluated, its front, the table's own front.
 
     Args:
       pareto: what was found.
       name: the title.
       path: file to write; its ending chooses the format.
+      unit: of the labels, as `report.axis` says it.
     """
     figure = blank(6, 4.2)
     axes = figure.subplots()
@@ -129,12 +135,12 @@ def draw_pareto(pareto: Pareto, name: str, path: str | Path) -> None:
         x, y = pareto.cost[front], pareto.score[front]
         axes.step(x, y, where="post", ms=3, lw=1, label=label, **style)
     if len(pareto.found):  # from the cheap end of the best there is; what is far below says little
-        top, low = pareto.score[pareto.best[-1]], pareto.score[pareto.best[0]]
-        low = min(low, pareto.score[pareto.found[-1]])
+        ends = pareto.score[[pareto.best[-1], pareto.best[0], pareto.found[-1]]]
+        low, top = ends.min(), ends.max()
         margin = 0.05 * (top - low) or 1.0
         axes.set_ylim(low - margin, top + margin)
     literal = pareto.text.replace("$", r"\$")  # no formula
-    axes.set(xlabel=literal, ylabel="mean validation accuracy (%)", title=name)
+    axes.set(xlabel=literal, ylabel=f"mean validation {unit}", title=name)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")
     save(figure, path)
@@ -151,28 +157,29 @@ def blank(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    with files.replacing(path) as file:
-        figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+def save(figure: Figure, path: str | Path, overwrite: bool = False) -> None:
+    files.write_picture(path, figure, overwrite=overwrite)
 
 
 def _accuracy(axes: Axes, result: Result, color: str) -> tuple[float, float]:
     """Draws the reported curve (best valid, where there is no test).
 
     Returns:
-      The range worth showing: from the mean after a twentieth of the queries up.
+      The range worth showing: from the mean after a twentieth of the queries to the best.
     """
     final, curves = result.summary["final"], result.summary["curve"]
     name = "best_valid" if final["test_mean"] is None else final["report"]
-    best = np.nan
+    best, lowest = np.nan, result.summary.get("minimize", False)
     if final["test_mean"] is not None:
-        best = final["test_mean"] + final["regret"]
+        best = final["test_mean"] + (-final["regret"] if lowest else final["regret"])
         axes.axhline(best, color="0.4", ls=":", lw=1)
     mean, std = (np.array(curves[name][key], dtype=np.float64) for key in ("mean", "std"))
     axes.plot(curves["queries"], mean, color=color, label=f"{result.name}: {report.LABELS[name]}")
     axes.fill_between(curves["queries"], mean - std, mean + std, color=color, alpha=0.2, lw=0)
-    begin = len(mean) // 20
-    return mean[begin], np.fmax(best, np.fmax.reduce((mean + np.nan_to_num(std))[begin:]))
+    begin, spread = len(mean) // 20, np.nan_to_num(std)
+    if lowest:
+        return mean[begin], np.fmin(best, np.fmin.reduce((mean - spread)[begin:]))
+    return mean[begin], np.fmax(best, np.fmax.reduce((mean + spread)[begin:]))
 
 
 def _optimum(axes: Axes, result: Result, color: str) -> None:

@@ -10,15 +10,17 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from weaknas_jax import files, runfolder, standings
+from weaknas_jax import files, ownership, runfolder, standings
 from weaknas_jax.quality import Cell, Quality
 from weaknas_jax.runfolder import FolderError
 
 CELLS, CONFIG = "cells.jsonl", "predictors.json"
-FILES = ("predictors.csv", "predictors.md", "predictors.png", CONFIG, CELLS)
+_RESULTS = ("predictors.csv", "predictors.md", "predictors.png", CONFIG)
+FILES = (*_RESULTS, CELLS, ownership.LIST)
 
 
 def prepare(out: str | None, default_name: str, may_hold_one: bool) -> Path:
@@ -26,9 +28,11 @@ def prepare(out: str | None, default_name: str, may_hold_one: bool) -> Path:
 
     Raises:
       FolderError: it cannot be used, or holds a comparison already.
+      ownership.NotOurs: somebody else's file has the name of one of ours.
     """
-    folder = runfolder.prepare(out, default_name)
-    if not may_hold_one and any((folder / name).exists() for name in FILES):
+    folder = runfolder.prepare(out, default_name, names=_RESULTS)
+    _claim_cells(folder / CELLS)
+    if not may_hold_one and any((folder / name).exists() for name in (*_RESULTS, CELLS)):
         why = "holds a comparison; go on with it by --resume, or name another folder"
         raise FolderError(f"--out={out}: {why}")
     return folder
@@ -53,6 +57,18 @@ def stored(folder: Path) -> dict | None:
         raise FolderError(f"{path}: {why}") from None
 
 
+def _claim_cells(path: Path) -> None:
+    """Finds that there is none, or one whose beginning is ours."""
+    if not os.path.lexists(path):
+        return
+    start = json.dumps({"predictor": ""})[:-2].encode()
+    if path.is_file():
+        with open(path, "rb") as file:
+            if start.startswith(file.read(len(start))):
+                return
+    ownership.refuse(path)
+
+
 def begin(folder: Path, config: dict) -> list[Cell]:
     """Writes ``predictors.json`` and returns the cells that are there already.
 
@@ -62,6 +78,7 @@ def begin(folder: Path, config: dict) -> list[Cell]:
       FolderError: another line cannot be read.
     """
     path = folder / CELLS
+    _claim_cells(path)
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     try:
@@ -70,8 +87,8 @@ def begin(folder: Path, config: dict) -> list[Cell]:
     except UnicodeDecodeError:
         raise FolderError(f"{path}: is damaged; name another folder") from None
     if whole != content:
-        with files.replacing(path) as file:
-            file.write(whole)
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
     _write_config(folder, config, cells)
     return cells
 
@@ -94,7 +111,7 @@ def save(folder: Path, config: dict, cells: Sequence[Cell], title: str) -> list[
     _write(folder / "predictors.md", f"# {title}\n\n{how}\n\n{standings.text(cells)}\n")
     standings.draw(rows, title, folder / "predictors.png")
     _write_config(folder, config, cells)
-    return [str(folder / name) for name in FILES]
+    return [str(folder / name) for name in (*_RESULTS, CELLS)]
 
 
 def _plain(cell: Cell) -> dict:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax import plan
+from weaknas_jax import plan, scaling
 from weaknas_jax.types import Prediction, Predictor, Scorer, Space
 
 
@@ -32,6 +32,8 @@ def score_in_chunks(
 def refit(predictor: Predictor, chunk: int | None = None, *, block: str | None = None) -> Scorer:
     """The `Scorer` that fits ``predictor`` from scratch on everything known, each time.
 
+    Columns of the encoding that are of another size than a choice's are scaled (`scaling`).
+
     Args:
       predictor: what is fitted.
       chunk: architectures scored at once, by default as many as fit (`plan.first`).
@@ -44,11 +46,17 @@ def refit(predictor: Predictor, chunk: int | None = None, *, block: str | None =
 
     def update(key, state, space, queried, y, mask, indices):
         del indices
-        described = space.encoding if block is None else space.features.get(block, space.encoding)
-        x = jnp.where(mask[:, None], described[jnp.maximum(queried, 0)], 0.0)
+        described, scale = space.features.get(block), lambda x: x
+        if described is None:
+            described, scale = space.encoding, scaling.columns_of(space.encoding)
+        x = jnp.where(mask[:, None], scale(described[jnp.maximum(queried, 0)]), 0.0)
         params = predictor.fit(key, x, y, mask)
         rows = chunk or plan.first(space.size).chunk
-        return state, score_in_chunks(predictor.predict, params, described, rows)
+
+        def predict(params: Any, x: jax.Array) -> Prediction:
+            return predictor.predict(params, scale(x))
+
+        return state, score_in_chunks(predict, params, described, rows)
 
     return Scorer(init, update)
 

@@ -86,6 +86,7 @@ def replay(
             f"{_short(np.bincount(trace.round))}"
         )
     queried, scores = trace.queried[place], trace.scores[place]
+    scores = -scores if problem.minimize else scores
     if queried.max() >= problem.space.size:
         raise ReplayError(
             f"run {run}: row {queried.max()} was queried, and the table has {problem.space.size:,}"

@@ -6,6 +6,7 @@ import numpy as np
 
 from weaknas_jax import metrics, stats, task
 from weaknas_jax.protocol import Protocol
+from weaknas_jax.tables import shipped
 from weaknas_jax.tables.store import Table
 from weaknas_jax.trace import Trace
 
@@ -13,8 +14,9 @@ from weaknas_jax.trace import Trace
 def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> dict:
     """Everything that ``summary.json`` holds of the results; ``more`` is put beside it.
 
-    Accuracies are percent. ``final`` is of the state at the end of each run; its ``test_mean``,
-    ``regret`` and ranks are of the accuracy that ``protocol.report`` names.
+    Labels are in the table's unit and direction (``percent``, ``minimize``). ``final`` is of the
+    state at the end of each run; its ``test_mean``, ``regret`` and ranks are of what
+    ``protocol.report`` names; a regret is never negative.
     """
     target = task.target_mask(table, protocol.target)
     budget = trace.queried.shape[1]
@@ -22,7 +24,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
     curves = metrics.curves(trace, table, protocol)
     test = metrics.test_accuracy(table)
     each = {
-        name: of_accuracy(getattr(curves, name)[:, -1], test)
+        name: of_accuracy(getattr(curves, name)[:, -1], test, table.minimize)
         for name in ("best_valid_test", "oracle_test", "predicted_best_test")
     }
     return {
@@ -30,6 +32,8 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
         "dataset": table.dataset,
         "architectures": len(table),
         "table_version": table.version or None,
+        "minimize": table.minimize,
+        "percent": table.percent,
         "seeds": len(trace.run),
         "runs": trace.run.tolist(),
         "budget": budget,
@@ -53,7 +57,7 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
         },
         "final": {
             "report": protocol.report,
-            **each.get(protocol.report, of_accuracy(np.array([]), test)),
+            **each.get(protocol.report, of_accuracy(np.array([]), test, table.minimize)),
             "best_valid_mean": stats.mean_std(curves.best_valid)["mean"][-1],
             "each": each,
         },
@@ -74,27 +78,45 @@ def summarize(trace: Trace, table: Table, protocol: Protocol, **more: Any) -> di
     }
 
 
-def of_accuracy(accuracy: np.ndarray, test: np.ndarray) -> dict:
+def of_accuracy(accuracy: np.ndarray, test: np.ndarray, minimize: bool = False) -> dict:
     """Mean, deviation, regret to the best of the table, and both readings of rank.
 
     Args:
-      accuracy: of each run [S], percent; all is over the ``runs`` in which it is known, and None
-        where that is none.
-      test: of the table [N].
+      accuracy: of each run [S]; all is over the ``runs`` in which it is known, and None where that
+        is none.
+      test: of the table [N], in the same unit.
+      minimize: the lowest is the best.
     """
     accuracy = accuracy[np.isfinite(accuracy)]
     keys = ("test_mean", "test_std", "regret", "mean_rank", "rank_of_mean")
     if not len(accuracy):
         return {"runs": 0} | dict.fromkeys(keys)
-    mean = float(accuracy.mean())
+    sign = -1.0 if minimize else 1.0
+    mean, worth, best = float(accuracy.mean()), sign * test, float(np.nanmax(sign * test))
     return {
         "runs": len(accuracy),
         "test_mean": mean,
         "test_std": stats.spread(accuracy),
-        "regret": max(0.0, float(np.nanmax(test)) - mean),
-        "mean_rank": float(metrics.rank_of(test, accuracy).mean()),
-        "rank_of_mean": float(metrics.rank_of(test, mean)),
+        "regret": max(0.0, best - sign * mean),
+        "mean_rank": float(metrics.rank_of(worth, sign * accuracy).mean()),
+        "rank_of_mean": float(metrics.rank_of(worth, sign * mean)),
     }
+
+
+def number(value: float, percent: bool) -> str:
+    """Three places of a percent; six digits of anything else.
+
+    >>> number(93.12345, True), number(0.000123456789, False)
+    ('93.123', '0.000123457')
+    """
+    return f"{value:.3f}" if percent else f"{value:.6g}"
+
+
+def axis(summary: dict) -> str:
+    """What a summary's labels are called on an axis."""
+    if summary.get("percent", True):
+        return "accuracy (%)"
+    return "loss (the lowest is the best)" if summary.get("minimize") else "score"
 
 
 TEST_LABELS = "the search saw test labels: not comparable with the paper's numbers as they stand"
@@ -125,17 +147,19 @@ def text(summary: dict, files: list[str]) -> str:
     for name, reached in summary["milestones"].items():
         met = f"in {summary['seeds'] - reached['censored']} of {summary['seeds']} runs"
         rows.append((f"queries to {name}", f"median {_median(reached)}, {met}"))
-    final, reported = summary["final"], "  <- reported"
+    final, reported, percent = summary["final"], "  <- reported", summary.get("percent", True)
+    unit = " %" * percent
     for key, each in final["each"].items():
         if each["test_mean"] is not None:
-            value = f"{each['test_mean']:.3f}"
-            value += "" if each["test_std"] is None else f" +- {each['test_std']:.3f}"
-            value += f" %, regret {each['regret']:.3f}, mean rank {each['mean_rank']:.1f}"
+            value = number(each["test_mean"], percent)
+            value += "" if each["test_std"] is None else f" +- {number(each['test_std'], percent)}"
+            value += f"{unit}, regret {number(each['regret'], percent)}"
+            value += f", mean rank {each['mean_rank']:.1f}"
             if each["runs"] < summary["seeds"]:
                 value += f" ({each['runs']} of {summary['seeds']} runs; test unknown in the others)"
             rows.append((LABELS[key], value + reported * (key == final["report"])))
     if final["best_valid_mean"] is not None:
-        value = f"{final['best_valid_mean']:.3f} %"
+        value = number(final["best_valid_mean"], percent) + unit
         rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
     if summary["failed_queries"]:
         rows.append(("failed queries", str(summary["failed_queries"])))
@@ -143,7 +167,7 @@ def text(summary: dict, files: list[str]) -> str:
         value = ", ".join(f"run {run} in round {at}" for run, at in summary["broken"].items())
         rows.append(("stopped", f"{value}: the predictor returned NaN"))
     if summary.get("pareto"):
-        rows += _pareto(summary["pareto"])
+        rows += _pareto(summary["pareto"], percent)
     run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
     together = summary.get("timing_of_searches", 1)
     value = f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"
@@ -166,12 +190,16 @@ def _what(summary: dict) -> list[tuple[str, str]]:
     protocol, seeds = summary["protocol"], summary["seeds"]
     searched = f"{summary['space']} / {summary['dataset']}"
     searched += f" {summary['table_version']}" * bool(summary["table_version"])
+    best = "lowest" if summary.get("minimize") else "highest"
+    unit = "in percent" if summary.get("percent", True) else "in the table's unit"
+    own = summary["space"] not in shipped.SHIPPED
     method = summary["method"] + f" with {summary['predictor']}" * bool(summary["predictor"])
     switches = ("labels", "normalize", "counting", "predicted_top")
     how = ("label_transform", "acquisition", "sampling")
     said = [f"{name}={summary[name]}" for name in how if summary.get(name)]
     return [
         ("searched", f"{searched}, {summary['architectures']:,} architectures"),
+        *([("best is", f"the {best} score, {unit}")] if own else []),
         *([("constraint", _constraint(summary))] if summary.get("constraint") else []),
         ("method", f"{method}, {seeds} run{'s' * (seeds != 1)} of {summary['budget']} queries"),
         *([("", ", ".join(said))] if said else []),
@@ -186,17 +214,19 @@ def _constraint(summary: dict) -> str:
     return f"{summary['constraint']}; {met}"
 
 
-def _pareto(pareto: dict) -> list[tuple[str, str]]:
-    """Rows of the printed table: the front of valid accuracy against cost, its dearest end."""
+def _pareto(pareto: dict, percent: bool = True) -> list[tuple[str, str]]:
+    """Rows of the printed table: the front of valid score against cost, its dearest end."""
     front, size, share = (pareto[key] for key in ("front", "table_front", "share_of_table_front"))
     said = f"{len(front)} evaluated that no other beats in valid and {pareto['cost']}"
     if share is not None:
         said += f"; a run evaluated {100 * share:.0f} % of the {size} of the table"
+    if unknown := pareto.get("cost_unknown"):
+        said += f"; {unknown:,} of unknown cost are left out"
     lines = [("cost", "valid", "test", "runs", "row", "name" * any(one["name"] for one in front))]
     for one in front[-FRONT:]:
-        test = "-" if one["test"] is None else f"{one['test']:.3f}"
+        test = "-" if one["test"] is None else number(one["test"], percent)
         name = one["name"] or ""
-        cost, valid = f"{one['cost']:.7g}", f"{one['valid']:.3f}"
+        cost, valid = f"{one['cost']:.7g}", number(one["valid"], percent)
         lines.append((cost, valid, test, str(one["runs"]), str(one["row"]), name))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = [

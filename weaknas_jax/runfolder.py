@@ -1,8 +1,9 @@
 """What an experiment leaves: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``.
 
 With a cost, ``pareto.png`` as well.
-``config.json`` is there from the first round on, with ``checkpoints/`` beside it while runs are
-under way; the others come at the end. One process at a time works in a folder (`locked`).
+``config.json`` is there from the first round on, with ``.weaknas-checkpoints/`` beside it while
+runs are under way; the others come at the end. One process at a time works in a folder (`locked`).
+What others put there stays, and is refused where it is in the way (`ownership`).
 """
 
 import contextlib
@@ -10,9 +11,8 @@ import json
 import os
 import platform
 import re
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ try:
 except ImportError:  # no such locks on this system
     fcntl = None
 
-from weaknas_jax import files, plots
+from weaknas_jax import files, ownership, plots, report
 from weaknas_jax._version import __version__
 from weaknas_jax.checkpoint import Checkpoints
 from weaknas_jax.pareto import Pareto
@@ -34,43 +34,49 @@ from weaknas_jax.trace import Trace
 
 FILES = ("summary.json", "trace.npz", "config.json", "curve.png")
 PARETO = "pareto.png"
+CHECKPOINTS = ".weaknas-checkpoints"
 
 
 class FolderError(ValueError):
     """A folder that cannot be used; the message says which, why and what to do."""
 
 
-def prepare(out: str | None, default_name: str, may_hold_one: bool = False) -> Path:
+def prepare(
+    out: str | None,
+    default_name: str,
+    may_hold_one: bool = False,
+    names: Iterable[str] = (*FILES, PARETO),
+    kind: str = "a search on a table",
+) -> Path:
     """The folder to write to, made and shown to be writable before anything is computed.
 
     Args:
       out: as asked for; None = ``runs/<default_name>-<date>-<time>``.
       default_name: begins the name of a folder that was not asked for.
       may_hold_one: whether an experiment may be there already.
+      names: of the files that will be written there.
+      kind: of what ``summary.json`` will say, see `ownership.FIELDS`.
 
     Raises:
       FolderError: not a folder, not writable, or it holds an experiment already.
+      ownership.NotOurs: another file, or another kind of result, has one of the names.
     """
+    if out == "":
+        raise FolderError("--out=: is empty; name a folder, or leave the flag out")
     if out is None:
         name = re.sub(r"[^\w-]+", "_", default_name)  # a table may call itself anything
         out = _new_folder(Path("runs"), f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with files.replacing(folder / ".writable"):
-            pass
-        (folder / ".writable").unlink()
+        files.probe(folder)
     except (FileExistsError, NotADirectoryError):
         raise FolderError(f"--out={out}: is a file, or lies below one; name a folder") from None
     except OSError as error:
         raise FolderError(
             f"--out={out}: cannot be written to ({error.strerror}); name another"
         ) from None
-    if not may_hold_one and any((folder / name).exists() for name in FILES):
-        raise FolderError(
-            f"--out={out}: holds an experiment; go on with it by --resume, replace it by "
-            "--overwrite, or name another folder"
-        )
+    claim(folder, may_hold_one, names, kind)
     return folder
 
 
@@ -90,7 +96,7 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Removes a folder that nothing was written to."""
+    """Removes a folder that this process made and nothing was written to."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
@@ -134,17 +140,51 @@ def stored_config(folder: Path) -> dict | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FolderError(
-            f"{path}: cannot be resumed from ({error!r}); --overwrite starts anew"
+            f"{path}: cannot be resumed from ({error!r}); name another folder"
         ) from None
 
 
 def begin(folder: Path, config: dict, anew: bool) -> None:
-    """Writes ``config.json``; ``anew``: whatever experiment was there is removed first."""
+    """Writes ``config.json``; ``anew``: the experiment of ours that was there is removed first.
+
+    Raises:
+      ownership.NotOurs: somebody else's file has the name of one that will be written.
+    """
+    claim(folder, may_hold_one=True)
     if anew:
-        for name in (*FILES, PARETO):
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        clear(folder)
+        config = config | {"checkpoints": CHECKPOINTS}
     _write_json(folder / "config.json", config)
+
+
+def claim(
+    folder: Path,
+    may_hold_one: bool,
+    names: Iterable[str] = (*FILES, PARETO),
+    kind: str = "a search on a table",
+) -> None:
+    """Finds that an experiment may be written to a folder, which need not exist yet.
+
+    Args and errors as of `prepare`.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ownership.NotOurs(f"{folder}: is no folder; move it away, or name another --out")
+    ownership.claim(folder, names, kind)
+    checkpoints(folder).claim()
+    if not may_hold_one and any(ownership.ours(folder / name) for name in FILES):
+        raise FolderError(
+            f"--out={folder}: holds an experiment; go on with it by --resume, replace it by "
+            "--overwrite, or name another folder"
+        )
+
+
+def clear(folder: Path) -> None:
+    """Removes the experiment of ours that a folder holds; whatever else is there stays."""
+    config = folder / "config.json"
+    before = json.loads(config.read_bytes()) if ownership.ours(config) else None
+    for name in (*FILES, PARETO):
+        ownership.remove(folder / name)
+    checkpoints(folder, before).remove()
 
 
 def earlier(folder: Path) -> tuple[Trace | None, dict | None]:
@@ -160,19 +200,29 @@ def earlier(folder: Path) -> tuple[Trace | None, dict | None]:
     return trace, summary
 
 
-def checkpoints(folder: Path) -> Checkpoints:
-    """The checkpoints of an experiment."""
-    return Checkpoints(folder / "checkpoints")
+def checkpoints(folder: Path, stored: dict | None = None, part: str = "") -> Checkpoints:
+    """The checkpoints of an experiment.
+
+    Args:
+      folder: its folder.
+      stored: what its JSON said of it before, if it is gone on with.
+      part: of a sweep, which of its programs.
+    """
+    before = None
+    if stored is not None and "checkpoints" not in stored:  # begun by version 0.1
+        before = folder / "checkpoints" / part
+    return Checkpoints(folder / "-".join(filter(None, (CHECKPOINTS, part))), before)
 
 
 def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None) -> list[str]:
     """Writes the results; returns the paths. ``summary.json`` comes last: it says done."""
-    (folder / "summary.json").unlink(missing_ok=True)
+    ownership.remove(folder / "summary.json")
     with files.replacing(folder / "trace.npz") as file:
         np.savez_compressed(file, allow_pickle=False, **trace._asdict())
     plots.draw([plots.Result(summary["method"], summary)], folder / "curve.png")
     if pareto is not None:
-        plots.draw_pareto(pareto, plots.title(summary), folder / PARETO)
+        title, unit = plots.title(summary), report.axis(summary)
+        plots.draw_pareto(pareto, title, folder / PARETO, unit)
     _write_json(folder / "summary.json", summary)
     return paths(folder)
 
@@ -189,7 +239,7 @@ def load_trace(folder: str | os.PathLike) -> Trace:
       FolderError: there is none, or it cannot be read.
     """
     path = Path(folder) / "trace.npz"
-    if not path.exists():
+    if not os.path.exists(path):
         raise FolderError(f"{folder}: no trace.npz there; name the folder of an experiment")
     try:
         arrays = read_npz(path)

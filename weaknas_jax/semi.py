@@ -8,11 +8,13 @@ A Gaussian process, or ridge regression, learns nothing from its own mean: for t
 is the first one.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax import plan, ranking, sampling
-from weaknas_jax.types import Predictor, Scorer, Space
+from weaknas_jax import plan, ranking, sampling, scaling
+from weaknas_jax.types import Prediction, Predictor, Scorer, Space
 
 
 def semi(predictor: Predictor, chunk: int | None = None, *, unlabelled: int = 100) -> Scorer:
@@ -31,17 +33,22 @@ def semi(predictor: Predictor, chunk: int | None = None, *, unlabelled: int = 10
     def update(key, state, space, queried, y, mask, indices):
         del indices
         first, draw, second = jax.random.split(key, 3)
-        x = jnp.where(mask[:, None], space.encoding[jnp.maximum(queried, 0)], 0.0)
+        scale = scaling.columns_of(space.encoding)
+        x = jnp.where(mask[:, None], scale(space.encoding[jnp.maximum(queried, 0)]), 0.0)
         params = predictor.fit(first, x, y, mask)
 
         told = jnp.where(mask, queried, space.size)
         known = jnp.zeros(space.size, bool).at[told].set(True, mode="drop")
         rows = sampling.draw(draw, known, unlabelled)
-        more = space.encoding[jnp.maximum(rows, 0)]
+        more = scale(space.encoding[jnp.maximum(rows, 0)])
         guessed = predictor.predict(params, more).mean
         x, y, mask = jnp.vstack([x, more]), jnp.append(y, guessed), jnp.append(mask, rows >= 0)
         params = predictor.fit(second, x, y, mask)
         size = chunk or plan.first(space.size).chunk
-        return state, ranking.score_in_chunks(predictor.predict, params, space.encoding, size)
+
+        def predict(params: Any, x: jax.Array) -> Prediction:
+            return predictor.predict(params, scale(x))
+
+        return state, ranking.score_in_chunks(predict, params, space.encoding, size)
 
     return Scorer(init, update)

@@ -138,5 +138,4 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     figure.suptitle(title)
     figure.supylabel("mean and standard error", fontsize="medium")
-    with files.replacing(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+    files.write_picture(path, figure)

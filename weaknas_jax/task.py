@@ -29,10 +29,11 @@ class Task:
 
     Attributes:
       space: what the method may see.
-      scores: float32 [N, R], what a query may return, percent; NaN = no such run.
-      truth: float32 [N], mean validation accuracy, against which predictions are judged.
+      scores: float32 [N, R], what a query may return, by `Table.worth`; NaN = no such run.
+      truth: float32 [N], the mean of them, against which predictions are judged.
       target: bool [N], the optimum (more than one in a tie).
-      noise: float32 [], deviation of the noise on each label, percent.
+      noise: float32 [], deviation of the noise on each label, in their unit.
+      minimize: scores and truth are the negative of the table's.
     """
 
     space: Space
@@ -40,6 +41,7 @@ class Task:
     truth: jax.Array
     target: jax.Array
     noise: jax.Array
+    minimize: bool = struct.field(pytree_node=False, default=False)
 
 
 @kept
@@ -62,10 +64,11 @@ def make(
     """
     return Task(
         space=space(table, kind, without, neighbours),
-        scores=jnp.asarray(_scores(table, protocol.labels), jnp.float32),
-        truth=jnp.asarray(table.valid_mean, jnp.float32),
+        scores=jnp.asarray(table.worth(_scores(table, protocol.labels)), jnp.float32),
+        truth=jnp.asarray(table.worth(table.valid_mean), jnp.float32),
         target=jnp.asarray(target_mask(table, protocol.target)),
         noise=jnp.float32(protocol.label_noise),
+        minimize=table.minimize,
     )
 
 
@@ -166,12 +169,12 @@ def _scores(table: Table, which: str) -> np.ndarray:
 
 
 def target_mask(table: Table, target: str) -> np.ndarray:
-    """The best architectures by mean ``test`` or ``valid`` accuracy, bool [N]; ties all count.
+    """The best architectures by mean ``test`` or ``valid`` label, bool [N]; ties all count.
 
     Only those with a validation label can be met, so the others are left out.
     """
     accuracy = table.test_mean if target == "test" else table.valid_mean
-    accuracy = np.where(np.isfinite(table.valid_mean), accuracy, np.nan)
+    accuracy = table.worth(np.where(np.isfinite(table.valid_mean), accuracy, np.nan))
     if not np.isfinite(accuracy).any():
         raise TableError(f"--target={target}: no architecture has both that and a 'valid' label")
     return accuracy == np.nanmax(accuracy)
@@ -194,5 +197,5 @@ def transform_for(table: Table, protocol: Protocol):
     """The label transform that ``protocol.normalize`` names."""
     if protocol.normalize == "observed":
         return labels.standardize_observed
-    mean = table.valid_mean
+    mean = table.worth(table.valid_mean)
     return labels.standardize_by(float(np.nanmean(mean)), float(np.nanstd(mean)))

@@ -12,7 +12,8 @@ class Trace(NamedTuple):
     Attributes:
       run: int32 [S], run numbers.
       queried: int32 [S, Q], row numbers of the table in query order, -1 after a run has ended.
-      scores: float32 [S, Q], what the queries returned; NaN = failed, or no query.
+      scores: float32 [S, Q], labels that the queries returned, in the table's unit and direction;
+        NaN = failed, or no query.
       round: int32 [Q], the round of each query; 0 = the initial one.
       predicted_top: int32 [S, T+1], the predictor's best after each tell, the last one included;
         -1 = no such tell, or no predictor.

@@ -6,6 +6,7 @@ runs; such a job is given up, and its result, should it come, ignored.
 """
 
 import contextlib
+import contextvars
 import time
 import traceback
 import warnings
@@ -39,12 +40,26 @@ class WorkersError(ValueError):
     """Jobs that cannot be started; says why and what to do."""
 
 
-def attempt(evaluate: Callable[[Any], Any], arch: Any) -> Outcome:
-    """``evaluate(arch)``, whatever happens in it."""
+_repeat = contextvars.ContextVar("repeat", default=0)
+
+
+def repeat_number() -> int:
+    """Of the evaluation that calls it: 0 = a query, 1 = one of the best once more.
+
+    A job whose random numbers follow from the architecture alone takes this into its seed: a repeat
+    that is the same run again tells nothing.
+    """
+    return _repeat.get()
+
+
+def attempt(evaluate: Callable[[Any], Any], arch: Any, repeat: int = 0) -> Outcome:
+    """``evaluate(arch)``, whatever happens in it; `repeat_number` is ``repeat`` meanwhile."""
     start = time.perf_counter()
+    _repeat.set(repeat)
     try:
         score, info = _read(evaluate(arch))
-        error = None if np.isfinite(score) else f"the score is {score}"
+        with np.errstate(over="ignore"):  # methods count in float32
+            error = None if np.isfinite(np.float32(score)) else f"the score is {score}"
     except (Exception, SystemExit) as failure:
         score, info = None, {}
         error = "".join(traceback.format_exception(failure)[-3:]).strip()[-2000:]
@@ -57,7 +72,7 @@ def _read(returned: Any) -> tuple[float, dict[str, Any]]:
         if "score" not in returned:
             raise ValueError(f"evaluate returned {dict(returned)}: it has no 'score'")
         more = {str(k): v for k, v in returned.items() if k != "score"}
-        return _number(returned["score"]), {k: _plain(v) for k, v in more.items()}
+        return _number(returned["score"]), {k: plain(v) for k, v in more.items()}
     return _number(returned), {}
 
 
@@ -69,8 +84,8 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _plain(value: Any) -> Any:
-    """As JSON has it; what it has not becomes a text."""
+def plain(value: Any) -> Any:
+    """As JSON has it; what it has not (NaN, say) becomes a text."""
     if isinstance(value, bool | int | str | None):
         return value
     try:
@@ -131,17 +146,24 @@ class Workers:
         """Whether time-outs are kept without us."""
         return self._executor is None
 
-    def submit(self, arch: Any) -> Future:
-        """Starts an attempt."""
+    def submit(self, arch: Any, repeat: int = 0) -> Future:
+        """Starts an attempt.
+
+        Raises:
+          WorkersError: the executor takes no jobs, though it is not broken.
+        """
         if self._executor is not None:
             try:
-                return self._executor.submit(attempt, self._evaluate, arch)
+                return self._executor.submit(attempt, self._evaluate, arch, repeat)
             except BrokenExecutor:
                 self.replace()
-                return self.submit(arch)
+                return self.submit(arch, repeat)
+            except RuntimeError as error:
+                what = f"executor={self._executor!r}: takes no jobs ({error})"
+                raise WorkersError(f"{what}; give one that is open") from None
         if self._own is None:
             self._own = ProcessPool(self.count, context=get_context("spawn"))
-        return self._own.submit(attempt, self.limit, self._evaluate, arch)
+        return self._own.submit(attempt, self.limit, self._evaluate, arch, repeat)
 
     def outcome(self, future: Future) -> Outcome | None:
         """Of an attempt that ended; None = it was none of its fault."""
@@ -197,14 +219,10 @@ def opened(
       limit: seconds that an attempt may take, None = no limit.
 
     Raises:
-      WorkersError: the function cannot be sent to them, or the numbers make no sense.
+      WorkersError: the function cannot be sent to them.
     """
     if count is None:
-        count = getattr(executor, "_max_workers", 1)
-    if count < 1:
-        raise WorkersError(f"workers={count}: must be at least 1")
-    if limit is not None and not limit > 0:
-        raise WorkersError(f"timeout={limit}: give seconds, more than 0")
+        count = getattr(executor, "_max_workers", None) or 1
     workers = Workers(evaluate, executor, count, limit)
     try:
         yield workers

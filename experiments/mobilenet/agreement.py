@@ -108,8 +108,7 @@ def draw(
         axes.grid(alpha=0.3)
     left.legend(fontsize="small")
     right.legend(fontsize="small")
-    with files.replacing(path) as file:
-        figure.savefig(file, format=Path(path).suffix.lstrip(".") or "png", dpi=120)
+    files.write_picture(path, figure, 120)
 
 
 def _curve(axes: Axes, losses: np.ndarray, color: str, label: str) -> None:

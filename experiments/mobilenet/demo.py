@@ -51,6 +51,8 @@ _help = "Most multiply-adds: share of the way from the smallest sub-network to t
 _LIMIT = absl_flags.DEFINE_float("limit", 0.6, _help, lower_bound=0.01, upper_bound=1)
 _BATCH, _HOW = 32, "masks"  # such small arithmetic is as quick at full width, and compiles sooner
 
+FILES = "results.csv", "summary.json", "demo.png"
+
 
 class Sizes(NamedTuple):
     """How much of everything.
@@ -81,8 +83,9 @@ QUICK = Sizes(1000, 500, 250, (10, 10, 10, 10), 10, 8, 50, 16)
 def main() -> int:
     seed = flags.SEED.value
     sizes = QUICK if _QUICK.value else Sizes()
-    named = flags.OUT.value or f"runs/demo-{seed}{'-quick' * _QUICK.value}"
-    out = runfolder.prepare(named, "demo", may_hold_one=True)
+    usual = f"runs/demo-{seed}{'-quick' * _QUICK.value}"
+    named = usual if flags.OUT.value is None else flags.OUT.value
+    out = runfolder.prepare(named, "demo", may_hold_one=True, names=FILES, kind="a demo")
     timing: dict[str, float] = {}
     if _QUICK.value:
         console.note("quick: everything runs, nothing is trained long enough to mean anything")

@@ -58,7 +58,7 @@ def window() -> Window:
 
 def needed(flag: flags.FlagHolder, what: str) -> str:
     """The value of a flag that must be there."""
-    if flag.value is None:
+    if not flag.value:
         raise ValueError(f"--{flag.name}: {what}")
     return flag.value
 

@@ -6,10 +6,13 @@
 No measurement: the labels are predicted.
 """
 
+from pathlib import Path
+
 from experiments.mobilenet import flags
+from weaknas_jax import ownership
 from weaknas_jax.supernet import cost, oracle
 from weaknas_jax.supernet import pool as pools
-from weaknas_jax.tables.store import Table, save_table
+from weaknas_jax.tables import Table, load_table, save_table
 
 SHARED = (
     "width",
@@ -28,6 +31,9 @@ SHARED = (
 def main() -> int:
     layers = oracle.read(flags.needed(flags.ORACLE, "name a file"))
     out, wide, size = flags.needed(flags.OUT, "name a file"), flags.supernet(), flags.SIZE.value
+    ownership.check(Path(out))
+    if Path(out).exists():
+        load_table(out)  # replaced if it is one
     found = pools.draw(wide, flags.SEED.value, flags.COUNT.value, flags.window(), size)
     table = Table(
         space="mobilenet_v3",
@@ -41,6 +47,6 @@ def main() -> int:
         },
         source="predicted by the accuracy predictor of Once-for-all, not measured",
     )
-    save_table(out, table)
+    save_table(out, table, overwrite=False)
     print(out)
     return 0

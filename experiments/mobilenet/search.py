@@ -102,7 +102,10 @@ def main() -> int:
     }
     mark = hashlib.sha256(json.dumps([settings, source.about]).encode()).hexdigest()[:8]
     name = f"mobilenet-{_EVALUATOR.value}"
-    folder = runfolder.prepare(flags.OUT.value or f"runs/{name}-{mark}", name, may_hold_one=True)
+    out = f"runs/{name}-{mark}" if flags.OUT.value is None else flags.OUT.value
+    folder = runfolder.prepare(
+        out, name, may_hold_one=True, names=searchreport.FILES, kind="a search of sub-networks"
+    )
     with console.stoppable("stopping after this sub-network") as stop:
         console.note(f"{folder}: {_REPEATS.value} x {method.budget} queries")
         try:

@@ -24,7 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments import console
 from experiments.mobilenet import flags
-from weaknas_jax import checkpoint, files, runfolder
+from weaknas_jax import files, runfolder
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import augment, cost, images, train
 from weaknas_jax.supernet.evaluate import total
@@ -112,10 +112,11 @@ def _folder(settings: dict[str, Any]) -> Path:
       ValueError: it holds another one; names the settings that differ.
     """
     folder = Path(flags.needed(flags.OUT, "name the folder to write to"))
-    runfolder.prepare(str(folder), "train", may_hold_one=True)
+    names = ("settings.json", "log.csv", "result.json")
+    runfolder.prepare(str(folder), "train", may_hold_one=True, names=names)
     path = folder / "settings.json"
     if not path.exists():
-        _write(path, settings)
+        _write(path, settings | {"checkpoints": runfolder.CHECKPOINTS})
     there = json.loads(path.read_text())
     if other := [name for name in settings if there.get(name) != settings[name]]:
         said = ", ".join(f"{name}={settings[name]} (there: {there.get(name)})" for name in other)
@@ -140,7 +141,8 @@ class _Run:
         self.same = NamedSharding(mesh, PartitionSpec())
         self.step = jax.jit(self.training.step, donate_argnums=0)
         self.count = jax.jit(train.count)
-        self.kept = checkpoint.Checkpoints(folder / "checkpoints")
+        begun = json.loads((folder / "settings.json").read_text())
+        self.kept = runfolder.checkpoints(folder, begun)
         self.state = jax.device_put(self.training.init(), self.same)
         if (stored := self.kept.load()) is not None:
             self.state = jax.device_put(train.restored(self.state, stored), self.same)

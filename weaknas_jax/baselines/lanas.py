@@ -12,7 +12,7 @@ out; nothing is repeated inside a leaf (the published code draws a few from each
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax import history, sampling, search
+from weaknas_jax import history, sampling, scaling, search
 from weaknas_jax.baselines import plain
 from weaknas_jax.types import Method, Number
 
@@ -96,7 +96,7 @@ def leaves(
     """
     rows = jnp.where(mask, queried, 0)
     ones = jnp.ones((len(encoding), 1))
-    x_all = jnp.hstack([encoding, ones])
+    x_all = jnp.hstack([scaling.columns_of(encoding)(encoding), ones])
     x = jnp.where(mask[:, None], x_all[rows], 0.0)
     y = jnp.where(mask, y, 0.0)
     small = 1e-3 * jnp.eye(x.shape[1]).at[-1, -1].set(1e-3)  # the last is the intercept

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax import plan, ranking
+from weaknas_jax import plan, ranking, scaling
 from weaknas_jax.predictors.mlp import Params, apply, default_widths, init_params, mlp, train
 from weaknas_jax.types import Number, Prediction, Predictor, Scorer, Space
 
@@ -62,7 +62,8 @@ def warm_ensemble(
         del indices
         started, before = state
         kept = jnp.where(started, keep, 0.0)
-        x = jnp.where(mask[:, None], space.encoding[jnp.maximum(queried, 0)], 0.0)
+        scale = scaling.columns_of(space.encoding)
+        x = jnp.where(mask[:, None], scale(space.encoding[jnp.maximum(queried, 0)]), 0.0)
 
         def one(member):
             key, before = member
@@ -79,7 +80,9 @@ def warm_ensemble(
 
         params = _each(one, (jax.random.split(key, members), before))
         chunk = plan.first(space.size).chunk
-        prediction = ranking.score_in_chunks(_predict, params, space.encoding, chunk)
+        prediction = ranking.score_in_chunks(
+            lambda params, x: _predict(params, scale(x)), params, space.encoding, chunk
+        )
         return (jnp.bool_(True), params), prediction
 
     return Scorer(init, update)

@@ -28,6 +28,7 @@ from weaknas_jax.spaces import generic
 from weaknas_jax.types import Space
 
 Arch = dict[str, Any]
+_SAMPLE = 2_000  # architectures
 _MOST = 200_000  # rows that are looked at when a space is enumerated
 
 
@@ -154,11 +155,24 @@ class Choices:
         """Which of codes [N, choices] meet the constraint, bool [N]."""
         if self._meets is None:
             return np.ones(len(codes), bool)
-        return np.asarray(self._meets(codes), bool)
+        found = np.asarray(self._meets(codes))
+        return found.astype(bool) & (found == found)  # NaN is no truth
 
     def costs(self, codes: np.ndarray) -> np.ndarray | None:
         """The costs of codes [N, choices], float64 [N]; None where the space has no cost."""
         return None if self._costs is None else np.asarray(self._costs(codes), np.float64)
+
+    def remarks(self) -> list[str]:
+        """Whether the constraint drops architectures for want of a value alone; one line a choice.
+
+        It is told by a sample: a constraint that is a function says nothing of this.
+        """
+        if not isinstance(self.constraint, str):
+            return []
+        blank = np.full((_SAMPLE, len(self.choices)), -1, np.int16)
+        columns = self._columns(self.complete(blank, np.random.default_rng(0)))
+        what = f"constraint={self.constraint!r}, in a sample"
+        return expressions.parse(self.constraint, what).remarks(columns)
 
     def enumerate(self) -> np.ndarray | None:
         """All architectures that are allowed, int16 [N, choices]; None: too many to list."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from weaknas_jax import files
+from weaknas_jax import files, ownership
 from weaknas_jax.supernet.images import Batch, Images
+from weaknas_jax.tables.store import TableError, read_npz
 
 
 def fingerprint(images: Images) -> str:
@@ -31,8 +32,10 @@ def write(
 
     Raises:
       OSError: the disk is full, or will not take it.
+      ownership.NotOurs: somebody else's file has the name.
     """
     marks: list[Batch] = []
+    ownership.check(Path(path))
     try:
         with files.replacing(Path(path).with_suffix(".bytes")) as file:
             for batch in batches:
@@ -50,10 +53,13 @@ def write(
 
 def read(path: str | os.PathLike) -> list[Batch] | None:
     """The batches of a file by `write`, their images mapped and not read; None = there is none."""
-    if not Path(path).exists():
+    if not Path(path).exists() or not Path(path).with_suffix(".bytes").exists():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        columns = {name: stored[name] for name in Batch._fields}
+    try:
+        arrays = read_npz(path)
+        columns = {name: arrays[name] for name in Batch._fields}
+    except (TableError, KeyError):
+        return None
     shape = len(columns["labels"]), *columns["images"][0]
     pixels = np.memmap(Path(path).with_suffix(".bytes"), np.uint8, "r", shape=shape)
     return [

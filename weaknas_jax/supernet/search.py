@@ -26,6 +26,7 @@ from weaknas_jax.spaces.mobilenet import SubNetworks
 from weaknas_jax.supernet import pool as pools
 from weaknas_jax.supernet.arch import Arch
 from weaknas_jax.types import Method
+from weaknas_jax.workers import plain
 
 NEVER = 2**31  # told queries between refreshes of a pool that stays
 Evaluate = Callable[[Arch], Mapping[str, float]]
@@ -194,7 +195,7 @@ def _evaluated(evaluate: Evaluate, population: Arch, at: int, stop) -> dict | No
         return None
     begun, found, error = time.perf_counter(), {}, None
     try:
-        found = dict(evaluate(_one(population, at)))
+        found = {n: _kept(value) for n, value in evaluate(_one(population, at)).items()}
         if not np.isfinite(found["score"]):
             found, error = {}, f"score {found['score']}"
     except OSError:
@@ -204,6 +205,12 @@ def _evaluated(evaluate: Evaluate, population: Arch, at: int, stop) -> dict | No
             return None
         error = f"{type(problem).__name__}: {problem}"
     return {"found": found, "error": error, "seconds": time.perf_counter() - begun}
+
+
+def _kept(value: Any) -> Any:
+    """As JSON has it; a number that is not finite is unknown: None."""
+    is_number = isinstance(value, float | np.floating)
+    return None if is_number and not np.isfinite(value) else plain(value)
 
 
 def _one(population: Arch, at: int) -> Arch:

@@ -20,6 +20,7 @@ from weaknas_jax.supernet.arch import Arch
 from weaknas_jax.supernet.search import Evaluation, Result
 
 NO_MEASUREMENT = "predicted by the accuracy predictor of Once-for-all, not measured"
+FILES = ("results.csv", "best.json", "search.png", "summary.json")
 _BEST = 10
 
 
@@ -57,7 +58,7 @@ def _entry(e: Evaluation, space: SubNetworks) -> dict[str, Any]:
         "score": _number(e.score),
         **found,
         **_costs(e.arch, space),
-        "expected": e.expected,
+        "expected": None if e.expected is None else _number(e.expected),
         "seconds": e.seconds,
         "error": e.error,
         "arch": json.loads(archs.to_json(e.arch)),
@@ -75,7 +76,11 @@ def _promised(result: Result, space: SubNetworks) -> dict[str, Any] | None:
     if result.promised is None:
         return None
     arch, expected = result.promised
-    return {"believed": expected, "arch": json.loads(archs.to_json(arch)), **_costs(arch, space)}
+    return {
+        "believed": _number(expected),
+        "arch": json.loads(archs.to_json(arch)),
+        **_costs(arch, space),
+    }
 
 
 def _number(value: float) -> float | None:
@@ -91,8 +96,7 @@ def save(
         files.write_text(folder / "best.json", json.dumps(summary["best"][0]["arch"]) + "\n")
     _draw(folder / "search.png", results, space, summary)
     files.write_text(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    names = ("results.csv", "best.json", "search.png", "summary.json")
-    return [str(folder / name) for name in names if (folder / name).exists()]
+    return [str(folder / name) for name in FILES if (folder / name).exists()]
 
 
 def _table(results: Sequence[Result], space: SubNetworks) -> str:
@@ -114,7 +118,7 @@ def text(summary: dict[str, Any], paths: Sequence[str]) -> str:
     lines = ["  top-1   top-5  expected  million multiply-adds  parameters"]
     for entry in summary["best"][:5]:
         top5, expected = (
-            "-" if entry.get(name) is None else f"{entry[name]:.2f}"
+            f"{entry[name]:.2f}" if isinstance(entry.get(name), int | float) else "-"
             for name in ("top5", "expected")
         )
         millions = f"{entry['multiply_adds'] / 1e6:.1f}"
@@ -171,5 +175,4 @@ def _draw(
     right.set(xlabel="queries", ylabel=f"best so far: {ylabel}")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    with files.replacing(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+    files.write_picture(path, figure)

@@ -7,42 +7,38 @@ Another official format is one more reader in `READERS`, told apart by `kinds.ki
 
 import argparse
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from weaknas_jax import endings, files, ownership
 from weaknas_jax.spaces import nasbench101
-from weaknas_jax.tables import describe, kinds, official, official101, shipped, user
-from weaknas_jax.tables.store import (
-    Table,
-    TableError,
-    content_sha256,
-    load_table,
-    read_npz,
-    save_table,
-)
+from weaknas_jax.tables import describe, kinds, official, official101, shipped
+from weaknas_jax.tables.canonical import load_table, save_table
+from weaknas_jax.tables.store import Table, TableError, content_sha256, read_npz
+from weaknas_jax.tables.user import Imported, import_arrays, import_csv
 
 
 class _Reader(NamedTuple):
-    read: Callable[..., Table]
+    read: Callable[..., Table | Imported]
     options: tuple[str, ...]
     what: str
 
 
-_COLUMNS = ("valid", "test", "name", "extra", "scale", "dataset")
+_COLUMNS = ("valid", "test", "name", "extra", "scale", "minimize", "merge_repeats", "dataset")
 READERS = {
-    "csv": _Reader(user.read_csv, (*_COLUMNS, "features", "one_hot"), "CSV"),
-    "npz": _Reader(user.read_arrays, (*_COLUMNS, "encoding"), ".npz of arrays"),
+    "csv": _Reader(import_csv, (*_COLUMNS, "features", "one_hot"), "CSV"),
+    "npz": _Reader(import_arrays, (*_COLUMNS, "encoding"), ".npz of arrays"),
     "pth": _Reader(official.read_nasbench201, ("dataset",), "official NAS-Bench-201 file"),
     "tfrecord": _Reader(
         official101.read_nasbench101, ("dataset", "epochs"), "official NAS-Bench-101 file"
     ),
 }
-QUERIES = 200  # the default --budget of experiments.nasbench
-START = 10  # and its --init
 LARGE = 200_000_000  # bytes
+SHOWN = 40  # decisions
 
 
 def list_tables(args: argparse.Namespace) -> None:
@@ -93,15 +89,17 @@ def import_table(args: argparse.Namespace) -> None:
     options = {option for other in READERS.values() for option in other.options}
     given = {name: value for name in options if (value := getattr(args, name)) is not None}
     if stray := sorted(set(given) - set(reader.options)):
+        flag = "maximize" if given.get("minimize") is False and stray[0] == "minimize" else stray[0]
         raise TableError(
-            f"--{stray[0]} means nothing for {args.file}, which is an {reader.what}; "
+            f"--{flag} means nothing for {args.file}, which is an {reader.what}; "
             f"its options are {', '.join('--' + option for option in reader.options)}"
         )
     if (size := Path(args.file).stat().st_size) > LARGE:
         print(f"reading {size / 1e9:.1f} GB, which may take minutes ...", file=sys.stderr)
-    table = reader.read(args.file, **given)
+    read = reader.read(args.file, **given)
+    table, decisions, remarks = read if isinstance(read, Imported) else Imported(read, [], [])
     try:
-        save_table(out, table)
+        save_table(out, table, args.overwrite)
     except OSError as error:
         raise TableError(f"--out={out}: could not be written ({error.strerror})") from None
     print(describe.info(*_canonical(out)))
@@ -111,11 +109,14 @@ def import_table(args: argparse.Namespace) -> None:
         same, known = official101.agreement(table)
         print(f"the file has {len(table):,} of the {nasbench101.SIZE:,} architectures")
         print(f"test means equal to the shipped ones: {same:,} of {known:,} with three repeats")
-    size, limits = len(table), ""
-    if size < QUERIES:
-        limits = f" --budget={size}" + (f" --init={size}" if size < START else "")
+    if decisions:
+        print("the columns were taken as (other options: --one_hot, --features, --extra)")
+        more = [f"and {len(decisions) - SHOWN} more"] * (len(decisions) > SHOWN)
+        print(*(f"  {line}" for line in (*decisions[:SHOWN], *more)), sep="\n")
+    for line in remarks:
+        print(f"note: {line}")
     print(f"{out}: written. To search it:")
-    print(f"  python -m experiments.nasbench --table={shlex.quote(str(out))}{limits}")
+    print(f"  python -m experiments.nasbench --table={shlex.quote(str(out))}")
 
 
 def _compare(table: Table) -> None:
@@ -130,26 +131,25 @@ def _compare(table: Table) -> None:
 
 def _canonical(path: str | Path) -> tuple[Table, str]:
     """A canonical table and what to say of its checksum."""
-    kind = kinds.kind_of(path)
-    if kind != "npz":
-        raise TableError(
-            f"{path}: a {READERS[kind].what}, not a canonical table; make one of it by "
-            "python -m weaknas_jax.tables import FILE --out=OUT.npz"
-        )
     return load_table(path), content_sha256(read_npz(path))
 
 
 def _free(out: str, source: str, overwrite: bool) -> Path:
     """The path to write, found usable before a long import."""
     path = Path(out)
-    if path.is_dir() or not path.name:
+    if os.path.isdir(path) or not path.name:
         raise TableError(f"--out={out}: a folder; name a file, such as mine.npz")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise TableError(f"--out={out}: the folder {path.parent} does not exist")
-    if path.exists() and Path(source).exists() and path.samefile(source):
+    if os.path.exists(path) and os.path.exists(source) and path.samefile(source):
         raise TableError(f"--out={out}: the file to import itself; name another")
-    if path.exists() and not overwrite:
-        raise TableError(f"--out={out}: exists; add --overwrite to replace it")
+    try:
+        ownership.check(path, overwrite=True)
+        files.probe(path.parent)
+        if os.path.lexists(path) and not overwrite:
+            raise TableError(f"--out={out}: exists; add --overwrite to replace it")
+    except OSError as error:
+        raise TableError(f"--out={out}: cannot be written ({error.strerror})") from None
     return path
 
 
@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = make.add_argument
     add("--out", required=True, metavar="OUT.npz", help="the canonical table to write")
-    add("--overwrite", action="store_true", help="replace --out if it exists")
+    add("--overwrite", action="store_true", help="replace the file --out, whatever it holds")
     add(
         "--dataset",
         metavar="NAME",
@@ -208,14 +208,35 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--epochs", type=int, help="of a .tfrecord: 108 (default); its full file has 4, 12, 36 too")
     columns = {"type": _columns, "metavar": "COL[,COL]"}
-    add("--valid", **columns, help="validation accuracy, a column a run; default valid, valid_1 ..")
-    add("--test", **columns, help="test accuracy; default test or test_1 ..")
+    add(
+        "--valid",
+        **columns,
+        help="labels to search by, a column a run; default valid, valid_1 ..",
+    )
+    add("--test", **columns, help="labels that judge it; default test or test_1 ..")
     add("--name", metavar="COL", help="names of the architectures; default name")
     add("--features", **columns, help="CSV: describe the architecture; default all others")
     add("--one_hot", **columns, help="CSV: features that are choices although they are numbers")
     add("--encoding", **columns, help=".npz: arrays of features; default encoding")
     add("--extra", **columns, help="kept beside: costs, other accuracies")
-    add("--scale", type=_factor, help="multiplies accuracies; 100 makes fractions percent")
+    add("--scale", type=_factor, help="multiplies labels; 100 makes fractions percent")
+    best = make.add_mutually_exclusive_group()
+    named = "of labels named like a loss it must be said"
+    lowest = f"the lowest labels are the best; {named}"
+    best.add_argument("--minimize", action="store_true", default=None, help=lowest)
+    best.add_argument(
+        *("--maximize", "--nominimize"),
+        action="store_false",
+        dest="minimize",
+        default=None,
+        help="the highest are (default)",
+    )
+    add(
+        "--merge_repeats",
+        action="store_true",
+        default=None,
+        help="rows that agree in all features are runs of one architecture",
+    )
     return parser
 
 
@@ -224,14 +245,18 @@ def _say_error(message: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command; returns the exit status, 0 or 2."""
+    """Runs a command; returns the exit status: 0, 2, or 130 where it was interrupted."""
+    return endings.settled(_run, argv)
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         args = _parser().parse_args(argv)
         return args.run(args) or 0
-    except TableError as error:
+    except (TableError, ownership.NotOurs) as error:
         _say_error(str(error))
         return 2
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(endings.run(main))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weaknas_jax import ownership
 from weaknas_jax.tables.store import TableError, content_sha256, read_npz, write_npz
 
 
@@ -35,8 +36,9 @@ def rows(kind: str, names: np.ndarray, make: Callable[[], np.ndarray]) -> np.nda
         found[np.arange(found.shape[1]) < kept["count"][:, None]] = kept["rows"]
         return found
     found = make()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ownership.NotOurs):
         path.parent.mkdir(parents=True, exist_ok=True)
         there = found >= 0
-        write_npz(path, {"count": there.sum(axis=1, dtype=np.int32), "rows": found[there]})
+        arrays = {"count": there.sum(axis=1, dtype=np.int32), "rows": found[there]}
+        write_npz(path, arrays, overwrite=True)  # in a folder of ours
     return found

@@ -39,7 +39,8 @@ def info(table: Table, checksum: str) -> str:
     lines = [
         ("architectures", f"{len(table):,}"),
         ("features", f"{table.encoding.shape[1]}, {_range(table.encoding)}"),
-        *((part, _labels(getattr(table, part))) for part in parts),
+        *((part, _labels(getattr(table, part), table.percent)) for part in parts),
+        ("best is", f"the {'lowest' if table.minimize else 'highest'}"),
         *([] if table.test is not None else [("test", "none: only --target=valid can be met")]),
         *([("valid", "none: the search sees test accuracy")] if table.signal == "test" else []),
         ("--labels", ", ".join(labels(table))),
@@ -59,9 +60,9 @@ def info(table: Table, checksum: str) -> str:
     return "\n".join([title(table), *(f"  {key:<{width}}  {value}" for key, value in lines)])
 
 
-def _labels(x: np.ndarray) -> str:
+def _labels(x: np.ndarray, percent: bool) -> str:
     runs, missing = x.shape[1], np.isnan(x)
-    said = f"{runs} run{'s' * (runs > 1)}, {_range(x)} %"
+    said = f"{runs} run{'s' * (runs > 1)}, {_range(x)}" + " %" * percent
     if missing.any():
         said += f"; {missing.sum():,} labels missing"
         if none := int(missing.all(axis=1).sum()):
@@ -81,5 +82,6 @@ def _best(table: Table, part: str) -> list[tuple[str, str]]:
     said = []
     for row in rows[:TIES]:
         name = "" if table.names is None else f"  {table.names[row]}"
-        said.append((f"best {part}", f"{mean[row]:.3f} %  row {row}{name}{tie}"))
+        best = f"{mean[row]:.3f} %" if table.percent else f"{mean[row]:.8g}"
+        said.append((f"best {part}", f"{best}  row {row}{name}{tie}"))
     return said

@@ -4,16 +4,38 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from weaknas_jax.tables import sheet, store
+from weaknas_jax import scaling
+from weaknas_jax.tables import canonical, direction, repeats, sheet
+from weaknas_jax.tables.features import Feature, decision, groups, remarks
 from weaknas_jax.tables.store import Table, TableError, read_npz
 
 MAX_CHOICES = 256  # more different texts than that name things; they are not a choice
+_NAMED = 1000  # features; of more none can be named in an expression, and none is described
 
 
-def read_csv(
+class Imported(NamedTuple):
+    """A table, and what is to be said of how the file was read: decisions, then remarks."""
+
+    table: Table
+    decisions: list[str]
+    remarks: list[str]
+
+
+def read_csv(path: str | os.PathLike, **options: Any) -> Table:
+    """A table from comma-separated text: that of `import_csv`, which has the options."""
+    return import_csv(path, **options).table
+
+
+def read_arrays(path: str | os.PathLike, **options: Any) -> Table:
+    """A table from the arrays of an ``.npz``: that of `import_arrays`, which has the options."""
+    return import_arrays(path, **options).table
+
+
+def import_csv(
     path: str | os.PathLike,
     *,
     valid: Sequence[str] = (),
@@ -23,21 +45,27 @@ def read_csv(
     one_hot: Sequence[str] = (),
     extra: Sequence[str] = (),
     scale: float | None = None,
+    minimize: bool | None = None,
+    merge_repeats: bool = False,
     dataset: str = "",
-) -> Table:
+) -> Imported:
     """A table from comma-separated UTF-8 text with a header line, one architecture a line.
 
     Numbers are features as they are; a column of texts becomes one feature a text, in sorted
     order. `Table.source` says which column became what.
 
     Args:
-      valid, test: accuracy columns, one a training run; default ``valid`` or ``valid_1``,
+      valid, test: columns of labels, one a training run; default ``valid`` or ``valid_1``,
         ``valid_2``, ... and likewise for test. An empty cell is a run that does not exist.
       name: column of names; default ``name`` if there is one.
       features: columns that describe the architecture; default all that have no other use.
       one_hot: columns of numbers that are choices, not amounts: treated as texts.
       extra: columns to keep beside (costs, other accuracies). An empty number is NaN.
-      scale: what accuracies are multiplied by; 100 makes fractions percent.
+      scale: what labels are multiplied by; 100 makes fractions percent.
+      minimize: whether the lowest labels are the best. It must be said of columns that are named
+        like a loss; else the highest are.
+      merge_repeats: rows that agree in all features become runs of one row; numbers kept beside
+        become their means.
       dataset: name of the data set; default the file's name.
 
     Raises:
@@ -54,27 +82,26 @@ def read_csv(
     _check_columns(where, columns, {**taken, "one_hot": one_hot}, apart=tuple(taken))
     if not taken["features"]:
         raise TableError(f"{where}: no column is left to describe the architectures")
+    minimize = direction.decide(where, [*valid, *test], minimize)
     if stray := [column for column in one_hot if column not in taken["features"]]:
         raise TableError(f"{where}: --one_hot={stray[0]} is not among the features")
-    blocks, said = [], []
-    for column in taken["features"]:
-        block, choices = _feature(text, column, column in one_hot)
-        blocks.append(block)
-        said.append(f"{column} ({' | '.join(choices)})" if choices else column)
-    return _table(
+    features = [_feature(text, column, column in one_hot) for column in taken["features"]]
+    return _imported(
         path,
-        encoding=np.hstack(blocks),
+        features,
+        labels=(valid, test),
         valid=np.stack([text.numbers(c, gaps=True) for c in valid], axis=1),
         test=np.stack([text.numbers(c, gaps=True) for c in test], axis=1) if test else None,
         names=np.array(text.columns[name]) if name else None,
         extra={column: _extra(text, column) for column in extra},
         scale=scale,
+        minimize=minimize,
+        merge_repeats=merge_repeats,
         dataset=dataset,
-        source=f"{Path(path).name}; features: {', '.join(said)}",
     )
 
 
-def read_arrays(
+def import_arrays(
     path: str | os.PathLike,
     *,
     valid: Sequence[str] = (),
@@ -83,8 +110,10 @@ def read_arrays(
     encoding: Sequence[str] = (),
     extra: Sequence[str] = (),
     scale: float | None = None,
+    minimize: bool | None = None,
+    merge_repeats: bool = False,
     dataset: str = "",
-) -> Table:
+) -> Imported:
     """A table from the arrays of an ``.npz``; pickled arrays are refused.
 
     Arguments are as in `read_csv`, with arrays for columns. A label array is [N] or [N, R];
@@ -95,7 +124,7 @@ def read_arrays(
       TableError: the file cannot be read or used; the message names the array.
     """
     arrays, where = read_npz(path), str(path)
-    if arrays.get("format", np.array("")).tolist() == store.FORMAT:
+    if arrays.get("format", np.array("")).tolist() == canonical.FORMAT:
         raise TableError(
             f"{where}: a canonical table already; search it with "
             "python -m experiments.nasbench --table=FILE"
@@ -107,6 +136,7 @@ def read_arrays(
     taken = {"valid": valid, "test": test, "name": [name] if name else [], "extra": extra}
     taken["encoding"] = encoding
     _check_columns(where, arrays, taken, apart=tuple(taken))
+    minimize = direction.decide(where, [*valid, *test], minimize)
     rows = arrays[encoding[0]].shape[:1]
     for column in (c for group in taken.values() for c in group):
         if arrays[column].shape[:1] != rows or rows == ():
@@ -121,42 +151,92 @@ def read_arrays(
             )
 
     def flat(names: Iterable[str]) -> np.ndarray:
+        if not rows[0]:
+            return np.zeros((0, 0))
         return np.hstack([arrays[n].reshape(rows[0], -1).astype(np.float64) for n in names])
 
     names = arrays[name] if name else None
     if names is not None:
         decode = np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
         names = decode.astype(str)
-    return _table(
+    return _imported(
         path,
-        encoding=flat(encoding) if rows[0] else np.zeros((0, 0)),
-        valid=flat(valid) if rows[0] else np.zeros((0, 0)),
-        test=flat(test) if test and rows[0] else None,
+        [feature for column in encoding for feature in _columns_of(column, flat([column]))],
+        labels=(valid, test),
+        valid=flat(valid),
+        test=flat(test) if test else None,
         names=names,
         extra={column: arrays[column] for column in extra},
         scale=scale,
+        minimize=minimize,
+        merge_repeats=merge_repeats,
         dataset=dataset,
-        source=f"{Path(path).name}; features: {', '.join(encoding)}",
     )
 
 
-def _table(path: str | os.PathLike, *, scale: float | None, dataset: str, **fields) -> Table:
+def _columns_of(array: str, block: np.ndarray) -> list[Feature]:
+    """The columns of an array [N, d], named after it."""
+    several = block.shape[1] > 1
+    return [
+        Feature(f"{array}_{at}" if several else array, _whole(column), column[:, None])
+        for at, column in enumerate(block.T)
+    ]
+
+
+def _imported(
+    path: str | os.PathLike,
+    features: list[Feature],
+    labels: tuple[Sequence[str], Sequence[str]],
+    *,
+    scale: float | None,
+    minimize: bool,
+    merge_repeats: bool,
+    dataset: str,
+    **fields: Any,
+) -> Imported:
+    """A checked table of features, ``labels`` (names of valid and test columns) and ``fields``."""
+    where, names = str(path), [*labels[0], *labels[1]]
     for part in ("valid", "test"):
-        labels = fields[part]
-        if labels is None:
+        values = fields[part]
+        if values is None:
             continue
-        finite = labels[np.isfinite(labels)]
-        if scale is None and len(finite) and finite.max() <= 1:
+        finite = values[np.isfinite(values)]
+        percent = direction.unit_of(names, minimize, finite) == "%"
+        if scale is None and percent and len(finite) and finite.max() <= 1:
             raise TableError(
                 f"{path}: no {part} accuracy is above 1. If they are fractions, add --scale=100; "
                 "if they are percent, --scale=1"
             )
-        fields[part] = labels * (1.0 if scale is None else scale)
+        fields[part] = values * (1.0 if scale is None else scale)
+    every = [fields[part].ravel() for part in ("valid", "test") if fields[part] is not None]
+    every = np.concatenate(every)
+    few = len(features) <= _NAMED
+    decisions = [decision(feature) for feature in features] if few else []
+    said = "; ".join(decisions) or f"{len(features)} columns of numbers"
+    encoding = [feature.block for feature in features] or [np.zeros((0, 0))]
     with np.errstate(over="ignore"):  # the check names an overflow
-        fields["encoding"] = fields["encoding"].astype(np.float32)
-    table = Table(space="table", dataset=dataset or Path(path).stem, **fields)
-    store.check(table, str(path))
-    return table
+        encoding = scaling.to_float32(np.hstack(encoding))
+    table = Table(
+        space="table",
+        dataset=dataset or Path(path).stem,
+        encoding=encoding,
+        minimize=minimize,
+        unit=direction.unit_of(names, minimize, every[np.isfinite(every)]),
+        columns={feature.name: feature.raw for feature in features} if few else {},
+        source=f"{Path(path).name}; features: {said}",
+        **fields,
+    )
+    first, group = groups(features) if len(table) else (np.arange(0), np.arange(0))
+    twins = len(table) - len(first)
+    if merge_repeats and twins:
+        table = repeats.merged(table, first, group)
+        decisions.append(f"{twins:,} rows were merged into runs of {len(first):,} architectures")
+    try:
+        canonical.check(table, where)
+    except TableError as error:
+        hint = "; repeated trainings are merged by --merge_repeats" if twins else ""
+        raise TableError(f"{error}{hint}") from None
+    return Imported(table, decisions, remarks(features, 0 if merge_repeats else twins))
 
 
 def _labels(
@@ -202,8 +282,8 @@ def _some(columns: Iterable[str]) -> str:
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _feature(text: sheet.Sheet, column: str, choice: bool) -> tuple[np.ndarray, list[str]]:
-    """A column's features [N, d], and the texts they stand for, none for a number."""
+def _feature(text: sheet.Sheet, column: str, choice: bool) -> Feature:
+    """A column as predictors get it."""
     cells = text.columns[column]
     if "" in cells:
         raise text.bad(cells.index(""), column, "every feature needs a value")
@@ -212,23 +292,28 @@ def _feature(text: sheet.Sheet, column: str, choice: bool) -> tuple[np.ndarray, 
         numbers = text.numbers(column, gaps=False)
         if (large := np.abs(numbers) > np.finfo(np.float32).max).any():
             raise text.bad(int(large.argmax()), column, "it is too large for float32")
-        return numbers[:, None], []
+        return Feature(column, _whole(numbers), numbers[:, None])
     if 0 < len(words) < len(cells) and not choice:
         why = f"others are numbers; correct it, or add --one_hot={column} if all are choices"
         raise text.bad(words[0], column, why)
-    choices, which = np.unique(cells, return_inverse=True)
-    if len(choices) > MAX_CHOICES:
+    options, which = np.unique(cells, return_inverse=True)
+    if len(options) > MAX_CHOICES:
         raise TableError(
-            f"{text.where}: column {column!r} has {len(choices):,} different texts: no choice "
+            f"{text.where}: column {column!r} has {len(options):,} different texts: no choice "
             f"but a name? Use --name={column} or --extra={column}, or list the --features"
         )
-    return np.eye(len(choices))[which], choices.tolist()
+    raw = np.array(cells) if words else _whole(text.numbers(column, gaps=False))
+    return Feature(column, raw, np.eye(len(options))[which], tuple(options.tolist()))
 
 
 def _extra(text: sheet.Sheet, column: str) -> np.ndarray:
     """Integers or floats if all cells are, else texts."""
     if any(sheet.number(cell) is None for cell in text.columns[column] if cell):
         return np.array(text.columns[column])
-    numbers = text.numbers(column, gaps=True)
+    return _whole(text.numbers(column, gaps=True))
+
+
+def _whole(numbers: np.ndarray) -> np.ndarray:
+    """Numbers as integers, if all are whole."""
     whole = bool((np.abs(numbers) < 2**53).all()) and bool((numbers == np.rint(numbers)).all())
     return numbers.astype(np.int64) if whole else numbers

@@ -1,0 +1,258 @@
+"""Tables of which the lowest label is the best: imported, searched and shown as they are."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from conftest import planted_table, ridge
+from hypothesis import given
+from hypothesis import strategies as st
+
+import weaknas_jax as wn
+from experiments import nasbench, plot, predictors, reread, sweep
+from weaknas_jax import TableError, load_table, metrics, pareto, replay, runfolder, save_table
+from weaknas_jax.tables import direction, read_arrays, read_csv
+from weaknas_jax.tables.__main__ import main as tables
+
+FLAGS = flags.FLAGS
+QUICK = ["--seeds=3", "--init=5", "--per_round=3", "--top=8", "--budget=20", "--predictor=linear"]
+
+
+def mirrored(table, factor=-0.03, offset=2.0):
+    """The same table with losses in place of accuracies: the order of the labels is turned."""
+    losses = [offset + factor * part for part in (table.valid, table.test)]
+    return dataclasses.replace(table, valid=losses[0], test=losses[1], minimize=True)
+
+
+def call(*arguments, module=nasbench):
+    rest, axes = sweep.split(["main", *map(str, arguments)])
+    with flagsaver.flagsaver():
+        FLAGS.unparse_flags()
+        FLAGS(rest)
+        if module is sweep:
+            return sweep.main(["sweep"], axes)
+        names = [a for a in rest[1:] if not a.startswith("--")]
+        return module.main(["main", *names])
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.fixture
+def files(tmp_path):
+    table = planted_table(noise=0.3, runs=2)
+    table = dataclasses.replace(table, extra={"params": np.arange(64.0)[::-1]})
+    save_table(tmp_path / "high.npz", table)
+    save_table(tmp_path / "low.npz", mirrored(table))
+    return tmp_path
+
+
+def test_a_search_for_the_lowest_is_that_for_the_highest_turned(files, capsys):
+    for name in ("high", "low"):
+        line = [f"--table={files / name}.npz", f"--out={files / name}", *QUICK, "--cost=params"]
+        assert call(*line, "--sampling=greedy") == 0
+    printed = capsys.readouterr().out
+    assert "best is" in printed
+    assert "the lowest score" in printed
+    low, high = load_table(files / "low.npz"), summary_of(files / "high")
+    assert low.minimize
+    found = summary_of(files / "low")
+    assert (found["minimize"], found["percent"]) == (True, False)
+    traces = [runfolder.load_trace(files / name) for name in ("high", "low")]
+    np.testing.assert_array_equal(traces[0].queried, traces[1].queried)
+    # What is shown is the table's own: scores, curves, answers, front.
+    seen = low.valid_mean[traces[1].queried]
+    np.testing.assert_allclose(traces[1].scores, seen, rtol=1e-6)
+    best = np.minimum.accumulate(seen, axis=1).mean(axis=0)
+    np.testing.assert_allclose(found["curve"]["best_valid"]["mean"], best, rtol=1e-5)
+    for key in ("queries_to_optimum",):
+        assert found[key] == high[key]
+    assert found["queries_to_optimum"]["target_rows"] == [int(low.test_mean.argmin())]
+    for key, each in found["final"]["each"].items():
+        if each["test_mean"] is not None:
+            assert each["regret"] >= 0
+            assert each["test_mean"] - each["regret"] == pytest.approx(low.test_mean.min())
+            assert each["mean_rank"] == high["final"]["each"][key]["mean_rank"]
+    front = [one["row"] for one in found["pareto"]["front"]]
+    assert front == [one["row"] for one in high["pareto"]["front"]]
+    valid = [one["valid"] for one in found["pareto"]["front"]]
+    assert valid == sorted(valid, reverse=True)
+    assert (files / "low" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert call(files / "low", f"--out={files / 'both.png'}", module=plot) == 0
+
+
+def test_everything_that_reads_a_run_knows_the_direction(files, capsys):
+    line = [f"--table={files / 'low.npz'}", f"--out={files / 'run'}", *QUICK]
+    assert call(*line) == 0
+    before = summary_of(files / "run")["final"]
+    capsys.readouterr()
+    assert call(f"--out={files / 'run'}", "--resume", "--seeds=4") == 0
+    assert summary_of(files / "run")["minimize"]
+    table, trace = load_table(files / "low.npz"), runfolder.load_trace(files / "run")
+    curves = metrics.curves(trace, table, wn.HONEST)
+    np.testing.assert_allclose(
+        curves.oracle_test[:3, -1], table.test_mean[trace.queried[:3]].min(axis=1)
+    )
+    assert before["regret"] >= 0
+    seen = pareto.measure(trace, table, "params", table.extra["params"])
+    assert (np.diff(table.valid_mean[seen.found]) < 0).all()
+
+
+def test_a_replay_finds_the_trace_again(files):
+    table = load_table(files / "low.npz")
+    problem = wn.task.make(table, wn.HONEST)
+    method = wn.weaknas(wn.refit(ridge()), init=5, per_round=3, top=8, budget=14)
+    trace, _ = wn.run_many(method, problem, 0, range(2))
+    np.testing.assert_allclose(trace.scores, table.valid_mean[trace.queried], rtol=1e-6)
+    for run in trace.run:
+        assert len(list(replay.replay(method, problem, trace, int(run)))) == 4
+
+
+def test_a_file_that_states_nothing_takes_the_flag(files, capsys):
+    arrays = dict(np.load(files / "low.npz"))
+    del arrays["minimize"], arrays["sha256"]
+    np.savez(files / "old.npz", **arrays)
+    assert not load_table(files / "old.npz").minimize
+    assert load_table(files / "old.npz", minimize=True).minimize
+    assert call(f"--table={files / 'old.npz'}", "--minimize", f"--out={files / 'o'}", *QUICK) == 0
+    assert call(f"--table={files / 'low.npz'}", f"--out={files / 'p'}", *QUICK) == 0
+    one, other = (runfolder.load_trace(files / name) for name in "op")
+    np.testing.assert_array_equal(one.queried, other.queried)
+    assert call("--cost=params", f"--out={files / 'o'}", "--resume", "--nominimize") == 2
+    assert "--minimize=False (there: True)" in capsys.readouterr().err
+
+
+CONTRADICTIONS = {
+    "low, called high": (["--table=low.npz", "--nominimize"], "its lowest labels .*--nominimize"),
+    "high, called low": (["--table=high.npz", "--minimize"], "its highest labels .*--minimize"),
+    "a benchmark": (["--dataset=cifar10", "--minimize"], "accuracies of nasbench201 are maximized"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+@pytest.mark.parametrize("module", [nasbench, predictors], ids=["nasbench", "predictors"])
+def test_a_contradiction_is_refused(case, module, files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    arguments, message = CONTRADICTIONS[case]
+    assert call(*arguments, "--out=out", module=module) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert error.count("\n") == 1
+    assert not (files / "out").exists()
+
+
+def test_a_sweep_and_a_comparison_of_predictors(files, capsys):
+    line = [f"--table={files / 'low.npz'}", f"--out={files / 's'}", *QUICK, "--top=8,16"]
+    line.remove("--top=8")
+    assert call(*line, module=sweep) == 0
+    assert (files / "s" / "sweep.csv").read_text().count(",score,lowest") == 2
+    capsys.readouterr()
+    for name in ("high", "low"):
+        line = [f"--table={files / name}.npz", f"--out={files / 'q'}{name}", "--predictor=linear"]
+        assert call(*line, "--n=20", "--k=10", "--runs=2", module=predictors) == 0
+    taus = [
+        json.loads((files / f"q{name}" / "predictors.json").read_text())["cells"]
+        for name in ("high", "low")
+    ]
+    for one, other in zip(*taus, strict=True):
+        assert one["metrics"]["kendall"] == pytest.approx(other["metrics"]["kendall"], abs=0.02)
+        assert other["metrics"]["kendall"] > 0.5
+
+
+LABELS = {
+    "losses": (0.6, 3.5),
+    "log-likelihoods": (-5e4, -3e4),
+    "returns": (-300.0, 900.0),
+    "latencies": (1e-7, 4e-7),
+    "parameters": (1e9, 9e9),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("minimize", [True, False], ids=["lowest", "highest"])
+def test_scores_of_any_size_are_searched(kind, minimize, tmp_path):
+    """Better than chance, in each direction; and said in their own unit."""
+    low, high = LABELS[kind]
+    rng = np.random.default_rng(1)
+    depth, width = np.meshgrid(np.arange(1, 13), np.arange(1, 13))
+    worth = (depth - 1.0).ravel() / 11 + (width - 1.0).ravel() / 11
+    labels = low + (high - low) * (worth / 2 + 1e-3 * rng.random(144))
+    lines = [f"{d},{w},{y!r}" for d, w, y in zip(depth.flat, width.flat, labels, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["depth,width,reward", *lines]))
+    table = read_csv(tmp_path / "t.csv", valid=["reward"], minimize=minimize)
+    assert table.unit == "score"
+    save_table(tmp_path / "t.npz", table)
+    back = load_table(tmp_path / "t.npz")
+    assert (back.minimize, back.percent) == (minimize, False)
+    problem = wn.task.make(back, wn.protocol.resolve("honest", target="valid", report="best_valid"))
+    method = wn.weaknas(wn.refit(ridge()), init=6, per_round=4, top=8, budget=26)
+    trace, _ = wn.run_many(method, problem, 0, range(3))
+    final = metrics.curves(trace, back, wn.HONEST).best_valid[:, -1]
+    best = labels.min() if minimize else labels.max()
+    assert np.abs(final - best).max() < 0.1 * (high - low)
+
+
+LOSSES = (
+    "loss", "val_loss", "valLoss", "Validation-Loss", "test_err", "top1err", "latency_ms",
+    "time", "perplexity", "RMSE", "val_NLL", "WER", "FID", "logloss", "valerror",
+    "cross_entropy",
+)  # fmt: skip
+NO_LOSSES = (
+    "valid_1", "val_acc", "accuracy", "top1", "reward", "glossary", "timely", "mercer", "auc",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_label_named_like_a_loss_needs_its_direction(name, tmp_path):
+    (tmp_path / "t.csv").write_text(f"d,{name}\n1,0.5\n2,0.7\n")
+    np.savez(tmp_path / "t.npz", encoding=np.eye(2), **{name: np.array([0.5, 0.7])})
+    for read, path in ((read_csv, "t.csv"), (read_arrays, "t.npz")):
+        with pytest.raises(TableError, match=f"'{name}' is named .*--minimize .*--maximize"):
+            read(tmp_path / path, valid=[name])
+        assert read(tmp_path / path, valid=[name], minimize=True).minimize
+        assert not read(tmp_path / path, valid=[name], minimize=False).minimize
+
+
+@pytest.mark.parametrize("name", NO_LOSSES)
+def test_other_names_are_maximized(name, tmp_path):
+    (tmp_path / "t.csv").write_text(f"d,{name}\n1,50\n2,70\n")
+    assert not read_csv(tmp_path / "t.csv", valid=[name]).minimize
+
+
+@given(st.text(max_size=20))
+def test_any_name_has_words(name):
+    assert isinstance(direction.is_loss(name), bool)
+
+
+@pytest.mark.parametrize(
+    ("said", "minimize"), [("--minimize", True), ("--maximize", False), ("--nominimize", False)]
+)
+def test_import_says_what_is_the_best(said, minimize, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("d,val_loss,test_loss\n1,0.5,0.6\n2,3.7,3.6\n")
+    line = ["import", "t.csv", "--out=t.npz", "--valid=val_loss", "--test=test_loss"]
+    assert tables(line) == 2
+    assert "'val_loss' is named like" in capsys.readouterr().err
+    assert tables([*line, said]) == 0
+    printed = capsys.readouterr().out
+    assert f"best is        the {'lowest' if minimize else 'highest'}" in printed
+    assert "%" not in printed.split("the columns")[0]
+    assert tables(["info", "t.npz"]) == 0
+    row = 0 if minimize else 1
+    assert re.search(rf"best valid +\S+  row {row}", capsys.readouterr().out)
+    assert load_table("t.npz").minimize is minimize
+    assert tables([*line, "--minimize", "--maximize", "--overwrite"]) == 2
+
+
+def test_rereading_knows_the_direction(files, capsys):
+    line = [f"--table={files / 'low.npz'}", f"--out={files / 'run'}", *QUICK]
+    assert call(*line) == 0
+    regret = summary_of(files / "run")["final"]["regret"]
+    capsys.readouterr()
+    assert call(files / "run", "--counting=round", module=reread) == 0
+    assert f"regret {regret:.6g}" in capsys.readouterr().out

@@ -1,0 +1,131 @@
+"""What searches with jobs are told in: evaluations, repeats, progress, results."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class JobsError(ValueError):
+    """A search that cannot go on; says why and what to do."""
+
+
+class Evaluation(NamedTuple):
+    """A finished query, or a repeat of one.
+
+    Attributes:
+      arch: the architecture; its row in a `Space`.
+      score: None = it failed for good.
+      error: of its last attempt, None = none.
+      attempts: how many it took.
+      seconds: of the last.
+      info: what else the function returned, by name.
+    """
+
+    arch: Any
+    score: float | None
+    error: str | None = None
+    attempts: int = 1
+    seconds: float = 0.0
+    info: Mapping[str, Any] = {}
+
+
+class Repeated(NamedTuple):
+    """One of the best that was evaluated once more.
+
+    Attributes:
+      first: the query.
+      repeat: the further evaluation.
+      scores: of both, without what failed.
+      mean: of the scores.
+      error: standard error of the mean; None where there is one score.
+    """
+
+    first: Evaluation
+    repeat: Evaluation
+    scores: tuple[float, ...]
+    mean: float
+    error: float | None
+
+
+class Progress(NamedTuple):
+    """How far a search is.
+
+    Attributes:
+      last: the query, or the repeat, that has just finished.
+      best: of those that finished, None = none has a score yet.
+      finished, budget, running: queries; ``running`` counts repeats too.
+      failed: of those that finished.
+      left: seconds, at the pace of this call, to the last query or repeat.
+      repeated, repeats: of the repeats that are to be made, those that finished and all of them;
+        0 before the last query has finished.
+    """
+
+    last: Evaluation
+    best: Evaluation | None
+    finished: int
+    budget: int
+    running: int
+    failed: int
+    left: float
+    repeated: int = 0
+    repeats: int = 0
+
+
+class Result(NamedTuple):
+    """What a search came to.
+
+    Attributes:
+      best: the best evaluation, None = none has a score. With repeats: of those with two scores
+        the best by their mean.
+      evaluations: all queries that finished, in the order in which the method was told.
+      complete: the method has finished and the repeats too; otherwise it was stopped.
+      torn: the journal had a torn last line, which was cut off.
+      resumed: how many of the evaluations were there already.
+      busy: share of the workers' time that jobs took in this call.
+      repeats: what was evaluated once more, the best mean first.
+    """
+
+    best: Evaluation | None
+    evaluations: list[Evaluation]
+    complete: bool
+    torn: bool
+    resumed: int
+    busy: float
+    repeats: tuple[Repeated, ...] = ()
+
+
+def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Those that have a score, the best first; of equal ones the first."""
+    some = [e for e in evaluations if e.score is not None]
+    return sorted(some, key=lambda e: -e.score)
+
+
+def compared(
+    evaluations: Iterable[Evaluation], repeats: Mapping[str, Evaluation], key: Callable[[Any], str]
+) -> tuple[Repeated, ...]:
+    """Queries beside their repeats, the best mean first.
+
+    Args:
+      evaluations: the queries.
+      repeats: by ``key`` of the architecture.
+      key: of an architecture.
+    """
+    if not repeats:
+        return ()
+    pairs = [(e, repeats[key(e.arch)]) for e in scored(evaluations) if key(e.arch) in repeats]
+    each = []
+    for first, repeat in pairs:
+        scores = tuple(e.score for e in (first, repeat) if e.score is not None)
+        error = None
+        if len(scores) > 1:
+            error = float(np.std(scores, ddof=1) / len(scores) ** 0.5)
+        each.append(Repeated(first, repeat, scores, float(np.mean(scores)), error))
+    return tuple(sorted(each, key=lambda r: -r.mean))
+
+
+def best(evaluations: Iterable[Evaluation], repeats: Iterable[Repeated] = ()) -> Evaluation | None:
+    """The answer: see `Result`."""
+    sure = [r.first for r in repeats if r.error is not None]
+    some = (e for e in evaluations if e.score is not None)
+    return sure[0] if sure else max(some, key=lambda e: e.score, default=None)

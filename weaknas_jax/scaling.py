@@ -1,0 +1,54 @@
+"""Columns brought to a like size, for predictors that add or compare them.
+
+A network or a distance hears little but the largest column: one of 1e9 beside others of 1 leaves
+nothing to learn. A column that goes beyond [-1, 1], or that varies by less than a tenth, is
+brought to [0, 1]; the others stay as they are, to the last bit. These are all columns of
+NAS-Bench-101 and 201, the choices of a supernet and those of `spaces.Choices`: 0 and 1, or places
+in [0, 1]. So they are learnt from exactly as published.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_LARGEST, _LEAST_RANGE = 1.0, 0.1
+
+
+def columns_of(encoding: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """The scaling that the columns of a whole space ask for: a function of rows [n, D].
+
+    >>> x = jnp.array([[0.0, 1e9, 1e-9], [1.0, 3e9, 2e-9], [0.0, 2e9, 3e-9]])
+    >>> columns_of(x)(x).round(3).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 0.5], [0.0, 0.5, 1.0]]
+
+    Args:
+      encoding: float [N, D], all rows. A constant column that is large becomes 0.
+    """
+    low, high = jnp.min(encoding, axis=0), jnp.max(encoding, axis=0)
+    half_range = 0.5 * high - 0.5 * low  # the whole of it may be infinite
+    large = jnp.maximum(-low, high) > _LARGEST
+    small = (half_range > 0) & (half_range < 0.5 * _LEAST_RANGE)
+    divisor = jnp.where(half_range > 0, half_range, 1.0)
+
+    def scale(x: jax.Array) -> jax.Array:
+        return jnp.where(large | small, (0.5 * x - 0.5 * low) / divisor, x)
+
+    return scale
+
+
+def to_float32(encoding: np.ndarray) -> np.ndarray:
+    """Columns float64 [N, D] as float32; less their lowest value where that keeps values apart.
+
+    >>> to_float32(np.array([[1e9, 0.5], [1e9 + 1, 2.0]])).tolist()
+    [[0.0, 0.5], [1.0, 2.0]]
+    """
+    encoding = np.asarray(encoding, np.float64)
+    result = encoding.astype(np.float32)
+    for at in np.flatnonzero((result != encoding).any(axis=0)):
+        column = encoding[:, at]
+        less = (column - column.min()).astype(np.float32)
+        if len(np.unique(less)) > len(np.unique(result[:, at])):
+            result[:, at] = less
+    return result
