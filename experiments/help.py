@@ -125,13 +125,13 @@ def _depending(names: Sequence[str]) -> str:
 
 def _choices(space: str | None, names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Predictors, and methods without one, each with its defaults of the flags ``names``."""
-    found = []
+    rows = []
     for predictor in PREDICTORS:
         habits = habits_of(predictor, space)
-        found.append((predictor, tuple(str(getattr(habits, name)) for name in names)))
+        rows.append((predictor, tuple(str(getattr(habits, name)) for name in names)))
     for method in methods.METHODS:
         if method not in methods.USES_PREDICTOR:
             habits = methods.HABITS.get(method, habits_of(None, space))
             values = ("-" if n in methods.CHOICES else str(getattr(habits, n)) for n in names)
-            found.append((method, tuple(values)))
-    return found
+            rows.append((method, tuple(values)))
+    return rows
