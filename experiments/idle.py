@@ -45,6 +45,15 @@ def refuse(names: Iterable[str], searches: Iterable[tuple[Values, int]]) -> None
         _check_bounds(names, values, size)
 
 
+def refuse_in_one_search() -> None:
+    """Raises ValueError for a main that does one search, without measuring, as of `refuse`."""
+    names = (*_NEEDS, *(name for of in NUMBERS.values() for name in of), "method")
+    values = {n: flags.FLAGS[n].value if n in flags.FLAGS else None for n in names}
+    reasons = _of_method(values | {"dynamics": False})
+    if idle := given(name for name in reasons if name in flags.FLAGS):
+        raise ValueError("; ".join(reasons[name] for name in idle) + "; leave it out")
+
+
 def given(among: Iterable[str]) -> list[str]:
     """Which of the flags are in this command line."""
     return [name for name in among if flags.FLAGS[name].present]

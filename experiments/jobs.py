@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments import console, entry
+from experiments import console, entry, idle
 from experiments.configure import NUMBERS
 from experiments.help import SEARCH, About
 from weaknas_jax import (
@@ -91,6 +91,7 @@ def _search() -> int:
         if not flag.value:
             raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
     jobchecks.seconds("--timeout", TIMEOUT.value)
+    idle.refuse_in_one_search()
     space = _space()
     method = _method(space)
     about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
