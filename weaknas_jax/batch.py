@@ -120,14 +120,13 @@ class Program:
         self._spread, everywhere = (NamedSharding(mesh, spec) for spec in (P("device"), P()))
         self.problem = jax.device_put(problem, everywhere)
 
-        chunk = {} if fixed else {"chunk": given.chunk}
-        first = method if fixed else method(**chunk, **self.points[0])
-        if first.budget > problem.space.size:
+        size, self.plan = problem.space.size, plan.first(problem.space.size, given, self.bound)
+        first = method if fixed else method(chunk=self.plan.chunk, **self.points[0])
+        if first.budget > size:
             raise ValueError(
-                f"budget={first.budget} is more than the {problem.space.size:,} architectures of "
+                f"budget={first.budget} is more than the {size:,} architectures of "
                 "the space; lower the budget"
             )
-        size, self.plan = problem.space.size, plan.first(problem.space.size, given, self.bound)
         while True:
             chunk = {} if fixed else {"chunk": self.plan.chunk}
             build = (lambda _: method) if fixed else lambda p, c=chunk: method(**c, **p)
