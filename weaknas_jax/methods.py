@@ -175,6 +175,7 @@ def make(
     sizes = {"init": init, "per_round": per_round, "budget": budget}
     sizes = {key: habits[key] if value is None else value for key, value in sizes.items()}
     checks.counts(**{key: (value, 1) for key, value in sizes.items()})
+    sizes = {key: int(value) for key, value in sizes.items()}  # also those of NumPy
     if method not in USES_PREDICTOR:
         return METHODS[method](**sizes)._replace(settings={"method": method, **sizes})
     check_together(predictor, chosen["acquisition"])

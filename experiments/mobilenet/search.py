@@ -55,7 +55,7 @@ _help = "Where accuracies come from."
 _EVALUATOR = _enum("evaluator", "supernet", ["supernet", "oracle", "command"], _help)
 _help = "Shell command for each sub-network; {arch} is it as JSON."
 _COMMAND = absl_flags.DEFINE_string("command", None, _help)
-_JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1)
+_JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1, upper_bound=10_000)
 _METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
 _PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
 for _name, _registry in methods.CHOICES.items():
