@@ -47,9 +47,12 @@ def refuse(names: Iterable[str], searches: Iterable[tuple[Values, int]]) -> None
 
 def refuse_in_one_search() -> None:
     """Raises ValueError for a main that does one search, without measuring, as of `refuse`."""
-    names = (*_NEEDS, *(name for of in NUMBERS.values() for name in of), "method")
+    numeric = {name for of in NUMBERS.values() for name in of}
+    names = {*_NEEDS, *numeric, "method"}
     values = {n: flags.FLAGS[n].value if n in flags.FLAGS else None for n in names}
     reasons = _of_method(values | {"dynamics": False})
+    if values["method"] in methods.USES_PREDICTOR:  # its numbers `methods.make` knows
+        reasons = {name: why for name, why in reasons.items() if name not in numeric}
     if idle := given(name for name in reasons if name in flags.FLAGS):
         raise ValueError("; ".join(reasons[name] for name in idle) + "; leave it out")
 
