@@ -161,11 +161,8 @@ def _fill_in(flag: SimpleNamespace, table: Table) -> tuple[Habits, list[str]]:
     for name in CHOICES:
         if getattr(flag, name) is None:
             setattr(flag, name, getattr(habits, name))
-        elif not searches:
-            raise ValueError(f"--{name}: --method={flag.method} has no predictor; leave it out")
-    for name in ("near_best", "pseudo_labels"):
-        if getattr(flag, name) and not searches:
-            raise ValueError(f"--{name}: is a part of --method=weaknas; leave it out")
+    if not searches:
+        flag.near_best = flag.pseudo_labels = 0
     notes = []
     for name, most in (("budget", len(table)), ("init", flag.budget or len(table))):
         if getattr(flag, name) is None and (usual := getattr(habits, name)) > most:
@@ -235,17 +232,13 @@ def _point(flag: SimpleNamespace, table: Table, habits: Habits) -> dict[str, flo
     """The numeric settings: defaults of what was chosen, and the flags in their place."""
     searches, known = flag.method in methods.USES_PREDICTOR, {}
     choices = ("predictor", "acquisition", "sampling") if searches else ()
-    chosen = [f"--{name}={getattr(flag, name)}" for name in choices]
-    for choice in chosen:
-        known |= NUMBERS[choice]
+    for name in choices:
+        known |= NUMBERS[f"--{name}={getattr(flag, name)}"]
     known |= {name: value for name, value in habits.numbers.items() if name in known}
     for name in sorted({name for of in NUMBERS.values() for name in of}):
         value = getattr(flag, name, None)
-        if value is None:
-            continue
-        if name not in known:
-            user = " ".join(chosen) or f"--method={flag.method}"
-            raise ValueError(f"--{name}={value}: {user} has no such setting; leave it out")
+        if value is None or name not in known:
+            continue  # of flags that no search reads `idle` tells
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"--{name}={value}: give a finite number, not below 0")
         known[name] = value
@@ -292,6 +285,12 @@ def _check_numbers(flag: SimpleNamespace, table: Table) -> None:
         raise ValueError(f"--devices={flag.devices}: there are {len(jax.devices())} here")
     if flag.first_run + flag.seeds > 2**31:
         raise ValueError(f"--first_run={flag.first_run}: run numbers end at {2**31 - 1}")
+    most = plan.most_runs(flag.budget, 1 + max(0, flag.budget - flag.init) // flag.per_round)
+    if flag.seeds > most:
+        raise ValueError(
+            f"--seeds={flag.seeds}: this machine's memory holds at most {most:,} runs of "
+            f"{flag.budget} queries; do fewer at once, others by --first_run"
+        )
     if flag.budget < flag.init:
         raise ValueError(
             f"--budget={flag.budget} is less than --init={flag.init}: "

@@ -8,12 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 
 from weaknas_jax.batch import Progress
+from weaknas_jax.endings import fail, status
 
-
-def fail(message: str, code: int = 2) -> int:
-    """Prints an error and returns the exit status."""
-    print(f"error: {message}", file=sys.stderr)
-    return code
+__all__ = [
+    "Stop",
+    "clock",
+    "command",
+    "every",
+    "fail",
+    "interrupted",
+    "note",
+    "progress_line",
+    "status",
+    "stoppable",
+]
 
 
 def note(message: str) -> None:

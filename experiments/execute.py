@@ -156,11 +156,14 @@ def in_folder(
                 if made:
                     runfolder.discard(folder)
     except CheckpointError as error:
-        return console.fail(f"{error}; earlier ones are intact: make room, then go on by {again}")
+        more = f"earlier ones are intact: make room, then go on by {again}"
+        return console.fail(f"{error}; {more}", 1)
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        return console.fail(f"--out={out or 'runs'}: {error}; make room, then go on by {again}")
+        code = console.status(error)
+        do = "name another" if code == 2 else f"make room, then go on by {again}"
+        return console.fail(f"--out={out or 'runs'}: {error}; {do}", code)
     except KeyboardInterrupt:
         return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
 

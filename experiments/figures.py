@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console, curves, moves, pages, rows, sweep, tables
+from experiments import console, curves, entry, moves, pages, rows, sweep, tables
 from experiments.execute import in_folder
 from experiments.flags import NAMES, values
+from experiments.help import About
 from weaknas_jax.predictors import PREDICTORS
 
 _FIGURE = flags.DEFINE_string("figure", None, "Which one: 1, 3, 4, 5 or 6.")
@@ -27,10 +28,9 @@ _RUNS = flags.DEFINE_integer("runs", None, "How many runs; of a trace: its first
 flags.FLAGS["quick"].help = "Less of everything: under two minutes on two cores."
 
 
+@entry.checked
 def main(argv: list[str], axes: Mapping[str, list[str]]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     figure = _FIGURE.value
     if figure not in (*FIGURES, "6"):
         known = ", ".join([*FIGURES, "6"])
@@ -81,4 +81,5 @@ FIGURES = {
 
 if __name__ == "__main__":
     arguments, lists = sweep.split(sys.argv)
-    app.run(partial(main, axes=lists), argv=arguments)
+    names = ["figure", "runs", "trace", "quick", *NAMES]
+    entry.start(partial(main, axes=lists), About("experiments.figures", __doc__, names), arguments)

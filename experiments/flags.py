@@ -81,7 +81,8 @@ BUDGET = _int("budget", None, f"Q, queries of a run. {_by}.", lower_bound=1)
 _help = "Measure the predictor in each round (Figure 3). Default: yes, unless rounds are quick."
 DYNAMICS = flags.DEFINE_bool("dynamics", None, _help)
 DEVICES = _int("devices", None, "How many devices; default: all.", lower_bound=1)
-LANES = _int("lanes", None, "Runs side by side on a device; default: planned.", lower_bound=1)
+_help = "Runs side by side on a device; default: planned."
+LANES = _int("lanes", None, _help, lower_bound=1, upper_bound=4096)
 CHUNK = _int("chunk", None, "Architectures scored at once; default: planned.", lower_bound=8)
 _help = "MiB of each device that may be used; default: half of a CPU's, 9/10 of another's."
 MEMORY = _int("memory", None, _help, lower_bound=1)

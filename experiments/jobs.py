@@ -9,14 +9,16 @@ with a larger ``--budget`` goes further. README and docs/jobs.md tell what a spa
 
 import hashlib
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console
+from experiments import console, entry, idle
 from experiments.configure import NUMBERS
+from experiments.help import SEARCH, About
 from weaknas_jax import (
     jobchecks,
     jobreport,
@@ -68,12 +70,12 @@ OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what
 _help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
 REPAIR = flags.DEFINE_bool("repair", False, _help)
 _USUAL = 100  # queries
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     try:
         return _repair() if REPAIR.value else _search()
     except journal.DamageError as error:
@@ -82,7 +84,7 @@ def main(argv: list[str]) -> int:
         return console.fail(str(error))
     except OSError as error:
         why = "what is finished is kept: mend it, then go on by the same line"
-        return console.fail(f"{error}; {why}")
+        return console.fail(f"{error}; {why}", console.status(error))
 
 
 class Asked(NamedTuple):
@@ -105,10 +107,8 @@ def _asked() -> Asked:
     for flag in (SPACE, COMMAND):
         if not flag.value:
             raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
-    for flag in (OUT, CONSTRAINT, COST):
-        if flag.value is not None and not flag.value.strip():
-            raise ValueError(f"--{flag.name}= is empty; give a value, or leave the flag out")
     jobchecks.seconds("--timeout", TIMEOUT.value)
+    idle.refuse_in_one_search()
     space = _space()
     method = _method(space)
     about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
@@ -265,4 +265,4 @@ def _line(now: jobs.Progress, sign: float) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.jobs", __doc__, NAMES, SEARCH))

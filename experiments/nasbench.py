@@ -11,20 +11,18 @@ sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``,
 import os
 from pathlib import Path
 
-from absl import app, logging
-
-from experiments import console, sweep
+from experiments import console, entry, idle, sweep
 from experiments.configure import configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
-from experiments.flags import OUT, adopt, may_resume, values
+from experiments.flags import NAMES, OUT, adopt, may_resume, values
+from experiments.help import SIZES, About
 from weaknas_jax import report, runfolder
 from weaknas_jax.tables import shipped
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     given = values()
     out = given["out"]
     resumable = given["resume"] and out and os.path.exists(os.path.join(out, "config.json"))
@@ -38,6 +36,7 @@ def main(argv: list[str]) -> int:
         stored = _adopt() if given["resume"] else None
         given = values()
         search = configure(given)
+        idle.refuse(idle.given(NAMES), [(given, len(search.table))])
         if stored is not None and stored["table_sha256"] != search.table_sha256:
             raise ValueError(f"--table={given['table']}: not the file that {out} began with")
     except ValueError as error:
@@ -99,4 +98,4 @@ def _search(member: Member, stop: console.Stop, again: str) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.nasbench", __doc__, NAMES, SIZES))

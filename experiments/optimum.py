@@ -35,6 +35,7 @@ def table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
         for key, walk in walks.items()
         for dataset in paper.DATASETS
     ]
+    rows.check(searches)
     summaries = rows.run_all(searches, stop)
     if summaries is None:
         return console.fail(rows.INTERRUPTED, stop.code)

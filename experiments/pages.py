@@ -73,6 +73,7 @@ def search_in(folder: Path, name: str, given: Mapping, stop: console.Stop, own: 
     own = {k: v for k, v in own.items() if not flags.FLAGS[k].present}
     search = rows.search(name, folder / name, given, {"table": given["table"]} | own)
     _need_percent(search.folder, search.configured.table)
+    rows.check([search])
     if rows.run_all([search], stop) is None:
         raise Interrupted
     return search.folder

@@ -7,18 +7,22 @@ other file is replaced only by ``--overwrite``.
 """
 
 import os
+import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from experiments import console
+from experiments import console, entry
+from experiments.help import About
 from weaknas_jax import ownership, plots, runfolder
 
 _FILE = flags.DEFINE_string("out", "curves.png", "Picture to write; .png, .pdf or .svg.")
 _help = "Replace the file --out also if it is no picture of ours."
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, _help)
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
+@entry.checked_with_arguments
 def main(argv: list[str]) -> int:
     if len(argv) < 2:
         return console.fail("name the folder of at least one experiment")
@@ -46,4 +50,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.plot", __doc__, NAMES))

@@ -8,14 +8,16 @@ a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes 
 """
 
 import shlex
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console
+from experiments import console, entry, idle
 from experiments.configure import load
+from experiments.help import About
 from weaknas_jax import labels, quality, qualityfolder, ranking, runfolder, standings, task
 from weaknas_jax.batch import run_keys
 from weaknas_jax.predictors import PREDICTORS, habits_of, make
@@ -36,25 +38,26 @@ _enum("table_version", None, shipped.versions(), "Edition; default: the benchmar
 _list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
 _list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
 _list("k", ["10", "100"], "k of precision@k.")
-_int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", lower_bound=1)
+_int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", 1, 100_000)
 _help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
 _enum("label_transform", None, list(labels.TRANSFORMS), f"{_help} own.")
 _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 FIXED = ("space", "dataset", "table_version", "minimize", "k", "label_transform", "seed")
 GROWING = ("predictor", "n", "runs")  # say which cells there are, not what one is
 Scorers = dict[str, tuple[Scorer, str]]  # each with the name of its label transform
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     again = "calling it again"
     try:
         asked = {name: flags.FLAGS[name].value for name in (*FIXED, *GROWING, "table")}
         asked |= {name: _whole_numbers(name) for name in ("n", "k")}
         named = list(asked["predictor"] or ())
         stored = _adopt(asked) if RESUME.value and OUT.value != "" else None
+        idle.refuse_beside_table(asked)
         which = (asked[k] for k in ("space", "dataset", "table_version", "table"))
         table, checksum = load(*which, minimize=asked["minimize"])
         if stored is not None and stored["table_sha256"] != checksum:
@@ -75,9 +78,8 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        return console.fail(
-            f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
-        )
+        line = f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
+        return console.fail(line, console.status(error))
     except KeyboardInterrupt:
         return console.fail(f"interrupted; what was computed is kept, go on by {again}", 130)
 
@@ -198,4 +200,4 @@ def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.predictors", __doc__, NAMES))

@@ -8,13 +8,15 @@ methods in ``comparisons.csv``. ``--quick``: one data set, few runs.
 `experiments.switches` says what is measured, docs/protocols.md what came out.
 """
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console, protocols_page, searchers, switches
+from experiments import console, entry, protocols_page, searchers, switches
+from experiments.help import About
 from experiments.switches import Row, Shift
 from weaknas_jax import comparison, files, runfolder
 from weaknas_jax.tables import shipped
@@ -22,16 +24,16 @@ from weaknas_jax.tables import shipped
 OUT = flags.DEFINE_string("out", "runs/protocols", "Folder for the results.")
 QUICK = flags.DEFINE_bool("quick", False, "NAS-Bench-201 / CIFAR-10 alone but for one search.")
 _help = "Runs on NAS-Bench-201; default: 30, 8 if quick. On NAS-Bench-101 two fifths of them."
-RUNS = flags.DEFINE_integer("runs", None, _help, lower_bound=2)
+RUNS = flags.DEFINE_integer("runs", None, _help, lower_bound=2, upper_bound=100_000)
 _help = "Root of all random numbers; run i has fold_in(seed, i)."
 SEED = flags.DEFINE_integer("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 FILES = ("protocols.md", "protocols.csv", "comparisons.csv", "protocols.png")
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     runs, began = RUNS.value or (8 if QUICK.value else 30), time.monotonic()
     fewer = max(2, runs * 2 // 5)
     try:
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        return console.fail(f"--out={OUT.value}: {error}")
+        return console.fail(f"--out={OUT.value}: {error}", console.status(error))
     except KeyboardInterrupt:
         return console.fail("interrupted; the same command goes on from here", 130)
     print(text, *(folder / name for name in FILES), sep="\n")
@@ -90,4 +92,4 @@ def _said(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.protocols", __doc__, NAMES))

@@ -9,12 +9,14 @@ censored: read ``--stop=budget`` runs, or from the later reading to the earlier.
 """
 
 import json
+import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from experiments import console
+from experiments import console, entry
 from experiments.configure import load
+from experiments.help import About
 from weaknas_jax import pareto, protocol, repeats, report, runfolder
 from weaknas_jax.tables import columns
 
@@ -31,8 +33,10 @@ _FLAGS = {
 _help = "Trainings more for the best by label at the end; default: as it said."
 _REPEAT_TOP = flags.DEFINE_integer("repeat_top", None, _help, lower_bound=0)
 _COST = flags.DEFINE_string("cost", None, "Set the score against it; default: as it said.")
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
+@entry.checked_with_arguments
 def main(argv: list[str]) -> int:
     if len(argv) != 2:
         return console.fail("name the folder of one experiment")
@@ -63,4 +67,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    entry.start(main, About("experiments.reread", __doc__, NAMES))

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments import console
+from experiments import console, idle
 from experiments.configure import Configured, configure
 from experiments.execute import Member, check_platform, execute
-from experiments.flags import FREE
+from experiments.flags import FREE, NAMES
 from weaknas_jax import runfolder
 from weaknas_jax.runfolder import FolderError
 
@@ -28,6 +28,12 @@ def search(name: str, folder: Path, given: dict[str, Any], own: dict[str, Any]) 
     """The search of the flags ``given``, but for what is its ``own``."""
     merged = given | {"table": None, "resume": False} | own | {"out": str(folder)}
     return Search(name, folder, merged, configure(merged))
+
+
+def check(searches: list[Search]) -> None:
+    """Raises ValueError where a flag of this line is read by none of the searches."""
+    names = idle.given(set(NAMES) - {"table", "out", "overwrite"})
+    idle.refuse(names, ((each.values, len(each.configured.table)) for each in searches))
 
 
 def run_all(searches: list[Search], stop: console.Stop) -> dict[str, dict] | None:

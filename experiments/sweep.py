@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console
+from experiments import console, entry, idle
 from experiments.configure import NUMBERS, Configured, configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import FREE, NAMES, OUT, adopt, may_resume, values
+from experiments.help import SIZES, About
 from weaknas_jax import comparison, files, ownership, plots, report, runfolder
 from weaknas_jax.runfolder import FolderError
 
@@ -77,10 +78,9 @@ def _divided(text: str) -> list[str]:
     return [text[i:j] for i, j in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)]
 
 
+@entry.checked
 def main(argv: list[str], axes: Axes) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     return run(axes, "experiments.sweep")
 
 
@@ -93,9 +93,12 @@ def run(axes: Axes, module: str) -> int:
     """All of the command line: the sweep over ``axes``, other flags as they are."""
     out = values()["out"]
     try:
+        said = [*idle.given(NAMES), *axes]
         axes = _adopt(axes) if values()["resume"] else axes
         given = values()
         points = _points(axes, given)
+        searches = ((point.values, len(point.search.table)) for point in points)
+        idle.refuse(said, searches)
     except ValueError as error:
         return console.fail(str(error))
     may_hold_one = given["resume"] or given["overwrite"]
@@ -164,6 +167,7 @@ def _points(axes: Axes, given: Mapping[str, Any]) -> list[Point]:
                 parsed[name] = flags.FLAGS[name].parser.parse(text)
             except ValueError as error:
                 raise ValueError(f"--{name}={text}: {error}") from None
+            parsed[name] = entry.usable(name, parsed[name])
         try:
             points.append(Point(said, {**given, **parsed}, configure({**given, **parsed})))
         except ValueError as error:
@@ -312,4 +316,6 @@ def _write(folder: Path, rows: list[dict], results: list[tuple[Point, Path, dict
 
 if __name__ == "__main__":
     _argv, _axes = split(sys.argv)
-    app.run(lambda argv: main(argv, _axes), argv=_argv)
+    entry.start(
+        lambda argv: main(argv, _axes), About("experiments.sweep", __doc__, NAMES, SIZES), _argv
+    )

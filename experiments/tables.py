@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console, optimum, paper, rows
+from experiments import console, entry, optimum, paper, rows
 from experiments.execute import broken, in_folder
-from experiments.flags import values
+from experiments.flags import NAMES, values
+from experiments.help import About
 from experiments.rows import INTERRUPTED, Search, run_all
 from weaknas_jax import comparison, files, metrics, ownership, plots, report, runfolder, stats
 from weaknas_jax.acquisition import NEEDS_DEVIATION
@@ -31,10 +32,9 @@ _HEAD += ("minus weak predictors [95 %]",)
 _PRINTED = ("paper: queries", "test", "sd", "regret", "mean rank")
 
 
+@entry.checked
 def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+    del argv
     given = values()
     if given["table"] not in KNOWN:
         known = ", ".join(KNOWN)
@@ -71,6 +71,7 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     stem = folder / "-".join((f"table{given['table']}", given["predictor"]))
     ownership.claim(folder, [stem.name + ending for ending in (".md", ".csv", ".png")])
     searches = [_search(folder, name, given) for name in names]
+    rows.check(searches)
     summaries = run_all(searches, stop)
     if summaries is None:
         return console.fail(INTERRUPTED, stop.code)
@@ -195,4 +196,5 @@ def _csv(lines: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    names = ["quick", *(name for name in NAMES if name not in _ROWS_SAY)]
+    entry.start(main, About("experiments.tables", __doc__, names))

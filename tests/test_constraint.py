@@ -20,7 +20,8 @@ from weaknas_jax import pareto, runfolder, save_table
 from weaknas_jax.tables import columns
 
 FLAGS = flags.FLAGS
-QUICK = ["--seeds=3", "--init=5", "--per_round=3", "--top=8", "--budget=14", "--predictor=linear"]
+SIZES = ["--seeds=3", "--init=5", "--per_round=3", "--budget=14"]
+QUICK = [*SIZES, "--top=8", "--predictor=linear"]
 CHOICES = np.array(np.meshgrid(*[np.arange(4)] * 3, indexing="ij")).reshape(3, -1).T
 
 
@@ -81,8 +82,7 @@ def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, c
 
 def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
     out = tmp_path / "out"
-    line = [f"--table={file}", f"--out={out}", *QUICK, "--method=random", "--budget=20"]
-    line.remove("--predictor=linear")
+    line = [f"--table={file}", f"--out={out}", *SIZES, "--method=random", "--budget=20"]
     assert call(*line, "--constraint=params >= 1", "--cost=2*params + 1") == 0
     printed, summary = capsys.readouterr().out, summary_of(out)
     assert "2*params + 1; a run evaluated" in printed

@@ -5,6 +5,9 @@ The data's path: `tables` -> `spaces` -> `predictors` -> `ranking` -> `sampling`
 Start reading at `weaknas_jax.search`.
 """
 
+from weaknas_jax import _interrupt  # noqa: F401 (before what takes long to import)
+
+# isort: split
 from weaknas_jax import jobs, methods
 from weaknas_jax._version import __version__
 from weaknas_jax.baselines.random import random_search

@@ -21,7 +21,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from weaknas_jax import dynamics, lanes, plan, task
+from weaknas_jax import checks, dynamics, lanes, plan, task
+from weaknas_jax.conventions import kept
 from weaknas_jax.lanes import Lane, Point, Settings
 from weaknas_jax.plan import Plan, PlanError
 from weaknas_jax.trace import Trace, join
@@ -66,6 +67,7 @@ class Timing(NamedTuple):
     run_s: float
 
 
+@kept
 def run_keys(seed: int, runs: Sequence[int]) -> jax.Array:
     """Key of each run: ``fold_in(key(seed), run)``, threefry whatever the global default."""
     root = jax.random.key(seed, impl="threefry2x32")
@@ -91,8 +93,10 @@ class Program:
 
     Raises:
       PlanError: no plan fits the bound.
+      ValueError: an argument is none of its kind, or the budget is above the space.
     """
 
+    @kept
     def __init__(
         self,
         method: Method | Callable[..., Method],
@@ -105,7 +109,9 @@ class Program:
         devices: Sequence[jax.Device] | None = None,
     ):
         began = time.perf_counter()
+        _check_parts(method, problem, settings, points)
         fixed, given = isinstance(method, Method), given or Plan()
+        plan.check(given)
         self.settings, self.points = settings or Settings(), [typed(point) for point in points]
         if len({tuple(point) for point in self.points}) != 1:
             raise ValueError("points: give at least one, and all with the same names")
@@ -115,10 +121,18 @@ class Program:
         self.problem = jax.device_put(problem, everywhere)
 
         size, self.plan = problem.space.size, plan.first(problem.space.size, given, self.bound)
+        first = method if fixed else method(chunk=self.plan.chunk, **self.points[0])
+        if first.budget > size:
+            raise ValueError(
+                f"budget={first.budget} is more than the {size:,} architectures of "
+                "the space; lower the budget"
+            )
         while True:
             chunk = {} if fixed else {"chunk": self.plan.chunk}
             build = (lambda _: method) if fixed else lambda p, c=chunk: method(**c, **p)
-            self._compile(build, mesh)
+            self.peak = self._least(build) if self.plan.lanes > plan.MAX_LANES else 0
+            if self.peak <= self.bound:
+                self._compile(build, mesh)
             if self.peak <= self.bound:
                 break
             smaller = plan.smaller(self.plan, size, given._replace(chunk=0) if fixed else given)
@@ -132,6 +146,13 @@ class Program:
         method = build(self.points[0])
         self.sizes, self.budget, self.devices = method.sizes, method.budget, mesh.size
         self.compile_s = time.perf_counter() - began
+
+    def _least(self, build: Callable[[Point], Method]) -> int:
+        """Bytes of a device's lanes alone: very many of them are not even compiled."""
+        points = jax.tree.map(lambda value: np.stack([value]), self.points[0])
+        start = functools.partial(lanes.start, build)
+        lane = jax.eval_shape(start, run_keys(0, [0]), points, self.problem)
+        return self.plan.lanes * sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(lane))
 
     def _compile(self, build: Callable[[Point], Method], mesh: Mesh) -> None:
         """Each device runs the same program on its own lanes; nothing is exchanged."""
@@ -168,6 +189,7 @@ class Program:
         keys = run_keys(seed, [job.run for job in jobs])
         return jax.device_put((keys, stacked, np.isin(range(len(jobs)), new)), self._spread)
 
+    @kept
     def work(
         self, seed: int, jobs: Sequence[Job], parked: Sequence[tuple[Job, Lane]] = ()
     ) -> Iterator[Step]:
@@ -225,6 +247,7 @@ class Program:
         """Lanes in their raw form onto the devices."""
         return jax.device_put(jax.tree.map(_as, raws, self.empty), self._spread)
 
+    @kept
     def _park(self, state, slots, parked):
         state = jax.device_get(jax.tree.map(raw, state))
         return [(job, _at(state, i)) for i, job in enumerate(slots) if job is not None] + parked
@@ -242,10 +265,23 @@ class Program:
 
 def typed(point: Mapping[str, float]) -> Point:
     """Whole numbers as int32, others as float32, in the order of their names."""
+    checks.finite(**point)
     return {
         name: (np.int32 if isinstance(point[name], int) else np.float32)(point[name])
         for name in sorted(point)
     }
+
+
+def _check_parts(method: Any, problem: Any, settings: Any, points: Any) -> None:
+    """Raises ValueError where an argument of `Program` is none of its kind."""
+    if not (isinstance(method, Method) or callable(method)):
+        raise ValueError(f"method={method!r}: give a Method, such as methods.make('gp'), or build")
+    if not isinstance(problem, task.Task):
+        raise ValueError(f"problem={type(problem).__name__}: give task.make(table, protocol)")
+    if not isinstance(settings, Settings | None):
+        raise ValueError(f"settings={settings!r}: give Settings(...), or leave it out")
+    if isinstance(points, str | Mapping) or not all(isinstance(p, Mapping) for p in points):
+        raise ValueError("points: give a list of settings by name, such as [{'top': 10}]")
 
 
 def _at(tree: Any, i: int) -> Any:
@@ -294,12 +330,15 @@ def run_grid(
       A trace for each point, each the same as alone, and the time taken.
 
     Raises:
-      ValueError: no run asked for.
+      ValueError: no run is asked for, one twice, or what is no run number; or as of `Program`.
       PlanError: it does not fit into memory.
     """
-    if not len(runs):
-        raise ValueError("no run asked for: give at least one run number")
+    checks.seed(seed)
+    checks.runs(runs)
     program = Program(method, problem, settings, points=points, **layout)
+    most = plan.most_runs(program.budget, len(program.sizes)) // len(points)
+    if len(runs) > most:
+        raise ValueError(f"runs: {len(runs):,} do not fit into memory; give at most {most:,}")
     began = time.perf_counter()
     jobs = [Job(point, int(run)) for point in range(len(points)) for run in runs]
     ended = []

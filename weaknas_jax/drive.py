@@ -16,6 +16,7 @@ import numpy as np
 
 from weaknas_jax import history
 from weaknas_jax.batch import run_keys
+from weaknas_jax.conventions import kept
 from weaknas_jax.spaces import pool as pools
 from weaknas_jax.spaces.choice import whole
 from weaknas_jax.spaces.choices import Arch, Choices
@@ -38,6 +39,7 @@ class Driver:
         `SpaceError`.
     """
 
+    @kept
     def __init__(
         self,
         method: Method,
@@ -70,6 +72,7 @@ class Driver:
         """How many architectures can be asked for, as far as they are found."""
         return self.size if self.pool is None else self.pool.held
 
+    @kept
     def prepare(self, pending: int = 0) -> None:
         """Compiles now what asks and tells need, so that no worker waits for it.
 
@@ -85,6 +88,7 @@ class Driver:
                 state = self._believing([])
         _mark(self._pure, *_ask(self._pure, state))
 
+    @kept
     def ask(self, pending: Sequence[int] = ()) -> list[int]:
         """The rows to evaluate next, none = the method has finished.
 
@@ -101,6 +105,7 @@ class Driver:
             self._warn("the search ends with them")
         return rows
 
+    @kept
     def mark(self, archs: Sequence[Arch | int]) -> list[int]:
         """Notes that an ask gave these architectures, as a journal says; returns their rows."""
         self._renew_if_due()
@@ -109,6 +114,7 @@ class Driver:
         self._note(_mark(self._pure, self.state.history, _pad(rows, width)))
         return rows
 
+    @kept
     def tell(self, rows: Sequence[int], scores: Sequence[float]) -> None:
         """Gives the scores of rows, in this order; NaN = failed."""
         width = max(self.method.sizes)
@@ -119,10 +125,12 @@ class Driver:
             self.state = self._told(self.state, _pad(some, width), part)
         self._since += len(rows)
 
+    @kept
     def see(self, rows: Sequence[int]) -> None:
         """Notes rows that somebody else had evaluated: they are never asked for."""
         self._note(_see(self.state.history, self._padded(rows)))
 
+    @kept
     def believe(self, rows: Sequence[int]) -> np.ndarray:
         """The scores that the method expects of rows, float32 [len(rows)]."""
         return np.asarray(_believe(self._pure, self.state, self._padded(rows)))[: len(rows)]
@@ -131,6 +139,7 @@ class Driver:
         """The architecture of a row; the row itself where the space has no choices."""
         return row if self.choices is None else self.choices.arch(self.pool.codes[row])
 
+    @kept
     def row(self, arch: Mapping[str, Any] | int) -> int:
         """The row of an architecture, which is put into the pool if it is not there.
 

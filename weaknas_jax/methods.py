@@ -5,13 +5,14 @@ Every builder takes the same keywords and uses what it needs: ``predictor`` (a `
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from weaknas_jax import labels
+from weaknas_jax import checks, labels
 from weaknas_jax.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
 from weaknas_jax.baselines.bananas import bananas
 from weaknas_jax.baselines.evolution import evolution
@@ -48,12 +49,14 @@ def _weaknas(
     return weaknas(scorer, **settings)
 
 
+@functools.wraps(bananas)
 def _bananas(*, predictor: Any = None, top: Any = None, **settings: Any) -> Method:
     del predictor, top  # it brings its own, and takes the best
     return bananas(**settings)
 
 
 def _sizes_alone(build: Callable[..., Method]) -> Callable[..., Method]:
+    @functools.wraps(build)
     def built(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
         return build(init=init, per_round=per_round, budget=budget)
 
@@ -70,6 +73,8 @@ METHODS: dict[str, Callable[..., Method]] = {
     "bananas": _bananas,
 }
 USES_PREDICTOR = {"weaknas"}
+READS_PATHS = {"bananas"}
+"""Those that bring a predictor of their own, which learns from a feature block."""
 USES_NEIGHBOURS = {"evolution", "local_search", "mcts", "bananas"}
 EVERYWHERE = [name for name in METHODS if name not in USES_NEIGHBOURS]
 """Those that need nothing of a space but its rows: also in a pool of a space too large to list."""
@@ -151,15 +156,26 @@ def make(
       ValueError: a name or number is unknown, or they do not go together.
     """
     registries = {"method": METHODS, "predictor": PREDICTORS} | CHOICES
+    for name, value in (("method", method), ("predictor", predictor)):
+        if not isinstance(value, str) or value not in registries[name]:
+            raise ValueError(f"{name}={value}: choose one of {', '.join(registries[name])}")
+    checks.counts(chunk=(chunk, 1), near_best=(near_best, 0), pseudo_labels=(pseudo_labels, 0))
+    checks.finite(1, top=top, top_end=top_end)
+    checks.finite(**number)
+    if encoding is not None and np.ndim(encoding) != 2:
+        raise ValueError(f"encoding: of shape {np.shape(encoding)}; give [N, D]")
     habits = HABITS.get(method, habits_of(predictor))._asdict()
     chosen = {"method": method, "predictor": predictor, "label_transform": label_transform}
     chosen |= {"acquisition": acquisition, "sampling": sampling}
     chosen = {key: habits.get(key) if value is None else value for key, value in chosen.items()}
     for key, value in chosen.items():
-        if not callable(value) and value not in registries[key]:
+        named = isinstance(value, str) and value in registries[key]
+        if not named and not (key == "label_transform" and callable(value)):
             raise ValueError(f"{key}={value}: choose one of {', '.join(registries[key])}")
     sizes = {"init": init, "per_round": per_round, "budget": budget}
     sizes = {key: habits[key] if value is None else value for key, value in sizes.items()}
+    checks.counts(**{key: (value, 1) for key, value in sizes.items()})
+    sizes = {key: int(value) for key, value in sizes.items()}  # also those of NumPy
     if method not in USES_PREDICTOR:
         return METHODS[method](**sizes)._replace(settings={"method": method, **sizes})
     check_together(predictor, chosen["acquisition"])
@@ -191,6 +207,22 @@ def make(
     said |= {"near_best": near_best} if near_best else {}
     said |= {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
     return built._replace(settings=chosen | sizes | said | number)
+
+
+def reads(method: str, predictor: str) -> set[str]:
+    """What a method uses of the keywords of `search.weaknas` and of what its predictor uses.
+
+    Besides: ``chunk``; ``features``, blocks of the space; ``prediction``, that it makes some.
+    """
+    names = set(inspect.signature(METHODS[method]).parameters)
+    if method in USES_PREDICTOR:
+        builder = inspect.signature(PREDICTORS[predictor])
+        names |= set(inspect.signature(weaknas).parameters) - {"scorer"}
+        names -= {"chunk"} if builder.return_annotation is Scorer else set()
+        names |= {"features"} if "blocks" in builder.parameters else set()
+    if method in READS_PATHS:
+        names |= {"features"}
+    return names | ({"prediction"} if method in USES_PREDICTOR | READS_PATHS else set())
 
 
 def check_together(predictor: str, acquisition: str) -> None:

@@ -15,11 +15,15 @@ from typing import Any, NamedTuple
 
 import jax
 
+from weaknas_jax import checks
+
 _CPU_CHUNK = 1024  # rows of 1000 activations stay in a CPU's cache
-_MAX_LANES = 32
+MAX_LANES = 32
+"""That are planned; more only where they are asked for."""
 _ROW_BYTES = 4 * 1000 * 4  # a few live float32 activations of the paper's width
 _LANE_BYTES = 4 * 4 * 3_100_000  # four copies of the paper's MLP
 _LEAST_CHUNK = 64
+_RUN_BYTES = 2048  # Python objects of a job and its trace
 _CPU_LIBRARIES = 32 * 2**20
 _CPU_SORTING = 128  # bytes an architecture
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
@@ -41,6 +45,11 @@ class Plan(NamedTuple):
     chunk: int | None = None
 
 
+def check(plan: Plan) -> None:
+    """Raises ValueError where a plan that is asked for holds what is no number of anything."""
+    checks.counts(lanes=(plan.lanes, 1), chunk=(plan.chunk, 1))
+
+
 def cores() -> int:
     """CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux
@@ -54,17 +63,32 @@ def device_memory() -> int:
         stats = jax.local_devices()[0].memory_stats() or {}
         if "bytes_limit" in stats:
             return int(stats["bytes_limit"])
+    return host_memory() // jax.local_device_count()
+
+
+def host_memory() -> int:
+    """Bytes of this machine's memory, or what the process's control group allows."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
         group = _CONTROL_GROUP / name
         if group.exists() and (text := group.read_text().strip()).isdigit():
             limits.append(int(text))
-    return min(limits) // jax.local_device_count()
+    return min(limits)
 
 
 def default_bound() -> int:
     """Bytes that a program may take of one device: half of a CPU's memory, 9/10 of another's."""
     return int(device_memory() * (0.5 if jax.default_backend() == "cpu" else 0.9))
+
+
+def most_runs(budget: int, rounds: int) -> int:
+    """How many runs' traces half of the machine's memory holds, twice: joined, and one by one.
+
+    >>> most_runs(100, 10) > most_runs(10_000, 1000)
+    True
+    """
+    trace = 8 * budget + 16 * rounds
+    return host_memory() // 2 // (2 * trace + _RUN_BYTES)
 
 
 def first(size: int, given: Plan = Plan(), bound: int | None = None) -> Plan:  # noqa: B008
@@ -85,7 +109,7 @@ def first(size: int, given: Plan = Plan(), bound: int | None = None) -> Plan:  #
     cpu, (lanes, chunk) = jax.default_backend() == "cpu", given
     if lanes is None:
         fitting = bound // 4 // (_LANE_BYTES + 16 * size)
-        lanes = 1 if cpu else max(1, min(_MAX_LANES, fitting))
+        lanes = 1 if cpu else max(1, min(MAX_LANES, fitting))
     if chunk is None:
         rows = bound // 4 // (_ROW_BYTES * lanes)
         chunk = equal_chunks(size, min(rows, _CPU_CHUNK) if cpu else rows)

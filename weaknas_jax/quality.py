@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from weaknas_jax import sampling, search
+from weaknas_jax.conventions import kept
 from weaknas_jax.labels import TRANSFORMS
 from weaknas_jax.types import Scorer, Space
 
@@ -40,6 +41,7 @@ class Cell(NamedTuple):
     quality: Quality
 
 
+@kept
 def draw(key: jax.Array, truth: np.ndarray) -> np.ndarray:
     """The rows that have a label, in the uniform order in which a run draws them, int32.
 
@@ -71,6 +73,7 @@ def ranker(scorer: Scorer, transform: Callable[..., jax.Array]) -> Callable[...,
     return jax.jit(rank)
 
 
+@kept
 def measure(
     rank: Callable[..., jax.Array],
     key: jax.Array,
@@ -96,6 +99,7 @@ def measure(
     return judge(prediction[rest], truth[rest], ks)
 
 
+@kept
 def cells(
     scorers: Mapping[str, tuple[Scorer, str]],
     sizes: Sequence[int],

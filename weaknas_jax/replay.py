@@ -15,6 +15,7 @@ import numpy as np
 
 from weaknas_jax import dynamics, history, task
 from weaknas_jax.batch import run_keys, typed
+from weaknas_jax.conventions import kept
 from weaknas_jax.dynamics import Dynamics
 from weaknas_jax.trace import Trace
 from weaknas_jax.types import Method
@@ -149,11 +150,13 @@ def _made(method: Method | Callable[..., Method], chunk: int | None, point: Mapp
     return method if isinstance(method, Method) else method(chunk=chunk, **point)
 
 
+@kept
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _begin(method: Any, chunk: int | None, point: Mapping, key: jax.Array, space: Any) -> Any:
     return _made(method, chunk, point).init(key, space).replace(space=None)
 
 
+@kept
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
 def _tell(
     method: Any,

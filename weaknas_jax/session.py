@@ -16,6 +16,7 @@ import numpy as np
 
 from weaknas_jax.batch import Job, Program, Progress, raw
 from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax.conventions import kept
 from weaknas_jax.lanes import Lane
 from weaknas_jax.trace import Trace
 
@@ -44,6 +45,7 @@ class Result(NamedTuple):
     complete: bool
 
 
+@kept
 def execute(
     program: Program,
     seed: int,

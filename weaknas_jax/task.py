@@ -6,6 +6,7 @@ import numpy as np
 from flax import struct
 
 from weaknas_jax import labels, search
+from weaknas_jax.conventions import kept
 from weaknas_jax.protocol import Protocol
 from weaknas_jax.spaces import (
     adjacent,
@@ -43,6 +44,7 @@ class Task:
     minimize: bool = struct.field(pytree_node=False, default=False)
 
 
+@kept
 def make(
     table: Table,
     protocol: Protocol,
@@ -70,6 +72,7 @@ def make(
     )
 
 
+@kept
 def space(
     table: Table, kind: str = "space", without: str | None = None, neighbours: bool = False
 ) -> Space:
@@ -104,6 +107,7 @@ def _neighbours(table: Table) -> np.ndarray:
     return adjacent.of_columns(table.encoding)
 
 
+@kept
 def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:
     """The feature blocks of a table by name, float32 [N, d] each.
 
@@ -189,6 +193,7 @@ def target_mask(table: Table, target: str) -> np.ndarray:
     return accuracy == np.nanmax(accuracy)
 
 
+@kept
 def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
     """What queries return in one run, float32 [N].
 

@@ -14,6 +14,7 @@ A search method is three pure functions (`Method`), a predictor two (`Predictor`
 loop speaks to is a `Scorer`: something that is updated with labels and scores the whole space.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -23,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+
+from weaknas_jax.conventions import kept
 
 Number = jax.Array | float
 """A numeric setting that may be traced: its values can differ between lanes of one program."""
@@ -129,7 +132,12 @@ class Prediction(NamedTuple):
     draws: jax.Array | None = None  # float32 [E, n], of the whole function, e.g. an ensemble's
 
 
-class Predictor(NamedTuple):
+class _Predictor(NamedTuple):
+    fit: Callable[..., Any]
+    predict: Callable[..., Prediction]
+
+
+class Predictor(_Predictor):
     """A regressor that is fitted from scratch on what has been evaluated.
 
     ``fit(key, x [Q, D], y [Q], mask bool [Q]) -> params``; rows where ``mask`` is False are
@@ -137,11 +145,19 @@ class Predictor(NamedTuple):
     ``predict(params, x [n, D]) -> Prediction [n]``.
     """
 
-    fit: Callable[..., Any]
-    predict: Callable[..., Prediction]
+    __slots__ = ()
+
+    def __new__(cls, fit: Callable[..., Any], predict: Callable[..., Prediction]) -> "Predictor":
+        return super().__new__(cls, kept(fit), kept(predict))
 
 
-class Scorer(NamedTuple):
+class _Scorer(NamedTuple):
+    init: Callable[..., Any]
+    update: Callable[..., tuple[Any, Prediction]]
+    select: Callable[..., jax.Array] | None = None
+
+
+class Scorer(_Scorer):
     """What the search loop asks: learn from new labels and score all N architectures.
 
     ``init(space, budget) -> state``;
@@ -155,9 +171,15 @@ class Scorer(NamedTuple):
     ``count`` best to ask for together, -1 = none; ``score(Prediction) -> [N]`` is to be maximised.
     """
 
-    init: Callable[..., Any]
-    update: Callable[..., tuple[Any, Prediction]]
-    select: Callable[..., jax.Array] | None = None
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        init: Callable[..., Any],
+        update: Callable[..., tuple[Any, Prediction]],
+        select: Callable[..., jax.Array] | None = None,
+    ) -> "Scorer":
+        return super().__new__(cls, kept(init), kept(update), select and kept(select))
 
 
 class Info(NamedTuple):
@@ -167,7 +189,17 @@ class Info(NamedTuple):
     top: Number | None = None  # N of the draw that follows, where there is one
 
 
-class Method(NamedTuple):
+class _Method(NamedTuple):
+    init: Callable[..., Any]
+    ask: Callable[..., Any]
+    tell: Callable[..., Any]
+    believe: Callable[..., jax.Array]
+    move: Callable[..., Any]
+    sizes: tuple[int, ...]
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+
+class Method(_Method):
     """A search method.
 
     ``init(key, space) -> state``;
@@ -178,19 +210,48 @@ class Method(NamedTuple):
     ``believe(state, indices [B]) -> float32 [B]``: the scores that it expects;
     ``move(state, space) -> state``: the same knowledge in another space of N rows, where what was
     asked for has kept its rows.
+    ``sizes``: queries of each round, the initial one first; T+1 numbers, B the largest.
+    ``settings``: what `methods.make` made it of.
+
+    Its functions work under `conventions`, whatever JAX is set to. Driven by hand under
+    ``jax_debug_nans``, ``init`` raises a ValueError: there NaN is no accident.
     """
 
-    init: Callable[..., Any]
-    ask: Callable[..., Any]
-    tell: Callable[..., Any]
-    believe: Callable[..., jax.Array]
-    move: Callable[..., Any]
-    sizes: tuple[
-        int, ...
-    ]  # queries of each round, the initial one first; T+1 numbers, B the largest
-    settings: Mapping[str, Any] = MappingProxyType({})  # what `methods.make` made it of
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        init: Callable[..., Any],
+        ask: Callable[..., Any],
+        tell: Callable[..., Any],
+        believe: Callable[..., jax.Array],
+        move: Callable[..., Any],
+        sizes: tuple[int, ...],
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> "Method":
+        functions = (kept(function) for function in (ask, tell, believe, move))
+        return super().__new__(cls, _needs_nans(kept(init)), *functions, sizes, settings)
 
     @property
     def budget(self) -> int:
         """Q, the most queries that it will ask for."""
         return sum(self.sizes)
+
+
+def _needs_nans(init: Callable[..., Any]) -> Callable[..., Any]:
+    """``init``, but for a clear line where a program of the user's would stop at the first NaN."""
+    if hasattr(init, "needs_nans"):
+        return init
+
+    @functools.wraps(init)
+    def checked(key: jax.Array, space: Space) -> Any:
+        if jax.config.jax_debug_nans:
+            raise ValueError(
+                "jax_debug_nans is on, and NaN stands for scores that failed or are not there "
+                "yet: drive the method under jax.debug_nans(False), or call weaknas_jax.run or "
+                "jobs.search, which do"
+            )
+        return init(key, space)
+
+    checked.needs_nans = True
+    return checked

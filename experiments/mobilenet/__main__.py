@@ -10,30 +10,36 @@
 Each has flags of its own: ``python -m experiments.mobilenet COMMAND --help``.
 """
 
+import functools
 import importlib
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 
-from experiments import console
-from experiments.mobilenet import flags as shared
+from experiments import console, entry
+from experiments.help import SEARCH, About
+from weaknas_jax import endings
 from weaknas_jax.checkpoint import CheckpointError
 from weaknas_jax.tables.store import TableError
 
 COMMANDS = ("demo", "convert", "evaluate", "search", "train", "pool")
 
 
-def run(command: str, argv: list[str]) -> int:
-    """One command, whose flags are parsed already; returns the exit status."""
-    if len(argv) > 1:
-        return console.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
-    logging.set_verbosity(logging.WARNING)
+@entry.checked
+def _work(argv: list[str], command: str) -> int:
+    del argv
     try:
         return module(command).main()
     except (ValueError, TableError, CheckpointError, ModuleNotFoundError) as error:
         return console.fail(str(error))
     except OSError as error:
-        return console.fail(f"{error}; what is finished is kept: mend it, then go on by that line")
+        kept = "what is finished is kept: mend it, then go on by that line"
+        return console.fail(f"{error}; {kept}", console.status(error))
+
+
+def run(command: str, argv: list[str]) -> int:
+    """One command, whose flags are parsed already; returns the exit status."""
+    return _work(argv, command)
 
 
 def module(command: str):
@@ -41,18 +47,24 @@ def module(command: str):
     return importlib.import_module(f"experiments.mobilenet.{command}")
 
 
+def about(command: str) -> About:
+    """A command, with its own flags and those that it shares and reads."""
+    part = module(command)
+    own = [flag.name for flag in flags.FLAGS.get_flags_for_module(part.__name__)]
+    line = f"experiments.mobilenet {command}"
+    depending = SEARCH if "predictor" in own else ()
+    return About(line, part.__doc__, [*part.SHARED, *own], depending)
+
+
 def main() -> None:
-    """Finds the command and lets absl parse its flags, and no other's."""
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        if "--help" in sys.argv or "-h" in sys.argv:
-            print(__doc__.strip())
-            sys.exit(0)
+    """Finds the command and lets it have its flags, and no other's."""
+    argv = sys.argv
+    if len(argv) < 2 or argv[1] not in COMMANDS:
+        if {"--help", "-h"} & set(argv):
+            sys.exit(endings.run(lambda: print(__doc__.strip()) or 0))
         sys.exit(console.fail(f"name one command first: {', '.join(COMMANDS)}"))
     command = sys.argv.pop(1)
-    for part in (module(command), shared):
-        flags.adopt_module_key_flags(part)  # what --help shows
-    sys.modules["__main__"].__doc__ = module(command).__doc__
-    app.run(lambda argv: run(command, argv))
+    entry.start(functools.partial(run, command), lambda: about(command))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ python -m experiments.mobilenet convert --weights=FILE --out=FOLDER
 from experiments.mobilenet import flags
 from weaknas_jax.supernet import weights
 
+SHARED = ("weights", "width", "out")
+"""The flags that it reads of those in `flags`."""
+
 
 def main() -> int:
     source = flags.needed(flags.WEIGHTS, "name a PyTorch file")

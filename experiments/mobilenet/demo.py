@@ -39,6 +39,8 @@ from weaknas_jax.supernet.config import SupernetConfig
 from weaknas_jax.supernet.fit import Data
 from weaknas_jax.supernet.supernet import Supernet
 
+SHARED = ("out", "seed")
+"""The flags that it reads of those in `flags`."""
 _QUICK = absl_flags.DEFINE_bool("quick", False, "A minute: all steps, too short to mean anything.")
 _help = "Folder with train/CLASS/* and val/CLASS/* to take in place of digits, made 32 x 32."
 _FOLDER = absl_flags.DEFINE_string("folder", None, _help)

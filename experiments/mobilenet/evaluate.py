@@ -22,6 +22,20 @@ from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import config, cost, evaluate, images, weights
 from weaknas_jax.supernet.supernet import default_how
 
+SHARED = (
+    "weights",
+    "width",
+    "image_size",
+    "arch",
+    "imagenet",
+    "images",
+    "data_seed",
+    "recalibrate",
+    "batch",
+    "how",
+    "workers",
+)
+"""The flags that it reads of those in `flags`."""
 _EVERY = 20.0  # seconds between lines of progress
 
 

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from experiments import entry
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import config, images
 from weaknas_jax.supernet.pool import Window
@@ -14,7 +15,7 @@ WIDTH = flags.DEFINE_enum("width", "1.2", ["1.0", "1.2"], "Width multiplier of t
 _int = flags.DEFINE_integer
 SIZE = _int("image_size", 236, "Side of the images in pixels.", lower_bound=1, upper_bound=4096)
 _help = "Images in a pass. Statistics are means of batches of this size: it belongs to the result."
-BATCH = _int("batch", 200, _help, lower_bound=1)
+BATCH = _int("batch", 200, _help, lower_bound=1, upper_bound=100_000)
 _help = (
     "Training images to recalibrate on; 0 = the stored statistics, those of the largest network."
 )
@@ -26,16 +27,16 @@ SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound
 _help = "Of the training images drawn, their crops, and --images: the data, not the search."
 DATA_SEED = _int("data_seed", 0, _help, lower_bound=0)
 _help = "Threads that read and decode images; default: one for each core."
-WORKERS = _int("workers", None, _help, lower_bound=1)
+WORKERS = _int("workers", None, _help, lower_bound=1, upper_bound=10_000)
 _help = (
     "How the supernet runs; default: branches on a CPU, masks elsewhere. The result is the same."
 )
 HOW = flags.DEFINE_enum("how", None, ["branches", "masks"], _help)
 ORACLE = flags.DEFINE_string("oracle", None, "Accuracy predictor of OFA (.npz).")
 _help = "Image size that the oracle is asked about; --image_size is that of the window."
-ORACLE_SIZE = _int("oracle_size", 224, _help)
+ORACLE_SIZE = _int("oracle_size", 224, _help, lower_bound=1, upper_bound=4096)
 FLOPS = flags.DEFINE_list("flops", ["550", "600"], "Window of millions of multiply-adds, low,high.")
-COUNT = _int("count", 10_000, "Sub-networks in a pool.", lower_bound=1)
+COUNT = _int("count", 10_000, "Sub-networks in a pool.", 1, 10_000_000)
 _help = "Columns; one_hot leaves out what is not active, org are the reference's 45 numbers."
 ENCODING = flags.DEFINE_enum("encoding", "one_hot", ["one_hot", "org"], _help)
 
@@ -48,10 +49,10 @@ def supernet() -> config.SupernetConfig:
 def window() -> Window:
     """The window that --flops names."""
     try:
-        low, high = map(float, FLOPS.value)
+        low, high = (entry.usable("flops", float(text)) for text in FLOPS.value)
     except ValueError:
         said = ",".join(FLOPS.value)
-        raise ValueError(f"--flops={said}: give two numbers, low,high") from None
+        raise ValueError(f"--flops={said}: give two finite numbers, low,high") from None
     return Window(low, high)
 
 

@@ -14,6 +14,19 @@ from weaknas_jax.supernet import cost, oracle
 from weaknas_jax.supernet import pool as pools
 from weaknas_jax.tables import Table, load_table, save_table
 
+SHARED = (
+    "width",
+    "image_size",
+    "flops",
+    "encoding",
+    "count",
+    "oracle",
+    "oracle_size",
+    "out",
+    "seed",
+)
+"""The flags that it reads of those in `flags`."""
+
 
 def main() -> int:
     layers = oracle.read(flags.needed(flags.ORACLE, "name a file"))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from experiments import console
+from experiments import console, idle
 from experiments.configure import NUMBERS
 from experiments.mobilenet import flags
 from experiments.mobilenet.evaluate import read_images
@@ -30,12 +30,32 @@ from weaknas_jax.spaces.mobilenet import SubNetworks
 from weaknas_jax.supernet import arch as archs
 from weaknas_jax.supernet import evaluate, held, oracle, search, searchreport, weights
 
+SHARED = (
+    "weights",
+    "width",
+    "image_size",
+    "flops",
+    "encoding",
+    "count",
+    "imagenet",
+    "images",
+    "data_seed",
+    "recalibrate",
+    "batch",
+    "how",
+    "workers",
+    "oracle",
+    "oracle_size",
+    "out",
+    "seed",
+)
+"""The flags that it reads of those in `flags`."""
 _enum, _int = absl_flags.DEFINE_enum, absl_flags.DEFINE_integer
 _help = "Where accuracies come from."
 _EVALUATOR = _enum("evaluator", "supernet", ["supernet", "oracle", "command"], _help)
 _help = "Shell command for each sub-network; {arch} is it as JSON."
 _COMMAND = absl_flags.DEFINE_string("command", None, _help)
-_JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1)
+_JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1, upper_bound=10_000)
 _METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
 _PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
 for _name, _registry in methods.CHOICES.items():
@@ -52,6 +72,13 @@ _REFRESH = _int("refresh", 5, _help, lower_bound=0)
 _REPEATS = _int("repeats", 1, "Searches, with --seed and those after it.", lower_bound=1)
 _help = "File of evaluations, shared by searches; default: evaluations.jsonl in --out."
 _CACHE = absl_flags.DEFINE_string("cache", None, _help)
+_IMAGES = ("weights", "imagenet", "images", "data_seed", "recalibrate", "batch", "how", "workers")
+_READ_BY = {
+    "supernet": _IMAGES,
+    "oracle": ("oracle", "oracle_size"),
+    "command": ("command", "jobs"),
+}
+"""The flags of each evaluator."""
 _PROCESSES = ("gp", "gp_ml")
 
 
@@ -71,6 +98,7 @@ class Source(NamedTuple):
 def main() -> int:
     wide, size = flags.supernet(), flags.SIZE.value
     space = SubNetworks(wide, flags.window(), size, flags.ENCODING.value)
+    _check_flags()
     method = _method()
     source = {"supernet": _supernet, "oracle": _oracle, "command": _command}[_EVALUATOR.value](wide)
     settings = {
@@ -141,6 +169,16 @@ def _method():
         top=_TOP.value,
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def _check_flags() -> None:
+    """Raises ValueError where a flag of this line is not read by what was chosen."""
+    idle.refuse_in_one_search()
+    chosen = _EVALUATOR.value
+    others = {name for of in _READ_BY.values() for name in of} - set(_READ_BY[chosen])
+    for name in idle.given(sorted(others)):
+        users = ", ".join(of for of, names in _READ_BY.items() if name in names)
+        raise ValueError(f"--{name}: is for --evaluator={users}, not {chosen}; leave it out")
 
 
 def _oracle(wide) -> Source:

@@ -30,6 +30,8 @@ from weaknas_jax.supernet import augment, cost, images, train
 from weaknas_jax.supernet.evaluate import total
 from weaknas_jax.supernet.static import Static
 
+SHARED = ("arch", "width", "image_size", "imagenet", "out", "seed", "workers")
+"""The flags that it reads of those in `flags`."""
 _usual = train.Recipe()
 _int, _float = absl_flags.DEFINE_integer, absl_flags.DEFINE_float
 _EPOCHS = _int("epochs", _usual.epochs, "Passes over the training images.", lower_bound=1)

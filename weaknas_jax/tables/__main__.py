@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from weaknas_jax import files, ownership
+from weaknas_jax import endings, files, ownership
 from weaknas_jax.spaces import nasbench101
 from weaknas_jax.tables import describe, kinds, official, official101, shipped
 from weaknas_jax.tables.canonical import load_table, save_table
@@ -246,21 +246,17 @@ def _say_error(message: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 2, or 130 where it was interrupted."""
+    return endings.settled(_run, argv)
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         args = _parser().parse_args(argv)
-        status = args.run(args) or 0
-        sys.stdout.flush()
-        return status
+        return args.run(args) or 0
     except (TableError, ownership.NotOurs) as error:
         _say_error(str(error))
         return 2
-    except KeyboardInterrupt:
-        _say_error("interrupted")
-        return 130
-    except BrokenPipeError:  # of what was printed, no one reads the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(endings.run(main))

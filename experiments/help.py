@@ -1,0 +1,137 @@
+"""What ``--help`` says: flags in groups, and the defaults that depend on a choice."""
+
+import textwrap
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from absl import flags
+
+from experiments.configure import NUMBERS
+from weaknas_jax import methods, protocol
+from weaknas_jax.predictors import PREDICTORS, habits_of
+
+_WIDTH = 100
+NUMERIC = sorted({name for of in NUMBERS.values() for name in of})
+GROUPS: dict[str, Collection[str]] = {
+    "what is searched": (
+        *("space", "dataset", "table", "table_version", "constraint", "cost", "minimize"),
+        *("flops", "encoding", "count", "width", "image_size", "arch"),
+    ),
+    "where scores come from": (
+        *("evaluator", "command", "jobs", "oracle", "oracle_size", "weights", "imagenet"),
+        *("folder", "images", "recalibrate", "batch", "data_seed", "how", "cache"),
+        *("workers", "mode", "retries", "timeout", "pool", "refresh"),
+    ),
+    "method and predictor": (
+        *("method", "predictor", *methods.CHOICES, "features", "without"),
+        *("near_best", "pseudo_labels"),
+    ),
+    "sizes of a search": ("init", "per_round", "top", "top_end", "budget", "stop", "repeat_top"),
+    "numbers of what was chosen; whose, and its default": NUMERIC,
+    "protocol": ("protocol", *protocol.CHOICES, "label_noise"),
+    "runs and seeds": ("seeds", "runs", "repeats", "first_run", "seed"),
+    "results": ("out", "overwrite", "resume", "checkpoint_every", "save_every", "dynamics"),
+    "devices and memory": ("devices", "lanes", "chunk", "memory", "matmul_precision"),
+}
+"""Flags of all mains by concern; what is in none is the command's own."""
+SEARCH = ("label_transform", "acquisition", "sampling")
+SIZES = (*SEARCH, "init", "per_round", "budget", "stop", "seeds")
+
+
+class About(NamedTuple):
+    """A command.
+
+    Attributes:
+      line: as it is called, after ``python -m``.
+      doc: what it does, the docstring of its module.
+      names: of its flags.
+      depending: those whose defaults depend on method and predictor.
+    """
+
+    line: str
+    doc: str
+    names: Collection[str]
+    depending: Sequence[str] = ()
+
+
+def text(about: About) -> str:
+    """All of it."""
+    own = [n for n in about.names if not any(n in names for names in GROUPS.values())]
+    groups = {"of this command": own, **GROUPS}
+    parts = [about.doc.strip()]
+    for title, names in groups.items():
+        lines = [_flag(name, name in NUMERIC) for name in names if name in about.names]
+        if lines:
+            parts.append("\n".join([f"{title}:", *lines]))
+    if about.depending:
+        parts.append(_depending(about.depending))
+    return "\n\n".join(parts)
+
+
+def _flag(name: str, numeric: bool) -> str:
+    """A flag with its values, what it means and its default."""
+    flag = flags.FLAGS[name]
+    values, kind = getattr(flag.parser, "enum_values", None), flag.flag_type()
+    if kind == "bool":
+        head = f"  --[no]{name}"
+    else:
+        head = f"  --{name}=" + ("|".join(values) if values else _KINDS.get(kind, "TEXT"))
+    said = " ".join(flag.help.split())
+    if values:  # absl puts them before what was written
+        said = said.removeprefix(f"<{'|'.join(values)}>: ")
+    if numeric:
+        said = said.removeprefix("Numeric setting of (default): ")
+        return _wrapped(f"{head}  {said}", 8)
+    if flag.default is not None and "default:" not in said.lower():
+        default = flag.default
+        default = ",".join(map(str, default)) if isinstance(default, list) else default
+        default = {True: "yes", False: "no"}[default] if kind == "bool" else default
+        said += f" Default: {default}."
+    return _wrapped(head, 6) + "\n" + textwrap.fill(said, _WIDTH, initial_indent=" " * 6,
+                                                   subsequent_indent=" " * 6)  # fmt: skip
+
+
+_KINDS = {"int": "N", "float": "X", "comma separated list of strings": "A,B"}
+
+
+def _wrapped(line: str, indent: int) -> str:
+    words = line.replace("|", "| ") if len(line) > _WIDTH else line
+    lines = textwrap.wrap(words, _WIDTH, initial_indent="  ", subsequent_indent=" " * indent,
+                          break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    return "\n".join(lines).replace("| ", "|")
+
+
+def _depending(names: Sequence[str]) -> str:
+    """The defaults that follow from method and predictor: a line for each choice, alike in one."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for space in (None, "nasbench101"):
+        for choice, values in _choices(space, names):
+            usual = dict(_choices(None, names))[choice]
+            if space is None or values != usual:
+                rows.setdefault((space or "", *values), []).append(choice)
+    lines = [("", ("", *names))] + [(", ".join(of), values) for values, of in rows.items()]
+    widths = [max(len(values[i]) for _, values in lines) for i in range(1, len(names) + 1)]
+    text_ = ["defaults that depend on --predictor, or on a --method without one:"]
+    for title, (where, *values) in lines:
+        if title:
+            text_.append(textwrap.fill(title + f" (on {where})" * bool(where), _WIDTH))
+        cells = [value.ljust(width) for value, width in zip(values, widths, strict=True)]
+        text_.append(("    " + "  ".join(cells)).rstrip())
+    for name in PREDICTORS:
+        if own := habits_of(name).numbers:
+            text_.append(f"numbers with {name}: " + ", ".join(f"{k}={v:g}" for k, v in own.items()))
+    return "\n".join(text_)
+
+
+def _choices(space: str | None, names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Predictors, and methods without one, each with its defaults of the flags ``names``."""
+    rows = []
+    for predictor in PREDICTORS:
+        habits = habits_of(predictor, space)
+        rows.append((predictor, tuple(str(getattr(habits, name)) for name in names)))
+    for method in methods.METHODS:
+        if method not in methods.USES_PREDICTOR:
+            habits = methods.HABITS.get(method, habits_of(None, space))
+            values = ("-" if n in methods.CHOICES else str(getattr(habits, n)) for n in names)
+            rows.append((method, tuple(values)))
+    return rows

@@ -1,0 +1,139 @@
+"""Flags that a command line gives and that its searches do not read: an error, not a silence.
+
+What is read follows from the records: the keywords of the chosen method, predictor, acquisition
+and sampling. A flag of several searches is fine if one of them reads it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from absl import flags
+
+from experiments.configure import NUMBERS
+from weaknas_jax import methods
+from weaknas_jax.predictors import habits_of
+from weaknas_jax.sampling import NOT_IN_THE_TOP
+
+Values = Mapping[str, Any]
+
+_NEEDS = {
+    **dict.fromkeys(("predictor", "features", "without"), "predictor"),
+    **{name: name for name in ("near_best", "pseudo_labels", "top", "top_end", "chunk")},
+    "label_transform": "transform",
+    "normalize": "transform",
+    "acquisition": "acquisition",
+    "sampling": "sampler",
+    "predicted_top": "prediction",
+    "dynamics": "prediction",
+}
+"""The keyword of a method that a flag is for; ``prediction``: the method makes some."""
+
+
+def refuse(names: Iterable[str], searches: Iterable[tuple[Values, int]]) -> None:
+    """Raises ValueError where a flag is read by none of the searches; names it and the reason.
+
+    Args:
+      names: of the flags that were given.
+      searches: the values of all flags, and N, of each.
+    """
+    searches, names = list(searches), list(names)
+    reasons = [unread(values) for values, _ in searches]
+    idle = [name for name in names if all(name in of for of in reasons)]
+    if idle:
+        raise ValueError("; ".join(reasons[0][name] for name in idle) + "; leave it out")
+    for values, size in searches:
+        _check_bounds(names, values, size)
+
+
+def refuse_in_one_search() -> None:
+    """Raises ValueError for a main that does one search, without measuring, as of `refuse`."""
+    numeric = {name for of in NUMBERS.values() for name in of}
+    names = {*_NEEDS, *numeric, "method"}
+    values = {n: flags.FLAGS[n].value if n in flags.FLAGS else None for n in names}
+    reasons = _of_method(values | {"dynamics": False})
+    if values["method"] in methods.USES_PREDICTOR:  # its numbers `methods.make` knows
+        reasons = {name: why for name, why in reasons.items() if name not in numeric}
+    if idle := given(name for name in reasons if name in flags.FLAGS):
+        raise ValueError("; ".join(reasons[name] for name in idle) + "; leave it out")
+
+
+def given(among: Iterable[str]) -> list[str]:
+    """Which of the flags are in this command line."""
+    return [name for name in among if flags.FLAGS[name].present]
+
+
+def unread(values: Values) -> dict[str, str]:
+    """The flags that a search does not read, each with a sentence that says why."""
+    return _of_method(values) | of_table(values)
+
+
+def of_table(values: Values) -> dict[str, str]:
+    """Those that a table of the user's makes idle."""
+    if values["table"] is None:
+        return {}
+    idle = [n for n in ("space", "dataset", "table_version") if values[n] != "table"]
+    return {n: f"--{n}={values[n]}: --table={values['table']} is searched" for n in idle}
+
+
+def refuse_beside_table(values: Values) -> None:
+    """Raises ValueError where a flag of this line says what --table says otherwise."""
+    reasons = of_table(values)
+    if idle := given(reasons):
+        raise ValueError("; ".join(reasons[name] for name in idle) + "; leave it out")
+
+
+def _of_method(values: Values) -> dict[str, str]:
+    method, predictor = values["method"], values["predictor"]
+    reads, said = methods.reads(method, predictor), f"--method={method}"
+    none = "does not read it" if "prediction" in reads else "has no predictor"
+    idle = {n: f"--{n}: {said} {none}" for n, need in _NEEDS.items() if need not in reads}
+    if "chunk" in idle:
+        idle["chunk"] = f"--chunk: {said} scores the space as a whole, or not at all"
+    if method not in methods.USES_PREDICTOR:
+        numeric, chosen = {}, said
+        if "features" in reads:
+            idle = {k: v for k, v in idle.items() if k not in ("features", "without")}
+    else:
+        habits = habits_of(predictor)
+        choices = {n: values[n] or getattr(habits, n) for n in methods.CHOICES}
+        chosen = f"--predictor={predictor}"
+        by_choice = [f"--{n}={choices[n]}" for n in ("acquisition", "sampling")]
+        numeric = {n for choice in (chosen, *by_choice) for n in NUMBERS[choice]}
+        idle |= _of_choices(values, choices, reads, habits.quick)
+        chosen = " ".join((chosen, *by_choice))
+    for name in sorted({name for of in NUMBERS.values() for name in of} - set(numeric)):
+        idle[name] = f"--{name}={values[name]}: {chosen} has no such setting"
+    return idle
+
+
+def _of_choices(values: Values, choices: Values, reads: set[str], quick: bool) -> dict[str, str]:
+    """What the choices of a method with a predictor make idle."""
+    idle, predictor = {}, f"--predictor={values['predictor']}"
+    measured = not quick if values["dynamics"] is None else values["dynamics"]
+    if choices["sampling"] in NOT_IN_THE_TOP and not measured:
+        why = f"--sampling={choices['sampling']} asks for the best, whatever N is"
+        idle |= {name: f"--{name}={values[name]}: {why}" for name in ("top", "top_end")}
+    if choices["label_transform"] == "rank":
+        idle["normalize"] = "--normalize: --label_transform=rank takes nothing but their order"
+    if "features" not in reads:
+        why = f"{predictor} learns from the encoding, and no feature block"
+        idle |= {name: f"--{name}={values[name]}: {why}" for name in ("features", "without")}
+    if "chunk" not in reads:
+        idle["chunk"] = f"--chunk: {predictor} scores the space in its own way"
+    return idle
+
+
+def _check_bounds(names: Iterable[str], values: Values, size: int) -> None:
+    """Raises ValueError where a flag says more than can have an effect."""
+    top, end, chunk = values["top"], values["top_end"], values["chunk"]
+    if {"top", "top_end"} & set(names) and end is not None and end > top:
+        raise ValueError(
+            f"--top_end={end} is above --top={top}, from which N falls; lower --top_end"
+        )
+    most = -(-size // 8) * 8
+    if "chunk" in names and chunk is not None and chunk > most:
+        raise ValueError(
+            f"--chunk={chunk}: the space has {size:,} architectures; give at most {most}"
+        )
+    if "overwrite" in names and values["overwrite"] and values["out"] is None:
+        raise ValueError("--overwrite needs --out=FOLDER, the experiment to replace")

@@ -1,0 +1,58 @@
+"""What is given to the Python API is checked as flags are: one ValueError, which names it."""
+
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import jax
+
+LARGEST_RUN = 2**31 - 1
+
+
+def is_whole(number: Any) -> bool:
+    """Whether it is a whole number, of Python or NumPy."""
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def counts(**values: tuple[Any, int]) -> None:
+    """Raises ValueError where one is neither None nor a whole number, at least as large."""
+    for name, (value, least) in values.items():
+        if value is not None and not (is_whole(value) and value >= least):
+            raise ValueError(f"{name}={value!r}: give a whole number, at least {least}")
+
+
+def finite(least: float | None = None, /, **values: Any) -> None:
+    """Raises ValueError where one is no finite number, or below ``least``.
+
+    None and arrays, which may be traced, are passed over.
+    """
+    for name, value in values.items():
+        if value is None or isinstance(value, jax.Array):
+            continue
+        real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        if not real or (least is not None and value < least):
+            more = "" if least is None else f", at least {least}"
+            raise ValueError(f"{name}={value!r}: give a finite number{more}")
+
+
+def seed(value: Any) -> None:
+    """Raises ValueError where it is no whole number of 32 bits."""
+    if not is_whole(value) or not -(2**31) <= value < 2**32:
+        raise ValueError(f"seed={value!r}: give a whole number from 0 to {2**32 - 1}")
+
+
+def runs(values: Any) -> None:
+    """Raises ValueError where they are not run numbers, each once, at least one."""
+    sequence = hasattr(values, "__len__") and getattr(values, "ndim", 1) == 1
+    if isinstance(values, str | Mapping) or not sequence:
+        raise ValueError(f"runs={values!r}: give a list of run numbers, such as range(10)")
+    if not len(values):
+        raise ValueError("no run asked for: give at least one run number")
+    seen: set[int] = set()
+    for run in values[:: len(values) - 1 or 1] if isinstance(values, range) else values:
+        if not is_whole(run) or not 0 <= run <= LARGEST_RUN:
+            raise ValueError(f"runs: {run!r} is no run number; give whole ones, 0 to {LARGEST_RUN}")
+        if int(run) in seen:
+            raise ValueError(f"runs: {run} stands there twice; give each run number once")
+        seen.add(int(run))

@@ -1,0 +1,107 @@
+"""What our arithmetic takes for granted of JAX, whatever the user's process asks for.
+
+Same seed, same queries: that must not depend on ``JAX_ENABLE_X64`` and its like. So all that is
+ours is traced and run under `CONVENTIONS`, and the user's own code under the user's settings.
+`kept` is the wrapper of every function that does so; it costs nothing where they hold anyway.
+NaN stands for "failed" and "not there yet", so that to stop at the first is none of them.
+"""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+
+class Convention(NamedTuple):
+    """A setting of JAX: its value here, and the context that brings one about in a thread."""
+
+    value: Any
+    context: Callable[[Any], contextlib.AbstractContextManager]
+
+
+CONVENTIONS = {
+    "jax_enable_x64": Convention(False, jax.enable_x64),
+    "jax_numpy_dtype_promotion": Convention("standard", jax.numpy_dtype_promotion),
+    "jax_numpy_rank_promotion": Convention("allow", jax.numpy_rank_promotion),
+    "jax_debug_nans": Convention(False, jax.debug_nans),
+    "jax_debug_infs": Convention(False, jax.debug_infs),
+    "jax_disable_jit": Convention(False, jax.disable_jit),
+    "jax_default_prng_impl": Convention("threefry2x32", jax.default_prng_impl),
+    "jax_threefry_partitionable": Convention(True, jax.threefry_partitionable),
+}
+_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
+
+
+def broken() -> list[str]:
+    """The names of `CONVENTIONS` that do not hold in this thread."""
+    return [name for name, of in CONVENTIONS.items() if getattr(jax.config, name) != of.value]
+
+
+def keep() -> None:
+    """All of them for the whole of this process: for a command, whose process is ours."""
+    for name in broken():
+        jax.config.update(name, CONVENTIONS[name].value)
+
+
+@contextlib.contextmanager
+def scope() -> Iterator[None]:
+    """All of them in this thread, for a while."""
+    with contextlib.ExitStack() as stack:
+        for name in broken():
+            convention = CONVENTIONS[name]
+            stack.enter_context(convention.context(convention.value))
+        yield
+
+
+def kept(function: Callable) -> Callable:
+    """``function`` under `CONVENTIONS`, also where it is traced by somebody's `jax.jit`.
+
+    Arrays of 64 bits among its arguments are taken as such of 32. Of a generator each step is
+    under them, and what its user does between two steps is not.
+    """
+    if hasattr(function, "under_conventions"):
+        return function
+
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def under(*args: Any, **named: Any) -> Iterator[Any]:
+            args, named = narrowed((args, named))
+            steps, end = function(*args, **named), object()
+            while True:
+                with scope():
+                    step = next(steps, end)
+                if step is end:
+                    return
+                yield step
+
+    else:
+
+        @functools.wraps(function)
+        def under(*args: Any, **named: Any) -> Any:
+            if not broken():
+                return function(*args, **named)
+            args, named = narrowed((args, named))
+            with scope():
+                return function(*args, **named)
+
+    under.under_conventions = True
+    return under
+
+
+def narrowed(tree: Any) -> Any:
+    """``tree`` with arrays of 64 bits as such of 32, where JAX would leave them as they are."""
+    if not jax.config.jax_enable_x64:
+        return tree
+
+    def narrow(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+            return leaf
+        name = _NARROW.get(str(leaf.dtype))
+        return leaf if name is None else leaf.astype(name)
+
+    return jax.tree.map(narrow, tree)

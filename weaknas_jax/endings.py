@@ -1,0 +1,137 @@
+"""How a command ends: an exit status and, where something went wrong, one line on stderr.
+
+0 = done; 1 = the work itself failed; 2 = what the user said cannot be; 130 = interrupted. Only a
+fault of ours ends in a traceback (and 1).
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+from weaknas_jax import _interrupt
+
+FAILED, USERS, INTERRUPTED = 1, 2, 130
+_USERS = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
+}
+
+
+def fail(message: str, code: int = USERS) -> int:
+    """Prints an error and returns the exit status."""
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def status(error: OSError) -> int:
+    """Whether the path that somebody gave is the fault, or the machine."""
+    return USERS if error.errno in _USERS else FAILED
+
+
+class _Guarded:
+    """A stream that never raises: what cannot be written goes nowhere, and the work goes on.
+
+    Attributes:
+      error: the first one, None = none.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream, self.error = stream, None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except OSError as error:
+            self.error = self.error or error
+            with contextlib.suppress(OSError, ValueError):  # a file of no number: nothing to turn
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def run(work: Callable[[], int]) -> int:
+    """The exit status of ``work()``, for a process whose whole purpose it is.
+
+    Nobody who reads the output (``| head``) is no error; a full disk under it is one, at the end.
+
+    Args:
+      work: returns its exit status; may raise what may happen to anybody.
+
+    Raises:
+      Exception: what nothing but a fault of ours explains.
+    """
+    with _guarded() as streams, _interruptible():
+        code = settled(work)
+        for stream in streams:
+            stream.flush()
+    errors = [e for s in streams if (e := s.error) and not isinstance(e, BrokenPipeError)]
+    if errors and code == 0:
+        return fail(f"standard output cannot be written to: {errors[0].strerror}", FAILED)
+    return code
+
+
+def settled(work: Callable[..., int], *arguments: Any) -> int:
+    """As ``work(*arguments)``, but that what may happen to anybody is one line and a status."""
+    try:
+        return work(*arguments)
+    except SystemExit as end:  # of a library
+        return end.code if isinstance(end.code, int) else FAILED if end.code else 0
+    except KeyboardInterrupt:
+        return fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        return fail(f"{error.filename or 'input or output'}: {error.strerror}", status(error))
+    except MemoryError as error:
+        return fail(f"out of memory ({error}); ask for less at once", FAILED)
+    except RuntimeError as error:
+        if (line := _of_jax(error)) is None:
+            raise
+        return fail(*line)
+
+
+def _of_jax(error: RuntimeError) -> tuple[str, int] | None:
+    """What to say of an error of JAX that is nobody's fault here, and the status."""
+    text = " ".join(str(error).split())
+    if "RESOURCE_EXHAUSTED" in text:
+        return (
+            f"out of a device's memory ({text[:200]}); lower --lanes, --chunk or --memory",
+            FAILED,
+        )
+    if "backend" in text and ("initialize" in text or "Unknown backend" in text):
+        named = os.environ.get("JAX_PLATFORMS")
+        what = f"JAX_PLATFORMS={named}" if named else "JAX"
+        return f"{what}: {text[:300]}; set JAX_PLATFORMS=cpu, or unset it", USERS
+    return None
+
+
+@contextlib.contextmanager
+def _guarded() -> Iterator[list[_Guarded]]:
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (s if s is None else _Guarded(s) for s in before)
+    try:
+        yield [s for s in (sys.stdout, sys.stderr) if s is not None]
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt meanwhile, and afterwards ends the process at once."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler in (_interrupt.at_once, signal.default_int_handler):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        _interrupt.install()
