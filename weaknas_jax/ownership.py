@@ -274,6 +274,13 @@ def _read(path: Path) -> object:
         return None
 
 
+def remove_list(folder: Path) -> None:
+    """Removes a folder's list if nothing that it names is there any more."""
+    lines = _lines(folder)
+    if lines is not None and not any((folder / str(line.get("file"))).exists() for line in lines):
+        (folder / LIST).unlink()
+
+
 def remove(path: Path) -> bool:
     """Removes a file if it is ours (of a link the target); returns whether nothing is there now."""
     if ours(path):
