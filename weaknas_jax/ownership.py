@@ -89,8 +89,9 @@ def _our_fields(path: Path, name: str) -> bool:
     content = json.loads(path.read_bytes())
     if not isinstance(content, dict):
         return False
-    named = str(content.get("format")).startswith("weaknas-")
-    return named or any(of <= content.keys() for of in FIELDS.get(name, {}).values())
+    if name in FIELDS:
+        return any(of <= content.keys() for of in FIELDS[name].values())
+    return str(content.get("format")).startswith("weaknas-")
 
 
 def _our_arrays(path: Path, name: str) -> bool:
@@ -147,19 +148,23 @@ def has_list(folder: Path) -> bool:
     Raises:
       NotOurs: there is something else of that name.
     """
-    return _lines(folder) is not None
+    there = _lines(folder) is not None
+    if not there and os.path.lexists(folder / LIST):
+        refuse(folder / LIST)
+    return there
 
 
 def _lines(folder: Path) -> list[dict] | None:
+    """What our list says; None = there is none, or it is not ours."""
     place = folder / LIST
-    if not os.path.lexists(place):
+    if not os.path.isfile(place):
         return None
     try:
-        head, *lines = place.read_text().split("\n") if place.is_file() else [""]
+        head, *lines = place.read_text().split("\n")
         if json.loads(head) != _HEAD:
-            raise ValueError
+            return None
     except ValueError:
-        refuse(place)
+        return None
     return [record for line in lines if (record := _record(line)) is not None]
 
 
@@ -203,7 +208,7 @@ def refuse(path: Path) -> NoReturn:
     raise NotOurs(
         f"{path}: was not written by weaknas_jax, or was changed since, and not even --overwrite "
         "replaces it; move it away, or name another place by --out"
-    ) from None
+    )
 
 
 def claim(folder: Path, names: Iterable[str], kind: str = "") -> None:
@@ -272,6 +277,13 @@ def _read(path: Path) -> object:
         return json.loads(path.read_bytes())
     except ValueError:
         return None
+
+
+def remove_list(folder: Path) -> None:
+    """Removes a folder's list if nothing that it names is there any more."""
+    lines = _lines(folder)
+    if lines is not None and not any((folder / str(line.get("file"))).exists() for line in lines):
+        (folder / LIST).unlink()
 
 
 def remove(path: Path) -> bool:

@@ -184,6 +184,7 @@ def clear(folder: Path) -> None:
     before = json.loads(config.read_bytes()) if ownership.ours(config) else None
     for name in (*FILES, PARETO):
         ownership.remove(folder / name)
+    ownership.remove_list(folder)
     checkpoints(folder, before).remove()
 
 
