@@ -27,8 +27,9 @@ from weaknas_jax.spaces.choices import Choices, SpaceError
 
 WALKERS, RANDOM = 256, 4096
 """Rows of a step: of walkers, and drawn at random as long as nothing leads walkers."""
-ENOUGH, LONG = 1_000, 200_000
-"""So many architectures do, once so many rows were looked at."""
+ENOUGH, LONG, LONGEST = 1_000, 200_000, 500_000
+"""So many architectures do once so many rows were looked at; so many rows at most where walkers are
+led: what they have not come to by then they hardly will."""
 _TRIED = 64
 _OTHER, _STEP, _COPY, _SWAP = range(4)
 
@@ -80,6 +81,7 @@ def look(
     even, unknown = np.ones((WALKERS, slots)), np.zeros(WALKERS)
     faults, blame, gap = unknown + np.inf, even.copy(), unknown.copy()
     guided = judge.func is not _by_nothing
+    most = min(most, LONGEST) if guided else most
     if homes:
         start = walkers % 2 == 0
         rows[start] = np.stack(homes)[rng.integers(len(homes), size=start.sum())]
