@@ -20,6 +20,7 @@ from weaknas_jax.spaces.choices import Arch, Choice
 LATEST = 10
 """Trials that tell the range of a parameter, and whether one that is not searched varies."""
 _PARENTS, _SWITCHES = 2, 2
+_LATE = 5, 3  # trials without a parameter, and then with it: it is asked for since then
 
 
 class Plan(NamedTuple):
@@ -183,13 +184,14 @@ def _conditions(
     when: dict[str, dict[str, tuple[int, ...]]] = {}
     for name in sorted(parameters, key=lambda name: (-has[name].sum(), name)):
         above = {parent: levels[parent] for parent in when if (has[parent] >= has[name]).all()}
-        needs = _condition(has[name], above, parameters)
-        if needs is None and has[name][has[name].argmax() :].all():
-            needs = {}  # asked for since then
+        since = int(has[name].argmax())
+        late = since >= _LATE[0] and len(trials) - since >= _LATE[1] and has[name][since:].all()
+        needs = {} if late else _condition(has[name], above, parameters)
+        if needs is None and has[name][since:].all():
+            needs = {}
         if needs is None:
-            since = slice(int(has[name].argmax()), None)
-            later = {parent: column[since] for parent, column in above.items()}
-            needs = _condition(has[name][since], later, parameters)
+            later = {parent: column[since:] for parent, column in above.items()}
+            needs = _condition(has[name][since:], later, parameters)
         if needs is not None:
             when[name] = needs
     return when
