@@ -195,9 +195,10 @@ def _evaluated(evaluate: Evaluate, population: Arch, at: int, stop) -> dict | No
         return None
     begun, found, error = time.perf_counter(), {}, None
     try:
-        found = {n: _kept(value) for n, value in evaluate(_one(population, at)).items()}
+        found = dict(evaluate(_one(population, at)))
         if not np.isfinite(found["score"]):
             found, error = {}, f"score {found['score']}"
+        found = {name: _kept(value) for name, value in found.items()}
     except OSError:
         raise  # not of this sub-network: a disk, a folder
     except Exception as problem:  # whatever it is, the others go on
