@@ -131,14 +131,13 @@ def _adopt(asked: dict) -> dict | None:
 def _fit_defaults(asked: dict, table: Table) -> None:
     """Leaves out what is too large for a small table, of --n and --k that were not asked for."""
     labelled = int(np.isfinite(table.valid_mean).sum())
-    least = min(asked["n"])
-    for name, most in (("k", labelled - least - 1), ("n", labelled - max(asked["k"]) - 1)):
-        fitting = [size for size in asked[name] if size <= most]
+    for name, others in (("k", min(asked["n"])), ("n", None)):
+        others = others or max(asked["k"])
+        fitting = [size for size in asked[name] if size + others < labelled]
         if fitting and fitting != asked[name] and not flags.FLAGS[name].present:
             asked[name] = fitting
-            said = ",".join(map(str, fitting))
-            console.note(f"note: --{name}={said}: the other defaults are more than the table has")
-        most = labelled - max(asked["k"]) - 1
+            told = ",".join(map(str, fitting))
+            console.note(f"note: --{name}={told}: the other defaults are more than the table has")
 
 
 def _check_sizes(asked: dict, table: Table) -> None:

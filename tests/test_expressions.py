@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import expressions
+from weaknas_jax import expressions, quoting
 
 COLUMNS = {
     "a": np.array([1, -2, 3, 0]),
@@ -305,7 +305,7 @@ def test_any_name_can_be_written_in_backticks(text, expected):
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(str.strip))
 def test_a_name_of_any_signs_is_read(name):
-    text = f"{expressions.as_name(name)} > 1 and '`' == '`'"
+    text = f"{quoting.as_name(name)} > 1 and '`' == '`'"
     columns = {name: np.array([1, 2]), "other": np.array([3, 3])}
     assert expressions.parse(text, "x")(columns).tolist() == [False, True]
 

@@ -14,20 +14,19 @@ import ast
 import dataclasses
 import difflib
 import functools
-import keyword
 import operator
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from weaknas_jax import cells, quoting
 
 ALLOWED = (
     "numbers, 'text' to compare with, True, False, names (`in backticks` if they are no words), "
     "+ - * / // % **, < <= > >= == !=, in and not in (a, list), is None, is not None, and, or, "
     "not, and min max abs log sqrt exp of them"
 )
-_QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`((?:[^`]|``)*)`""")  # texts, names
 _TRIED = 32  # values in place of an absent one
 LENGTH, DEPTH = 2_000, 100  # of a text, of its nesting: enough for people, harmless to the stack
 
@@ -97,10 +96,10 @@ class Expression:
         Args:
           columns: as of a call.
         """
-        allowed, lines = _truth(self(columns)), []
+        allowed, lines = cells.truth(self(columns)), []
         for name in self.names:
             column = self._read(name, columns)
-            absent = ~_present(column)
+            absent = ~cells.present(column)
             if name in self.asked or not absent.any() or absent.all():
                 continue
             values = np.unique(column[~absent].astype(str), return_index=True)[1]
@@ -108,9 +107,9 @@ class Expression:
             lost = np.zeros(len(column), bool)
             for value in column[~absent][some]:
                 with_value = {**columns, name: np.where(absent, value, column)}
-                lost |= _truth(self(with_value)) & absent & ~allowed
+                lost |= cells.truth(self(with_value)) & absent & ~allowed
             if lost.any():
-                keep = f"({as_name(name)} is None or ...)"
+                keep = f"({quoting.as_name(name)} is None or ...)"
                 lines.append(
                     f"{self._what}: {lost.sum():,} of {len(lost):,} are dropped because {name!r} "
                     f"has no value there; to keep them write {keep} around what is asked of it"
@@ -122,7 +121,7 @@ class Expression:
         if name not in columns:
             close = difflib.get_close_matches(name, columns, 1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            known = ", ".join(map(as_name, sorted(columns))) or "none"
+            known = ", ".join(map(quoting.as_name, sorted(columns))) or "none"
             raise ValueError(f"{self._what}: there is no {name!r}; {hint}There are: {known}")
         column = np.asarray(columns[name])
         if column.dtype.kind in "fiu":
@@ -132,27 +131,16 @@ class Expression:
         if column.dtype.kind == "S":
             return np.char.decode(column, "utf-8", "replace")
         column = column.astype(object)
-        present = [value for value in column if not _absent(value)]
+        present = [value for value in column if not cells.absent(value)]
         if all(isinstance(value, bool | np.bool_) for value in present):
             return column.astype(bool if len(present) == len(column) else np.float64)
-        if all(_is_number(value) for value in present):
+        if all(cells.is_number(value) for value in present):
             return column.astype(np.float64)
         for value in present:
-            if not (_is_number(value) or isinstance(value, str)):
+            if not (cells.is_number(value) or isinstance(value, str)):
                 why = f"is {value!r} somewhere, which is neither a number nor text"
                 raise ValueError(f"{self._what}: {name!r} {why}")
-        return np.where(_present(column), column, None)
-
-
-def as_name(name: str) -> str:
-    """A column's name as an expression has it, in backticks where it is no word.
-
-    >>> as_name("depth"), as_name("number of layers")
-    ('depth', '`number of layers`')
-    """
-    if name.isidentifier() and not keyword.iskeyword(name):
-        return name
-    return "`" + name.replace("`", "``") + "`"
+        return np.where(cells.present(column), column, None)
 
 
 def parse(text: str, what: str) -> Expression:
@@ -181,7 +169,7 @@ def parse(text: str, what: str) -> Expression:
         raise ValueError(f"{what}: is empty; allowed are {ALLOWED}")
     if len(text) > LENGTH:
         raise ValueError(f"{what}: has {len(text):,} characters; at most {LENGTH:,} are read")
-    source, quoted = _without_backticks(text.strip(), what)
+    source, quoted = quoting.without_backticks(text.strip(), what, ALLOWED)
     reader = _Reader(source, what, quoted)
     try:
         tree = ast.parse(source, mode="eval").body
@@ -195,28 +183,6 @@ def parse(text: str, what: str) -> Expression:
     meaning = reader.read(tree)
     names, asked = tuple(sorted(reader.names)), frozenset(reader.asked)
     return Expression(text, names, asked, what, meaning)
-
-
-def _without_backticks(text: str, what: str) -> tuple[str, dict[str, str]]:
-    """The text with a word for each name in backticks, and what those words stand for."""
-    quoted: dict[str, str] = {}
-    mark = "_q"
-    while mark in text:
-        mark += "_"
-
-    def word(match: re.Match) -> str:
-        if match[1] is not None:
-            return match[0]
-        name = match[2].replace("``", "`")
-        if not name.strip():
-            raise ValueError(f"{what}: no name between two backticks; allowed are {ALLOWED}")
-        quoted[stand_in := f"{mark}{len(quoted)}_"] = name
-        return stand_in
-
-    source = _QUOTED.sub(word, text)
-    if "`" in _QUOTED.sub(lambda match: "", source):
-        raise ValueError(f"{what}: a backtick is not closed; allowed are {ALLOWED}")
-    return source, quoted
 
 
 class _Reader:
@@ -252,16 +218,16 @@ class _Reader:
                 return lambda columns: columns[name]
             case ast.UnaryOp(op=ast.USub()):
                 operand = read(node.operand)
-                return lambda columns: -_number(operand(columns))
+                return lambda columns: -cells.number(operand(columns))
             case ast.UnaryOp(op=ast.Not()):
                 operand = read(node.operand)
-                return lambda columns: np.logical_not(_truth(operand(columns)))
+                return lambda columns: np.logical_not(cells.truth(operand(columns)))
             case ast.BinOp() if type(node.op) in _ARITHMETIC:
                 return _joined(
-                    _ARITHMETIC[type(node.op)], _number, read(node.left), read(node.right)
+                    _ARITHMETIC[type(node.op)], cells.number, read(node.left), read(node.right)
                 )
             case ast.BoolOp():
-                return _joined(_CONNECTIVES[type(node.op)], _truth, *map(read, node.values))
+                return _joined(_CONNECTIVES[type(node.op)], cells.truth, *map(read, node.values))
             case ast.Compare():
                 return self._comparison(node, depth + 1)
             case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _OF_ONE | _OF_MANY:
@@ -277,12 +243,12 @@ class _Reader:
             elif isinstance(op, ast.In | ast.NotIn):
                 pairs.append(self._membership(op, left, right, depth))
             elif type(op) in _COMPARISONS:
-                compare = functools.partial(_compare, _COMPARISONS[type(op)])
+                compare = functools.partial(cells.compare, _COMPARISONS[type(op)])
                 sides = (self._side(side, depth) for side in (left, right))
                 pairs.append(_joined(compare, lambda value: value, *sides))
             else:
                 raise self._error(node, "is not allowed")
-        return _joined(np.logical_and, _truth, *pairs)
+        return _joined(np.logical_and, cells.truth, *pairs)
 
     def _absence(self, op: ast.cmpop, left: ast.AST, depth: int) -> _Meaning:
         if not isinstance(op, ast.Is | ast.IsNot | ast.Eq | ast.NotEq):
@@ -290,7 +256,7 @@ class _Reader:
         side, wanted = self._side(left, depth), isinstance(op, ast.IsNot | ast.NotEq)
         if isinstance(left, ast.Name):
             self.asked.add(self.quoted.get(left.id, left.id))
-        return lambda columns: _present(side(columns)) == wanted
+        return lambda columns: cells.present(side(columns)) == wanted
 
     def _membership(self, op: ast.cmpop, left: ast.AST, right: ast.AST, depth: int) -> _Meaning:
         if not isinstance(right, ast.Tuple | ast.List):
@@ -301,8 +267,8 @@ class _Reader:
             asked = side(columns)
             found = np.zeros(np.shape(asked), bool)
             for value in values:
-                found = found | _compare(operator.eq, asked, value)
-            return found if isinstance(op, ast.In) else _present(asked) & ~found
+                found = found | cells.compare(operator.eq, asked, value)
+            return found if isinstance(op, ast.In) else cells.present(asked) & ~found
 
         return member
 
@@ -313,8 +279,8 @@ class _Reader:
             raise self._error(node, f"is not allowed: {name} takes two or more values")
         values = [self.read(value, depth) for value in node.args]
         if name in _OF_MANY:
-            return _joined(_OF_MANY[name], _number, *values)
-        return lambda columns: _OF_ONE[name](_number(values[0](columns)))
+            return _joined(_OF_MANY[name], cells.number, *values)
+        return lambda columns: _OF_ONE[name](cells.number(values[0](columns)))
 
     def _side(self, node: ast.AST, depth: int) -> _Meaning:
         """Of a comparison: here text is allowed."""
@@ -326,7 +292,7 @@ class _Reader:
     def _constant(self, node: ast.AST) -> np.ndarray:
         match node:
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
-                return -_number(self._constant(node.operand))
+                return -cells.number(self._constant(node.operand))
             case ast.Constant(value=bool() as value):
                 return np.asarray(value)
             case ast.Constant(value=str() as value):
@@ -345,50 +311,3 @@ class _Reader:
 
 def _joined(join: Callable[..., Any], of: Callable[..., Any], *parts: _Meaning) -> _Meaning:
     return lambda columns: functools.reduce(join, [of(part(columns)) for part in parts])
-
-
-def _compare(compare: Callable[..., Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Elementwise, bool; False where one is absent."""
-    kinds = np.asarray(a).dtype.kind, np.asarray(b).dtype.kind
-    if kinds == ("U", "U"):
-        return compare(a, b)
-    if "O" not in kinds and "U" not in kinds:
-        return compare(_number(a), _number(b)) & _present(a) & _present(b)
-
-    def one(x: Any, y: Any) -> bool:
-        if _absent(x) or _absent(y):
-            return False
-        if isinstance(x, str) != isinstance(y, str):
-            return compare is operator.ne
-        return bool(compare(x, y))
-
-    return np.asarray(np.frompyfunc(one, 2, 1)(a, b), bool)
-
-
-def _number(value: np.ndarray) -> np.ndarray:
-    """As float64; NaN where it is absent or text."""
-    value = np.asarray(value)
-    if value.dtype.kind in "OU":
-        value = np.frompyfunc(lambda x: x if _is_number(x) else np.nan, 1, 1)(value)
-    return np.asarray(value, np.float64)
-
-
-def _truth(value: np.ndarray) -> np.ndarray:
-    """As bool, like Python's; False where it is absent."""
-    value = np.asarray(value)
-    return (value != "" if value.dtype.kind == "U" else value.astype(bool)) & _present(value)
-
-
-def _present(value: np.ndarray) -> np.ndarray:
-    value = np.asarray(value)
-    if value.dtype.kind == "O":
-        return ~np.asarray(np.frompyfunc(_absent, 1, 1)(value), bool)
-    return np.ones(value.shape, bool) if value.dtype.kind == "U" else ~np.isnan(value)
-
-
-def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)

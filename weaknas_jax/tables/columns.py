@@ -4,7 +4,7 @@ import difflib
 
 import numpy as np
 
-from weaknas_jax import expressions
+from weaknas_jax import expressions, quoting
 from weaknas_jax.tables import canonical
 from weaknas_jax.tables.store import Table, TableError
 
@@ -30,7 +30,7 @@ def _parsed(table: Table, what: str, text: str) -> tuple[expressions.Expression,
         if name not in there:
             close = difflib.get_close_matches(name, there, 1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            known = ", ".join(map(expressions.as_name, sorted(there)))
+            known = ", ".join(map(quoting.as_name, sorted(there)))
             more = "another column of your file: import it again with --extra=COL"
             if name in ("valid", "test"):
                 more = "labels are none: a search may not know them"

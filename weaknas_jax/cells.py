@@ -1,0 +1,54 @@
+"""Columns of numbers, texts and truths of which some values are absent (None or NaN)."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def compare(compare: Callable[..., Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Elementwise, bool; False where one is absent."""
+    kinds = np.asarray(a).dtype.kind, np.asarray(b).dtype.kind
+    if kinds == ("U", "U"):
+        return compare(a, b)
+    if "O" not in kinds and "U" not in kinds:
+        return compare(number(a), number(b)) & present(a) & present(b)
+
+    def one(x: Any, y: Any) -> bool:
+        if absent(x) or absent(y):
+            return False
+        if isinstance(x, str) != isinstance(y, str):
+            return compare is operator.ne
+        return bool(compare(x, y))
+
+    return np.asarray(np.frompyfunc(one, 2, 1)(a, b), bool)
+
+
+def number(value: np.ndarray) -> np.ndarray:
+    """As float64; NaN where it is absent or text."""
+    value = np.asarray(value)
+    if value.dtype.kind in "OU":
+        value = np.frompyfunc(lambda x: x if is_number(x) else np.nan, 1, 1)(value)
+    return np.asarray(value, np.float64)
+
+
+def truth(value: np.ndarray) -> np.ndarray:
+    """As bool, like Python's; False where it is absent."""
+    value = np.asarray(value)
+    return (value != "" if value.dtype.kind == "U" else value.astype(bool)) & present(value)
+
+
+def present(value: np.ndarray) -> np.ndarray:
+    value = np.asarray(value)
+    if value.dtype.kind == "O":
+        return ~np.asarray(np.frompyfunc(absent, 1, 1)(value), bool)
+    return np.ones(value.shape, bool) if value.dtype.kind == "U" else ~np.isnan(value)
+
+
+def absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
