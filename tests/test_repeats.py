@@ -286,6 +286,11 @@ def test_the_search_is_the_same_and_its_repeats_too_alone_resumed_and_reread(tmp
     assert all(again[key] == plain[key] for key in plain if key not in free)
 
     a, b = tmp_path / "again", tmp_path / "plain"
+    config = json.loads((b / "config.json").read_text())
+    del config["flags"]["repeat_top"]  # as one that was begun before there was such a flag
+    (b / "config.json").write_text(json.dumps(config))
+    assert call(nasbench, f"--out={b}", "--resume", "--repeat_top=0") == 0
+    assert call(nasbench, f"--out={b}", "--resume", "--repeat_top=6") == 2
     said, later, without, plain_said = reread(
         str(a), f"{b} --repeat_top=6", f"{a} --repeat_top=0", str(b)
     )

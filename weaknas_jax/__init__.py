@@ -8,7 +8,7 @@ Start reading at `weaknas_jax.search`.
 from weaknas_jax import _interrupt  # noqa: F401 (before what takes long to import)
 
 # isort: split
-from weaknas_jax import jobs, methods
+from weaknas_jax import jobs, methods, repeats
 from weaknas_jax._version import __version__
 from weaknas_jax.baselines.random import random_search
 from weaknas_jax.batch import Job, Program, run, run_grid, run_many
@@ -65,6 +65,7 @@ __all__ = [
     "ordinal",
     "random_search",
     "refit",
+    "repeats",
     "run",
     "run_grid",
     "run_many",

@@ -231,14 +231,15 @@ def draw_repeats(
         again = jnp.where(places + 1 < scores.shape[1], scores[rows, run], jnp.nan)
 
     def fresh(row: jax.Array, place: jax.Array) -> jax.Array:
-        return jax.random.normal(jax.random.fold_in(search.key_for(key, search.REPEAT, place), row))
+        one = jax.random.fold_in(search.key_for(key, search.REPEAT, place), row)
+        return jax.random.normal(one, dtype=jnp.float32)
 
     return again + noise * jax.vmap(fresh)(rows, places)
 
 
 def _chances(key: jax.Array, scores: jax.Array) -> jax.Array:
     """Chance of each run of each architecture in a search, [N, R]; below 0 where there is none."""
-    chance = jax.random.uniform(search.key_for(key, search.LABELS), scores.shape)
+    chance = jax.random.uniform(search.key_for(key, search.LABELS), scores.shape, jnp.float32)
     return jnp.where(jnp.isfinite(scores), chance, -1.0)
 
 
