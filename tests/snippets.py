@@ -120,7 +120,7 @@ def _console(page: str, first: int, body: str) -> list[Snippet]:
 
 def _marked(snippet: Snippet, marks: list[tuple[str, str]]) -> Snippet:
     if snippet.language == "bash" and installs(snippet.text):
-        snippet = snippet._replace(reason="it installs packages")
+        return snippet._replace(reason="it installs packages")  # whatever the marks say
     for kind, said in marks:
         options = dict(_OPTION.findall(said))
         if options.get("line", "") not in snippet.text:
