@@ -80,7 +80,8 @@ def _flag(name: str, numeric: bool) -> str:
     if values:  # absl puts them before what was written
         said = said.removeprefix(f"<{'|'.join(values)}>: ")
     if numeric:
-        said = said.removeprefix("Numeric setting of (default): ")
+        users = ((user[2:], of[name]) for user, of in NUMBERS.items() if name in of)
+        said = ", ".join(f"{user} ({default:g})" for user, default in users)
         return _wrapped(f"{head}  {said}", 8)
     if flag.default is not None and "default:" not in said.lower():
         default = flag.default

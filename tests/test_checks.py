@@ -103,4 +103,4 @@ def test_a_method_of_nonsense_is_named(keywords):
 
 def test_numbers_of_numpy_are_numbers():
     method = methods.make(method="random", init=np.int64(2), per_round=np.int32(1), budget=4)
-    assert wn.run_many(method, PROBLEM, np.int64(1), np.array([2, 0]))[0].run.tolist() == [2, 0]
+    assert wn.run_many(method, PROBLEM, np.int64(1), np.array([2, 0]))[0].run.tolist() == [0, 2]

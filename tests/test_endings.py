@@ -4,6 +4,7 @@ import ast
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -42,7 +43,6 @@ def raises(error):
         (OSError(errno.ENAMETOOLONG, "File name too long", "aaa"), 2, "aaa: File name too long"),
         (PermissionError(errno.EACCES, "Permission denied", "f"), 2, "f: Permission denied"),
         (RuntimeError("RESOURCE_EXHAUSTED: 4 GB"), 1, "lower --lanes"),
-        (RuntimeError("Unable to initialize backend 'foo'"), 2, "set JAX_PLATFORMS=cpu"),
         (SystemExit(3), 3, ""),
         (SystemExit(), 0, ""),
     ],
@@ -94,22 +94,23 @@ def test_output_that_nobody_takes_does_not_end_the_work(into, status, ends, says
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="sees what is imported in /proc")
 @pytest.mark.parametrize("command", ["experiments.nasbench", "weaknas_jax.tables"])
 def test_ctrl_c_while_importing_is_one_line(command):
-    for wait in (0.3, 1.0):
-        process = subprocess.Popen(
-            [sys.executable, "-m", command, "--help"],
-            cwd=ROOT,
-            env=ENV,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        time.sleep(wait)
-        process.send_signal(2)
-        _, error = process.communicate(timeout=300)
-        if process.returncode != 0:  # it was not over before
-            assert (process.returncode, error) == (130, "error: interrupted\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", command, "--help"],
+        cwd=ROOT,
+        env=ENV,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    maps = Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "jaxlib" not in maps.read_text():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert (process.returncode, error) == (130, "error: interrupted\n")
 
 
 def help_of(line):

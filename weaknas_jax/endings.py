@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
@@ -94,25 +95,30 @@ def settled(work: Callable[..., int], *arguments: Any) -> int:
         return fail(f"{error.filename or 'input or output'}: {error.strerror}", status(error))
     except MemoryError as error:
         return fail(f"out of memory ({error}); ask for less at once", FAILED)
-    except RuntimeError as error:
+    except Exception as error:
         if (line := _of_jax(error)) is None:
             raise
         return fail(*line)
 
 
-def _of_jax(error: RuntimeError) -> tuple[str, int] | None:
+def _of_jax(error: Exception) -> tuple[str, int] | None:
     """What to say of an error of JAX that is nobody's fault here, and the status."""
     text = " ".join(str(error).split())
-    if "RESOURCE_EXHAUSTED" in text:
-        return (
-            f"out of a device's memory ({text[:200]}); lower --lanes, --chunk or --memory",
-            FAILED,
-        )
-    if "backend" in text and ("initialize" in text or "Unknown backend" in text):
+    if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in text:
+        say = "lower --lanes, --chunk or --memory"
+        return f"out of a device's memory ({text[:200]}); {say}", FAILED
+    if "jax._src.xla_bridge" in _modules(error):  # where it looks for its devices
         named = os.environ.get("JAX_PLATFORMS")
         what = f"JAX_PLATFORMS={named}" if named else "JAX"
-        return f"{what}: {text[:300]}; set JAX_PLATFORMS=cpu, or unset it", USERS
+        why = text[:300] or "there is no such device here"
+        return f"{what}: {why}; set JAX_PLATFORMS=cpu, or unset it", USERS
     return None
+
+
+def _modules(error: Exception) -> set[str]:
+    """Where it came from."""
+    steps = traceback.walk_tb(error.__traceback__)
+    return {frame.f_globals.get("__name__", "") for frame, _ in steps}
 
 
 @contextlib.contextmanager
