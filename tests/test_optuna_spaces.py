@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from benchmarks import optuna_spaces
+from benchmarks import objectives
 from weaknas_jax.integrations.levels import LEVELS, parameter
 from weaknas_jax.integrations.optuna import WeakNASSampler
 from weaknas_jax.integrations.structure import Structure
@@ -50,8 +50,8 @@ def asked(study):
 
 
 def rate(trial):
-    p = optuna_spaces._rate_ask(trial)
-    return optuna_spaces._rate_truth(p)
+    p = objectives.rate_ask(trial)
+    return objectives.rate_truth(p)
 
 
 def best_values(problem, seeds, trials):
@@ -59,17 +59,14 @@ def best_values(problem, seeds, trials):
     samplers = ("WeakNASSampler", "RandomSampler")
     return np.array(
         [
-            [
-                optuna_spaces.outcome(problem, optuna_spaces.SAMPLERS[name](seed), trials)
-                for seed in seeds
-            ]
+            [objectives.outcome(problem, objectives.SAMPLERS[name](seed), trials) for seed in seeds]
             for name in samplers
         ]
     )
 
 
 def not_worse_than_random(name, seeds, trials):
-    problem = (optuna_spaces.CHOOSE | optuna_spaces.REPORT)[name]
+    problem = (objectives.CHOOSE | objectives.REPORT)[name]
     outcomes = best_values(problem, seeds, trials)
     (ours, random), (hits, chance) = outcomes[..., 0], outcomes[..., 1]
     error = np.sqrt((ours.var(ddof=1) + random.var(ddof=1)) / len(seeds))
@@ -83,7 +80,7 @@ def test_beside_a_float_the_best_combination_comes_again():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*optuna_spaces.CHOOSE, *optuna_spaces.REPORT])
+@pytest.mark.parametrize("name", [*objectives.CHOOSE, *objectives.REPORT])
 def test_never_worse_than_random_in_the_mean(name):
     hits, chance = not_worse_than_random(name, range(20), 80)
     assert hits > chance
@@ -209,7 +206,7 @@ def test_conditions_are_found_in_the_trials(seed, kind, several):
 
 
 def test_a_condition_that_no_tree_says_is_left_to_tpe():
-    problem = optuna_spaces.CHOOSE["either"]
+    problem = objectives.CHOOSE["either"]
     study = studied(lambda t: problem.truth(problem.ask(t)), 40)
     plan = study.sampler._structure.plan()
     assert set(plan.distributions) == {"a", "b"}
@@ -221,7 +218,7 @@ def test_a_condition_that_no_tree_says_is_left_to_tpe():
 
 
 def test_what_is_not_searched_together_is_tpes_and_depends_on_no_memory():
-    study = studied(lambda t: optuna_spaces._either_truth(optuna_spaces._either_ask(t)), 25)
+    study = studied(lambda t: objectives.either_truth(objectives.either_ask(t)), 25)
     trial = study.trials[-1]
     distribution = FloatDistribution(0.0, 1.0)
     one, other = (
