@@ -83,7 +83,9 @@ def test_another_search_is_refused_by_name(path):
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("content", [b"hello", b"hello\n", b'{"a": 1}\n{"b": 2}\n', b"\x93NUMPY"])
+@pytest.mark.parametrize(
+    "content", [b"abc", b"0a1b2c3d", b"hello", b"hello\n", b'{"a": 1}\n{"b": 2}\n', b"\x93NUMPY"]
+)
 def test_other_files_are_left_alone(tmp_path, content):
     path = tmp_path / "notes.txt"
     path.write_bytes(content)

@@ -110,7 +110,7 @@ def finished(table, tmp_path_factory):
     assert call(f"--table={table}", f"--out={out}", *QUICK) == 0
     kept = runfolder.checkpoints(out)
     for number in range(3):
-        kept.save({"number": np.int32(number)})
+        kept.save({"seconds": np.float64(number)})
     return out
 
 
@@ -276,7 +276,8 @@ def test_a_user_made_folder_is_not_discarded(table, tmp_path):
 def as_version_0_1(folder: Path) -> None:
     """An experiment as that version left it."""
     config = json.loads((folder / "config.json").read_bytes())
-    del config["checkpoints"]
+    config.pop("checkpoints", None)
+    (folder / ownership.LIST).unlink(missing_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     kept = folder / runfolder.CHECKPOINTS
     if kept.exists():
@@ -295,7 +296,7 @@ def test_what_version_0_1_left_goes_on_and_may_be_replaced(finished, table, tmp_
         out, {"checkpoints/mine": b"p", "checkpoints/2/notes": b"p", "checkpoints/9": None}
     )
     stored = runfolder.stored_config(out)
-    assert int(runfolder.checkpoints(out, stored).load()["number"]) == 2
+    assert runfolder.checkpoints(out, stored).load()["seconds"] == 2
     assert runfolder.checkpoints(out).load() is None  # they are of another search
     assert call(f"--out={out}", "--resume", "--seeds=2") == 0
     assert runfolder.load_trace(out).run.tolist() == [0, 1]

@@ -199,6 +199,9 @@ BAD = {
         ["import", "good.csv", "--out=m.npz", "--encoding=x"],
         "--encoding means nothing for good.csv",
     ),
+    "empty out": (["import", "good.csv", "--out="], "--out=: a folder; name a file"),
+    "long out": (["import", "good.csv", f"--out={'n' * 300}.npz"], "File name too long"),
+    "device": (["import", "good.csv", "--out=/dev/null", "--overwrite"], "is a device"),
     "npz features": (
         ["import", "raw.npz", "--out=m.npz", "--features=x"],
         "--features means nothing for raw.npz",
