@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from conftest import quick_and_slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,24 +46,30 @@ def rows_of(choices, sample):
     return rows
 
 
-@pytest.mark.parametrize(
-    "choices",
-    [
-        Choices(PAIRS, constraint=EQUAL),
-        Choices(PAIRS, constraint=equal),
-        Choices({f"{c}{i}": integer(0, 10**9) for c in "ab" for i in range(10)}, constraint=EQUAL),
-        Choices({n: integer(0, 60) for n in "abcdef"}, constraint="a+b+c+d == 20 and e == 2 * f"),
-        Choices({n: integer(0, 10**6) for n in "abcd"}, constraint="a + b + c + d == 2000000"),
-        Choices(FOURTEEN, constraint=lambda arch: sum(arch.values()) <= 4),
-        Choices(
-            {"op": categorical("conv", "mb")}
-            | {f"r{i}": integer(1, 50, when={"op": "mb"}) for i in range(6)},
-            constraint=" and ".join(f"r{i} == {i + 3}" for i in range(4)),
-        ),
-    ],
-    ids=["pairs", "pairs by a function", "wide pairs", "sum", "wide sum", "few", "conditional"],
-)
-def test_a_tight_space_is_filled(choices):
+TIGHT = {
+    "pairs": Choices(PAIRS, constraint=EQUAL),
+    "pairs by a function": Choices(PAIRS, constraint=equal),
+    "wide pairs": Choices(
+        {f"{c}{i}": integer(0, 10**9) for c in "ab" for i in range(10)}, constraint=EQUAL
+    ),
+    "sum": Choices(
+        {n: integer(0, 60) for n in "abcdef"}, constraint="a+b+c+d == 20 and e == 2 * f"
+    ),
+    "wide sum": Choices(
+        {n: integer(0, 10**6) for n in "abcd"}, constraint="a + b + c + d == 2000000"
+    ),
+    "few": Choices(FOURTEEN, constraint=lambda arch: sum(arch.values()) <= 4),
+    "conditional": Choices(
+        {"op": categorical("conv", "mb")}
+        | {f"r{i}": integer(1, 50, when={"op": "mb"}) for i in range(6)},
+        constraint=" and ".join(f"r{i} == {i + 3}" for i in range(4)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", quick_and_slow(TIGHT, ["pairs", "wide sum", "conditional"]))
+def test_a_tight_space_is_filled(name):
+    choices = TIGHT[name]
     assert choices.enumerate() is None
     sample = pool.start(choices, 0, 100)
     assert sample.held == len(rows_of(choices, sample)) == 100

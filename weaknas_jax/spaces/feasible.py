@@ -76,7 +76,8 @@ def look(
         better = allowed | (verdict.faults < faults)
         rows[accepted], faults[accepted] = moved[accepted], verdict.faults[accepted]
         blame[accepted], gap[accepted] = verdict.blame[accepted], verdict.gap[accepted]
-        if reached * drawn <= 3 * lucky * walked and (not guided or drawn < walked // 2):
+        share = 0.5 if guided else 4.0 if homes else np.inf
+        if drawn <= share * walked and reached * drawn <= 3 * lucky * walked:
             chance = choices.complete(np.repeat(nothing, RANDOM // WALKERS, axis=0), rng)
             fresh = met.take(chance[choices.allowed(chance)])
             drawn, lucky, homes = drawn + RANDOM, lucky + len(fresh), homes + fresh
