@@ -296,10 +296,7 @@ FOREIGN = {
     "gzip": (b"\x1f\x8b\x08" + bytes(40), "a gzip archive; unpack it"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
     "half a zip": (b"PK\x03\x04" + bytes(80), "is truncated or corrupted"),
-    "a half pickle": (
-        b"\x80\x02}q\x00",
-        r"cannot be read as a \.pth|not a canonical table|needs PyTorch",
-    ),
+    "a half pickle": (b"\x80\x02}q\x00", r"as a \.pth|not a canonical|PyTorch|its MD5 ends"),
 }
 NAMES = ("nasbench201.npz", "NAS-Bench-201-v1_1-096897.pth", "nasbench_only108.tfrecord", "t.csv")
 
