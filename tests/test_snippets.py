@@ -293,7 +293,7 @@ def test_install_lines_name_a_source_that_exists():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = set(project["optional-dependencies"])
     of = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
-    names = {re.split(r"[\[<>=; ]", name)[0] for name in of}
+    names = {re.split(r"[\[<>=; ]", name)[0] for name in of} - {project["name"]}
     repository = re.search(r"repo_url: (\S+)", (ROOT / "mkdocs.yml").read_text())[1]
     places = [*PAGES, ROOT / "CONTRIBUTING.md", *(ROOT / "colab").glob("*.ipynb")]
     for part in ("weaknas_jax", "experiments", "benchmarks"):
