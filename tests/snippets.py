@@ -170,7 +170,7 @@ def bad_sources(text: str, extras: set[str], names: set[str], repository: str) -
     ):
         for word in shlex.split(line.replace("\\", "")):
             place = re.fullmatch(r"(.*?)(?:\[(.*)\])?( @ .*)?", word)
-            wanted = {e for e in (place[2] or "").split(",") if not e.startswith("$")}
+            wanted = {e for e in (place[2] or "").split(",") if e and e[0] != "$"}
             if word.startswith("-") or word.startswith("https://"):
                 continue
             here = place[1] == "." or (place[3] or "").startswith(f" @ git+{repository}")

@@ -293,7 +293,7 @@ def test_install_lines_name_a_source_that_exists():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = set(project["optional-dependencies"])
     of = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
-    names = {re.split(r"[\[<>=; ]", name)[0] for name in of}
+    names = {re.split(r"[\[<>=; ]", name)[0] for name in of} - {project["name"]}
     repository = re.search(r"repo_url: (\S+)", (ROOT / "mkdocs.yml").read_text())[1]
     places = [*PAGES, ROOT / "CONTRIBUTING.md", *(ROOT / "colab").glob("*.ipynb")]
     for part in ("weaknas_jax", "experiments", "benchmarks"):
@@ -343,3 +343,13 @@ error: b
     assert found[3].text == "python -m a --gpu   --more"
     assert found[4].runnable == "x = 20\n"
     assert found[5].error == "error: b"
+
+
+def test_the_usual_budget_is_no_more_than_the_space(tmp_path):
+    """The pages name no budget of jobs, whose default is more than their space has."""
+    space = {"choices": {"depth": {"integer": [1, 3]}, "op": {"categorical": ["a", "b"]}}}
+    (tmp_path / "space.json").write_text(json.dumps(space))
+    line = "python -m experiments.jobs --space=space.json --command='echo {depth}' --method=random"
+    done = run(line, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "6 queries" in done.stderr
