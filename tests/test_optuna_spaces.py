@@ -344,7 +344,10 @@ def noisy(trial):
     return nested(trial) + 0.3 * luck
 
 
-@pytest.mark.parametrize("objective", [rate, noisy], ids=["float", "tree"])
+@pytest.mark.parametrize(
+    "objective",
+    [pytest.param(rate, id="float", marks=pytest.mark.slow), pytest.param(noisy, id="tree")],
+)
 def test_continued_elsewhere_is_as_never_stopped(objective, tmp_path):
     def run(name, parts):
         for trials in parts:
@@ -358,7 +361,7 @@ def test_continued_elsewhere_is_as_never_stopped(objective, tmp_path):
             study.optimize(objective, n_trials=trials)
         return asked(study)
 
-    assert run("whole", [20]) == run("parts", [1, 6, 9, 4])
+    assert run("whole", [15]) == run("parts", [1, 6, 5, 3])
 
 
 def test_threads_never_ask_for_the_very_same():
@@ -443,14 +446,13 @@ def test_processes_on_one_file_do_not_repeat_each_other(tmp_path):
     storage = f"sqlite:///{tmp_path}/s.db"
     study = studied(small, 6, storage=storage, study_name="s")
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(storage, 12, 0)) for _ in range(3)]
+    workers = [context.Process(target=work, args=(storage, 15, 0)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * 3
-    assert len(study.trials) == 42
-    assert len(set(asked(study))) == 42
+    assert [worker.exitcode for worker in workers] == [0] * 2
+    assert len(study.trials) == len(set(asked(study))) == 36
 
 
 def test_of_two_that_announce_the_same_the_later_trial_gives_way(tmp_path):
