@@ -220,7 +220,7 @@ BAD = {
     "no number": (["--n=20,many"], "--n=20,many: give whole numbers above 0"),
     "below one": (["--k=0"], "--k=0: give whole numbers above 0"),
     "negative": (["--n=-5"], "--n=-5: give whole numbers above 0"),
-    "nothing": (["--n="], "--n=: give whole numbers above 0"),
+    "nothing": (["--n="], "--n= is empty; give a value"),
     "unknown": (["--predictor=linear,magic"], "--predictor=magic: unknown; there are .*linear"),
     "missing file": (["--table=nowhere.npz"], "nowhere.npz: no such file"),
     "finished folder": (["--out={done}"], "holds a comparison; go on with it by --resume"),

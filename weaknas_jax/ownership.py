@@ -47,7 +47,7 @@ FIELDS = {
     },
     "result.json": {"": {"averaged", "last", "settings", "versions"}},
     "summary.json": {
-        "a search on a table": {"curve", "queries_to_optimum", "final", "timing", "versions"},
+        "a search on a table": {"curve", "queries_to_optimum", "final", "protocol"},
         "a search with jobs": {"complete", "finished", "job_seconds", "best_so_far", "versions"},
         "a search of sub-networks": {"complete", "queries", "promised", "curves", "versions"},
         "a demo": {"tau", "winner_place", "spread", "sizes", "versions"},

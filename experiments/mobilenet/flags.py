@@ -52,7 +52,7 @@ def window() -> Window:
         low, high = (entry.usable("flops", float(text)) for text in FLOPS.value)
     except ValueError:
         said = ",".join(FLOPS.value)
-        raise ValueError(f"--flops={said}: give two finite numbers, low,high") from None
+        raise ValueError(f"--flops={said}: give two numbers, low,high, both finite") from None
     return Window(low, high)
 
 
