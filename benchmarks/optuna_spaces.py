@@ -243,16 +243,16 @@ class Outcome(NamedTuple):
     milli: float
 
 
-def outcome(problem: Problem, sampler: optuna.samplers.BaseSampler, trials: int) -> Outcome:
+def outcome(problem: Problem, sampler: str, seed: int, trials: int) -> Outcome:
     """One study of ``problem``, whose noise is the same for every sampler."""
-    study = optuna.create_study(sampler=sampler, direction="maximize")
+    study = optuna.create_study(sampler=SAMPLERS[sampler](seed), direction="maximize")
     asked, spent = [], 0.0
     for number in range(trials):
         began = time.perf_counter()
         trial = study.ask()
         asked.append(problem.ask(trial))
         spent += time.perf_counter() - began
-        luck = np.random.default_rng([problem.noise > 0, number]).normal()
+        luck = np.random.default_rng([seed, number]).normal()
         study.tell(trial, problem.truth(asked[-1]) + problem.noise * luck)
     late = [problem.hit(p) for p in asked[trials // 2 :]]
     best = problem.truth(asked[study.best_trial.number])
@@ -264,7 +264,7 @@ def main(_):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     problems = {name: p for name, p in (CHOOSE | REPORT).items() if name in (_ONLY.value or [name])}
-    samplers = {name: s for name, s in SAMPLERS.items() if name in (_WHICH.value or [name])}
+    samplers = [name for name in SAMPLERS if name in (_WHICH.value or [name])]
     seeds, trials = _SEEDS.value, _TRIALS.value
     print(
         f"Optuna {optuna.__version__}; {seeds} studies each of {trials} trials, mean +- standard "
@@ -275,8 +275,8 @@ def main(_):
         group = "choose" if name in CHOOSE else "report"
         outcomes = {sampler: [] for sampler in samplers}
         for seed in range(seeds):
-            for sampler, build in samplers.items():
-                outcomes[sampler].append(outcome(problem, build(seed), trials))
+            for sampler in samplers:
+                outcomes[sampler].append(outcome(problem, sampler, seed, trials))
         for sampler, studies in outcomes.items():
             best, hits, milli = np.array(studies).T
             error = best.std(ddof=1) / len(best) ** 0.5
