@@ -173,7 +173,8 @@ def test_wrong_spaces(make, match):
         make()
 
 
-def test_a_constraint_that_hardly_anything_meets():
+def test_a_constraint_that_hardly_anything_meets(monkeypatch):
+    monkeypatch.setitem(pool.LOOKS, "start", 20_000)
     choices = Choices({f"c{i}": integer(0, 9) for i in range(12)}, constraint="c0 + c1 < 0")
     with pytest.raises(SpaceError, match="no architecture was found"):
         pool.start(choices, 0, 10)

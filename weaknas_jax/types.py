@@ -113,7 +113,8 @@ def _check_rows(name: str, array: Any, size: int | None) -> int:
         raise ValueError(f"space: {name} must be an array {wanted}, not {list(shape)}")
     if not (jnp.issubdtype(dtype, jnp.floating) or dtype.kind in "biu"):
         raise ValueError(f"space: {name} must be real numbers, not {dtype}")
-    finite = np.isfinite(np.asarray(array).astype(np.float32))
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(array).astype(np.float32))
     if not finite.all():
         row = int(np.flatnonzero(~finite.all(axis=1))[0])
         raise ValueError(f"space: {name} has a value in row {row} that is not a finite number")

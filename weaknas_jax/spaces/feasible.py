@@ -2,50 +2,26 @@
 
 Walkers go through the space. One that meets the constraint makes a small change (a choice or two,
 a swap) and either stays among those that meet it or leaves and is mended; one that does not meet it
-changes what is at fault, and keeps what is no worse. What is at fault a `Judge` says:
-
-- of an expression the parts that ``and`` joins, each with the choices that it names, and by how
-  much an equation or inequality is missed;
-- of a function the choices that it had read before it said no, the last ones first;
-- of anything else nothing: then walkers stay around what was met by chance.
-
-A part of the rows is drawn at random throughout. Nothing here decides what is allowed: that is
+changes what a `judge` says is at fault, and keeps what is no worse. A part of the rows is drawn at
+random, most of them where nothing leads the walkers. Nothing here decides what is allowed: that is
 always `Choices.allowed`.
 """
 
-import ast
-import contextlib
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 
-from weaknas_jax import expressions
 from weaknas_jax.spaces.choice import stepped
-from weaknas_jax.spaces.choices import Choices, SpaceError
+from weaknas_jax.spaces.choices import Choices
+from weaknas_jax.spaces.judge import by_nothing, judge_of
 
-WALKERS, RANDOM = 512, 4096
-"""Rows of a step: of walkers, and drawn at random as long as that meets anything."""
-ENOUGH, LONG = 1_000, 200_000
-"""So many architectures do, once so many rows were looked at."""
+WALKERS, RANDOM = 256, 4096
+"""Rows of a step: of walkers, and drawn at random as long as nothing leads walkers."""
+ENOUGH, LONG, LONGEST = 1_000, 200_000, 500_000
+"""So many architectures do once so many rows were looked at; so many rows at most where walkers are
+led: what they have not come to by then they hardly will."""
 _TRIED = 64
 _OTHER, _STEP, _COPY, _SWAP = range(4)
-
-
-class Verdict(NamedTuple):
-    """What is wrong with P rows.
-
-    Attributes:
-      faults: float64 [P], 0 = the row is allowed; else the smaller, the nearer it is to that.
-      blame: float64 [P, choices], how likely a change of each choice mends something; 0 = not.
-    """
-
-    faults: np.ndarray
-    blame: np.ndarray
-
-
-Judge = Callable[[np.ndarray], Verdict]
 
 
 def look(
@@ -75,32 +51,37 @@ def look(
     homes = list(homes)
     rows, walkers = choices.complete(nothing, rng), np.arange(WALKERS)
     judge = judge_of(choices, rows[:_TRIED])
-    faults, blame = np.full(WALKERS, np.inf), np.ones((WALKERS, slots))
+    even, unknown = np.ones((WALKERS, slots)), np.zeros(WALKERS)
+    faults, blame, gap = unknown + np.inf, even.copy(), unknown.copy()
+    guided = judge.func is not by_nothing
+    most = min(most, LONGEST) if guided else most
     if homes:
         start = walkers % 2 == 0
         rows[start] = np.stack(homes)[rng.integers(len(homes), size=start.sum())]
         faults[start] = 0.0
-    strict, age, patience = walkers % 4 < 2, np.zeros(WALKERS), 20 * slots
+    strict, age, patience = walkers % 4 < 2, np.zeros(WALKERS), 50 + 20 * slots
     walked, reached, drawn, lucky = _TRIED, 0, 0, 1  # rows looked at, and what they brought
     while walked + drawn < most and len(met.rows) < want and not met.stale:
         if len(met.rows) >= ENOUGH and walked + drawn >= LONG:
             break
         at_home = faults == 0
-        moved = _moved(choices, rows, np.where(at_home[:, None], 1.0, blame), rng)
+        moved = _moved(choices, rows, np.where(at_home[:, None], 1.0, blame), gap, rng)
         twice = at_home & (rng.random(WALKERS) < 0.5)
-        moved[twice] = _moved(choices, moved[twice], np.ones((twice.sum(), slots)), rng)
+        moved[twice] = _moved(choices, moved[twice], even[twice], unknown[twice], rng)
         verdict = judge(moved)
         allowed = verdict.faults == 0
         fresh = met.take(moved[allowed])
         walked, reached, homes = walked + WALKERS, reached + len(fresh), homes + fresh
         accepted = (verdict.faults <= faults) | (at_home & ~strict)
+        better = allowed | (verdict.faults < faults)
         rows[accepted], faults[accepted] = moved[accepted], verdict.faults[accepted]
-        blame[accepted] = verdict.blame[accepted]
-        if reached * drawn <= 3 * lucky * walked:  # chance still finds its share
+        blame[accepted], gap[accepted] = verdict.blame[accepted], verdict.gap[accepted]
+        share = 0.5 if guided else 4.0 if homes else np.inf
+        if drawn <= share * walked and reached * drawn <= 3 * lucky * walked:
             chance = choices.complete(np.repeat(nothing, RANDOM // WALKERS, axis=0), rng)
             fresh = met.take(chance[choices.allowed(chance)])
             drawn, lucky, homes = drawn + RANDOM, lucky + len(fresh), homes + fresh
-        age = np.where(accepted & allowed, 0, age + 1)
+        age = np.where(accepted & better, 0, age + 1)
         lost = age > patience
         if lost.any():
             again = choices.complete(nothing[: lost.sum()], rng)
@@ -110,7 +91,7 @@ def look(
                 pick = rng.integers(len(homes), size=home.sum())
                 again[home] = np.reshape([homes[at] for at in pick], (-1, slots))
                 back[home] = 0.0
-            rows[lost], faults[lost], age[lost], blame[lost] = again, back, 0, 1.0
+            rows[lost], faults[lost], age[lost], blame[lost], gap[lost] = again, back, 0, 1.0, 0.0
         report(len(met.rows), walked + drawn)
     return np.array(met.rows, choices.dtype).reshape(-1, slots), walked + drawn
 
@@ -126,7 +107,7 @@ class _Met:
     @property
     def stale(self) -> bool:
         """Whether nothing new came for long although much was met."""
-        return self._again > 1000 + 10 * len(self._names)
+        return self._again > 200 + 5 * len(self._names)
 
     def take(self, rows: np.ndarray) -> list[np.ndarray]:
         """Notes allowed rows; returns the new ones."""
@@ -143,177 +124,17 @@ class _Met:
         return fresh
 
 
-def judge_of(choices: Choices, some: np.ndarray) -> Judge:
-    """The judge of a space, the best that its constraint allows: ``some`` codes are tried."""
-    if type(choices).allowed is Choices.allowed and isinstance(choices.constraint, str):
-        return functools.partial(_by_parts, choices, _parts(choices))
-    if type(choices).allowed is Choices.allowed and callable(choices.constraint):
-        least = min((len(read) for read in _readings(choices, some) if read is not None), default=0)
-        if least < len(choices.names):  # it says no before it has read everything
-            return functools.partial(_by_reading, choices)
-    return functools.partial(_by_nothing, choices)
-
-
-class _Part(NamedTuple):
-    """A condition that an expression joins with others by ``and``.
-
-    Attributes:
-      holds: the condition.
-      missed: by how much it is missed, in numbers; None = that has no size.
-      names: float64 [choices], 1 = it depends on that choice.
-    """
-
-    holds: expressions.Expression
-    missed: expressions.Expression | None
-    names: np.ndarray
-
-
-def _parts(choices: Choices) -> list[_Part]:
-    parts = []
-    for text, difference in _conditions(choices.constraint):
-        holds = expressions.parse(f"({text}) and True", "constraint")
-        missed = None
-        if difference is not None and all(choices.choices[n].numeric for n in holds.names):
-            with contextlib.suppress(ValueError):  # a text that is compared with
-                missed = expressions.parse(difference, "constraint")
-        about = set(holds.names).union(*(choices.needs(name) for name in holds.names))
-        parts.append(_Part(holds, missed, np.isin(choices.names, list(about)).astype(np.float64)))
-    return parts
-
-
-def _conditions(text: str) -> Iterator[tuple[str, str | None]]:
-    """The conditions that ``and`` joins, and of a comparison the difference of its sides."""
-    try:
-        nodes = [ast.parse(text.strip(), mode="eval").body]
-    except SyntaxError:  # a way of writing that is not Python's
-        yield text, None
-        return
-    while nodes:
-        node = nodes.pop(0)
-        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
-            nodes = node.values + nodes
-            continue
-        if not isinstance(node, ast.Compare):
-            yield ast.unparse(node), None
-            continue
-        sides = [node.left, *node.comparators]
-        for op, left, right in zip(node.ops, sides, sides[1:], strict=False):
-            pair = ast.unparse(ast.Compare(left, [op], [right]))
-            sized = isinstance(op, ast.Eq | ast.Lt | ast.LtE | ast.Gt | ast.GtE)
-            yield pair, f"({ast.unparse(left)}) - ({ast.unparse(right)})" if sized else None
-
-
-def _by_parts(choices: Choices, parts: Sequence[_Part], codes: np.ndarray) -> Verdict:
-    columns = choices.columns(codes)
-    faults, blame = np.zeros(len(codes)), np.zeros(codes.shape)
-    for part in parts:
-        broken = ~np.asarray(part.holds(columns), bool)
-        size = np.zeros(len(codes))
-        if part.missed is not None and broken.any():
-            size = np.nan_to_num(np.abs(part.missed(columns)), nan=0.0, posinf=1e300)
-        faults += np.where(broken, 1.0 + np.minimum(np.log1p(size) / 50, 1.0), 0.0)
-        blame += broken[:, None] * part.names
-    met = faults == 0
-    if met.any():
-        met[met] = choices.allowed(codes[met])
-    return Verdict(np.where((faults == 0) & ~met, 1.0, faults), _or_all(blame))
-
-
-def _by_reading(choices: Choices, codes: np.ndarray) -> Verdict:
-    """What a function reads before it says no is at fault, what it reads last more likely."""
-    slots, names = len(choices.names), choices.names
-    columns = {name: at for at, name in enumerate(names)}
-    needs = [[columns[other] for other in choices.needs(name)] for name in names]
-    faults, at_fault, weights = np.zeros(len(codes)), [], []
-    for at, read in enumerate(_readings(choices, codes)):
-        if read is None:
-            continue
-        read = [columns[name] for name in read if name in columns] or range(slots)
-        faults[at] = 2.0 - len(read) / slots
-        for place, column in enumerate(read, 1):
-            weight = 0.5 / len(read) + 0.5 ** min(len(read) - place + 2, 60)
-            for one in (column, *needs[column]):
-                at_fault.append(at * slots + one)
-                weights.append(weight)
-    blame = np.bincount(np.array(at_fault, int), weights, codes.size)
-    return Verdict(faults, _or_all(blame.reshape(codes.shape)))
-
-
-def _readings(choices: Choices, codes: np.ndarray) -> Iterator[dict[str, None] | None]:
-    """Of each of codes [P, choices] the names that its constraint read, in order; None = met."""
-    for arch in choices.archs(codes):
-        watched = _Watched(arch)
-        watched.read = []
-        try:
-            meets = bool(choices.constraint(watched))
-        except Exception as error:
-            raise SpaceError(f"constraint: fails by {error!r}, for {arch}") from error
-        yield None if meets else dict.fromkeys(watched.read)
-
-
-def _by_nothing(choices: Choices, codes: np.ndarray) -> Verdict:
-    return Verdict(np.where(choices.allowed(codes), 0.0, 1.0), np.ones(codes.shape))
-
-
-def _or_all(blame: np.ndarray) -> np.ndarray:
-    """Where nothing is to blame everything is."""
-    return np.where(blame.any(axis=1, keepdims=True), blame, 1.0)
-
-
-class _Watched(dict):
-    """An architecture that notes what is read of it, in order; all, where it is read as a whole.
-
-    Reading past it does no harm: less is known of what is at fault.
-    """
-
-    __slots__ = ("read",)
-
-    def _all(self) -> dict[str, Any]:
-        self.read += dict.keys(self)
-        return {name: dict.__getitem__(self, name) for name in dict.keys(self)}
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.append(name)
-        return dict.__getitem__(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.read.append(name)
-        return dict.get(self, name, default)
-
-    def __iter__(self) -> Iterator[str]:  # its own, so that dict(arch) and **arch read one by one
-        return dict.__iter__(self)
-
-    def keys(self):
-        return dict.keys(self)
-
-    def values(self):
-        return self._all().values()
-
-    def items(self):
-        return self._all().items()
-
-    def copy(self):
-        return self._all()
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == other
-
-    def __ne__(self, other: object) -> bool:
-        return self._all() != other
-
-    def __or__(self, other: Any) -> dict:
-        return self._all() | other
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    __hash__ = None
-
-
 def _moved(
-    choices: Choices, rows: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+    choices: Choices,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    gap: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Rows with a choice changed in each, drawn by ``weights`` [P, choices]; consistent again."""
+    """Rows with a choice changed in each, drawn by ``weights`` [P, choices]; consistent again.
+
+    A step of an ordered choice is as often as not one of the ``gap`` [P] of its row in values.
+    """
     count, own = len(rows), list(choices.choices.values())
     options = np.array([len(choice.options) for choice in own])
     ordered = np.array([choice.ordered for choice in own])
@@ -326,6 +147,11 @@ def _moved(
     kind, old, among = rng.integers(4, size=count), rows[every, at].astype(np.int64), options[at]
     other = (old + 1 + rng.integers(np.maximum(among - 1, 1), size=count)) % among
     near = stepped(np.maximum(old, 0), among, rng)
+    spacing = np.array([getattr(choice.options, "step", 1) for choice in own], np.float64)[at]
+    leap = np.minimum(np.round(gap / spacing), among).astype(np.int64)
+    target = old + np.where(rng.random(count) < 0.5, leap, -leap)
+    leaps = (leap > 0) & (target >= 0) & (target < among) & (rng.random(count) < 0.5)
+    near = np.where(leaps, target, near)
     new = np.where((kind == _STEP) & ordered[at], near, other)
     moved = rows.copy()
     moves = movable[every, at]
