@@ -230,16 +230,16 @@ class Outcome(NamedTuple):
     milli: float
 
 
-def outcome(problem: Problem, sampler: optuna.samplers.BaseSampler, trials: int) -> Outcome:
+def outcome(problem: Problem, sampler: str, seed: int, trials: int) -> Outcome:
     """One study of ``problem``, whose noise is the same for every sampler."""
-    study = optuna.create_study(sampler=sampler, direction="maximize")
+    study = optuna.create_study(sampler=SAMPLERS[sampler](seed), direction="maximize")
     asked, spent = [], 0.0
     for number in range(trials):
         began = time.perf_counter()
         trial = study.ask()
         asked.append(problem.ask(trial))
         spent += time.perf_counter() - began
-        luck = np.random.default_rng([problem.noise > 0, number]).normal()
+        luck = np.random.default_rng([seed, number]).normal()
         study.tell(trial, problem.truth(asked[-1]) + problem.noise * luck)
     late = [problem.hit(p) for p in asked[trials // 2 :]]
     best = problem.truth(asked[study.best_trial.number])

@@ -29,7 +29,7 @@ def main(_):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     problems = {name: p for name, p in (CHOOSE | REPORT).items() if name in (_ONLY.value or [name])}
-    samplers = {name: s for name, s in SAMPLERS.items() if name in (_WHICH.value or [name])}
+    samplers = [name for name in SAMPLERS if name in (_WHICH.value or [name])]
     seeds, trials = _SEEDS.value, _TRIALS.value
     print(
         f"Optuna {optuna.__version__}; {seeds} studies each of {trials} trials, mean +- standard "
@@ -40,8 +40,8 @@ def main(_):
         group = "choose" if name in CHOOSE else "report"
         outcomes = {sampler: [] for sampler in samplers}
         for seed in range(seeds):
-            for sampler, build in samplers.items():
-                outcomes[sampler].append(outcome(problem, build(seed), trials))
+            for sampler in samplers:
+                outcomes[sampler].append(outcome(problem, sampler, seed, trials))
         for sampler, studies in outcomes.items():
             best, hits, milli = np.array(studies).T
             error = best.std(ddof=1) / len(best) ** 0.5

@@ -164,8 +164,8 @@ BAD = {
     "run that is not": (["--labels=run2"], "runs run0..run1"),
     "file as folder": (["--out={file}"], "is a file"),
     "below a file": (["--out={file}/x"], "is a file"),
-    "empty folder": (["--out="], "--out=: is empty"),
-    "empty folder to resume": (["--out=", "--resume"], "--resume needs --out"),
+    "empty folder": (["--out="], "--out= is empty"),
+    "empty folder to resume": (["--out=", "--resume"], "--out= is empty"),
     "too long a folder": (["--out=" + "n" * 300], "name too long"),
     "finished folder": (["--out={done}"], "--overwrite"),
     "report without predictor": (
