@@ -168,7 +168,7 @@ def queries(table, runs, init, per_round):
             gp(),
             init=init,
             per_round=per_round,
-            budget=400,
+            budget=min(400, len(table)),
             transform=labels.rank_normal,
             acquisition=acquisition.ucb(),
             sampler=sampling.greedy(),
