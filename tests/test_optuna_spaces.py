@@ -415,6 +415,55 @@ def test_a_constraint_holds_for_what_is_suggested_in_every_kind_of_space():
         assert all("'w" in text for text in texts)
 
 
+DIGITS = [f"x{i}" for i in range(14)]
+
+
+def digits(trial):
+    return sum(trial.suggest_int(name, 0, 3) for name in DIGITS)
+
+
+def test_a_tight_constraint_takes_no_millions_of_calls():
+    """3,060 combinations of 4^14 meet it."""
+    calls = []
+
+    def fits(arch):
+        calls.append(1)
+        return sum(arch.values()) <= 4
+
+    sampler = WeakNASSampler(seed=0, constraint=fits)
+    study = optuna.create_study(sampler=sampler, direction="maximize")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # how far the look has come
+        study.optimize(digits, n_trials=12)
+    assert len(calls) < 1_000_000
+    assert all(fits(trial.params) for trial in study.trials[1:])
+    assert len(set(asked(study))) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*found:RuntimeWarning")
+def test_where_hardly_anything_is_allowed_a_study_goes_on_in_the_same_way():
+    """Chance alone finds what meets it, a few in a million: the search looks on as it goes."""
+    calls = []
+
+    def scattered(arch):
+        calls.append(1)
+        number = sum(arch[name] * 4**i for i, name in enumerate(DIGITS))
+        return number * 2654435761 % 2**32 < 2**32 * 2000 / 4**14
+
+    def run(parts):
+        study = optuna.create_study(direction="maximize")
+        for trials in parts:
+            study.sampler = WeakNASSampler(seed=0, constraint=scattered)
+            study.optimize(digits, n_trials=trials)
+        return asked(study)
+
+    whole = run([12])
+    assert len(calls) < 4_000_000
+    assert len(set(whole)) == 12
+    assert run([6, 6]) == whole
+
+
 def test_a_constraint_that_is_no_expression_is_said_at_once():
     with pytest.raises(ValueError, match="constraint="):
         WeakNASSampler(constraint="depth <")

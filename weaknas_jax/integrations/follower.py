@@ -77,6 +77,7 @@ class Follower:
         self._driver: Driver | None = None
         self._started: tuple[int, pools.Pool] | None = None
         self._heeded = self._told = 0  # lessons that the driver knows, and scores among them
+        self._renewed = 0  # lessons that it knew when its pool was renewed last
         self._by_row: dict[int, list[float]] = {}  # the scores that it was told of each row
 
     @property
@@ -174,7 +175,7 @@ class Follower:
         if self._driver is None or self._driver.method.budget < budget:
             method = self._build(budget)
             self._driver = Driver(method, self.choices, seed=self._seed, pool=pool)
-            self._heeded = self._told = 0
+            self._heeded = self._told = self._renewed = 0
             self._by_row = {}
 
     def _start(self, size: int) -> pools.Pool:
@@ -186,6 +187,7 @@ class Follower:
     def _tell(self) -> None:
         """Tells the driver what it does not know yet."""
         for arch, score in self._lessons[self._heeded :]:
+            self._look_for_more()
             if np.isfinite(score) and self._told >= self._init - 1:
                 rows = self._driver.mark([arch])  # the initial round is over with the last of it
             else:
@@ -195,6 +197,17 @@ class Follower:
                 self._driver.tell(rows, [self._worth(rows[0], score)])
                 self._told += 1
             self._heeded += 1
+        self._look_for_more()
+
+    def _look_for_more(self) -> None:
+        """Renews the pool of a tight space, if that is due, once for each lesson.
+
+        A copy of the driver would do it as well, when it is asked, and again for each suggestion:
+        for nothing, as copies are thrown away. To look takes a while where a constraint is tight.
+        """
+        if self._driver.pool.looked and self._renewed != self._heeded:
+            self._renewed = self._heeded
+            self._driver._renew_if_due()
 
     def _worth(self, row: int, score: float) -> float:
         """What the scores of a row, ``score`` being the latest, are worth: all are told that.
