@@ -223,7 +223,7 @@ CASES: dict[str, Callable[[], dict[str, list]]] = {
     "pools": _pools,
     "sub-networks": _sub_networks,
 }
-QUICK = {"jobs", "optuna", "pools", "sub-networks", "main"} | {
+QUICK = {"jobs", "optuna", "pools", "sub-networks"} | {
     f"planted-{name}" for name in ("weaknas-gp", "weaknas-mlp", "weaknas-gbrt", "evolution")
 }
 """The others are slow tests."""

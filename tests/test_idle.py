@@ -87,6 +87,7 @@ def test_what_has_no_effect_is_refused(case, table, tmp_path, capfd, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow  # its refusals are quick
 def test_what_one_search_of_a_sweep_reads_is_fine(table, tmp_path):
     shared = ["--predictor=linear", "--top=8", "--noise=0.1", f"--out={tmp_path / 'o'}"]
     assert call(f"--table={table}", *SIZES, "--method=weaknas,random", *shared) == 0

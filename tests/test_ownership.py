@@ -406,6 +406,7 @@ for run, *arguments in json.load(sys.stdin):
 """
 
 
+@pytest.mark.slow  # what is in the way of a search is quick, by the same module
 def test_a_picture_is_drawn_anew_if_it_is_ours(finished, tmp_path):
     """In a process of its own: its flags have names that others have too."""
     (tmp_path / "notes.png").write_text("mine")

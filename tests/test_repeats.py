@@ -260,6 +260,7 @@ def test_what_has_no_effect_is_refused(rule, top, said):
         repeats.ask_again(search(table, rule, runs=1), table, rule, 3, top)
 
 
+@pytest.mark.slow  # that the draws of a run depend on nothing else is quick, above
 def test_the_search_is_the_same_and_its_repeats_too_alone_resumed_and_reread(tmp_path, table_file):
     ways = {"plain": [], "again": ["--repeat_top=6"], "alone": ["--repeat_top=6", "--first_run=2"]}
     base = [f"--table={table_file}", "--labels=single_run", "--label_noise=0.5", *RANDOM]

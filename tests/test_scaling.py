@@ -71,7 +71,7 @@ def tau(name, space, labels):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n not in ("knn", "mlp"))) for n in PREDICTORS],
+    [pytest.param(n, marks=[pytest.mark.slow] * (n != "knn")) for n in PREDICTORS],
 )
 def test_a_column_of_any_size_is_learnt_from_like_a_small_one(name):
     small = tau(name, *space_of(1.0))
@@ -89,6 +89,7 @@ def test_a_large_constant_column_says_nothing():
     assert tau("knn", space[1], labels) == tau("knn", space[0], labels)
 
 
+@pytest.mark.slow  # the scaling itself is quick, above
 def test_lanas_divides_columns_of_any_size():
     queried, mask = jnp.arange(60), jnp.ones(60, bool)
     leaves = {}
