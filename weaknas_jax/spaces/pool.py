@@ -20,7 +20,7 @@ from weaknas_jax.spaces.clock import Clock
 
 SIZE = 10_000
 _STAY, _PARENTS, _TRIES = 0.2, 8, 200
-_SAMPLE, _SHARE = 10_000, 0.02  # a constraint that fewer of so many rows meet is tight
+_SAMPLE, _SHARE = 10_000, 0.005  # a constraint that fewer of so many rows meet is tight
 LOOKS = {"start": 2_000_000, "refresh": 20_000, "last": 1_000_000}
 """Rows of a tight space that are looked at in search of allowed ones: at the start, to refresh the
 sample, and each time that all of those known were asked for. A constraint that is a function is
