@@ -36,6 +36,10 @@ def quick_and_slow(names, quick):
     return [pytest.param(n, marks=[pytest.mark.slow] * (n not in quick)) for n in names]
 
 
+LONG = (pytest.mark.slow, pytest.mark.long)
+"""Marks of tests of many minutes."""
+
+
 def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:
     """Every combination of a few choices; accuracy is a sum of the choices' effects, plus noise.
 

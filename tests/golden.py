@@ -227,6 +227,7 @@ QUICK = {"jobs", "optuna", "pools", "sub-networks"} | {
     f"planted-{name}" for name in ("weaknas-gp", "weaknas-mlp", "weaknas-gbrt", "evolution")
 }
 """The others are slow tests."""
+LONG = {"mlp", "nasbench101-knn"}
 
 
 def main(*names: str) -> None:

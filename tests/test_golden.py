@@ -4,9 +4,13 @@ import json
 
 import golden
 import pytest
+from conftest import LONG
 
 PARAMETERS = [
-    pytest.param(name, marks=[pytest.mark.slow] * (name not in golden.QUICK))
+    pytest.param(
+        name,
+        marks=LONG if name in golden.LONG else [pytest.mark.slow] * (name not in golden.QUICK),
+    )
     for name in golden.CASES
 ]
 

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import optuna
 import pytest
+from conftest import LONG
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -72,7 +73,13 @@ def test_beside_a_float_the_best_combination_comes_again():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*objectives.CHOOSE, *objectives.REPORT])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=LONG if name != "rate" else ())
+        for name in (*objectives.CHOOSE, *objectives.REPORT)
+    ],
+)
 def test_never_worse_than_random_in_the_mean(name):
     """The example that it was reported of as reported; of the others less, for want of time."""
     sizes = (range(20), 80) if name == "rate" else (range(6), 50)

@@ -19,6 +19,7 @@ import tomllib
 import numpy as np
 import pytest
 import snippets
+from conftest import LONG
 from snippets import PAGES, ROOT, Snippet
 
 ALL = [snippet for page in PAGES for snippet in snippets.snippets(page)]
@@ -137,8 +138,14 @@ for _at, _block in BLOCKS.items():
         _before.add(_texts)
 
 
+SEARCHES = ("README.md", "docs/paper.md", "docs/protocols.md", "docs/results.md")
+"""Pages whose commands are searches of minutes."""
+
+
 @pytest.mark.slow  # what they call has quick tests of its own, and their flags are parsed below
-@pytest.mark.parametrize("place", RUN)
+@pytest.mark.parametrize(
+    "place", [pytest.param(at, marks=LONG if at.startswith(SEARCHES) else ()) for at in RUN]
+)
 def test_every_command_works_as_it_is_printed(place, tmp_path, mine):
     assert "\n".join(faults(RUN[place], tmp_path, mine)) == ""
 
