@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weaknas_jax.spaces import nasbench201
+from weaknas_jax.tables import canonical, pth
 from weaknas_jax.tables import nasbench201 as packed
-from weaknas_jax.tables import pth, store
 from weaknas_jax.tables.store import Table, TableError
 
 EPOCHS = 200
@@ -101,7 +101,7 @@ def read_nasbench201(path: str | os.PathLike, dataset: str = "cifar10") -> Table
         f"runs are the seeds {', '.join(map(str, seeds))}",
         licence="MIT",
     )
-    store.check(table, where)
+    canonical.check(table, where)
     return table
 
 

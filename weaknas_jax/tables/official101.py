@@ -22,8 +22,8 @@ import numpy as np
 
 from weaknas_jax.spaces import nasbench101, nasbench101_encodings
 from weaknas_jax.spaces.nasbench101 import ABSENT, INPUT, MAX_EDGES, NODES, OUTPUT
+from weaknas_jax.tables import canonical, tfrecord, wire
 from weaknas_jax.tables import nasbench101 as packed
-from weaknas_jax.tables import store, tfrecord, wire
 from weaknas_jax.tables.store import Table, TableError
 
 EPOCHS, REPEATS = 108, 3
@@ -90,7 +90,7 @@ def read_nasbench101(
         source=f"NAS-Bench-101 (Ying et al., ICML 2019), {Path(path).name}, {epochs} epochs",
         licence="Apache-2.0",
     )
-    store.check(table, str(path))
+    canonical.check(table, str(path))
     return table
 
 
