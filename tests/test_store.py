@@ -157,7 +157,7 @@ def test_bad_files_are_named(kind, message, tmp_path):
 def test_damage_is_an_error_or_changes_nothing(tmp_path, data):
     """Random bytes, truncations and flipped bits: a TableError, or the very same table."""
     path = tmp_path / "t.npz"
-    save_table(path, TABLE)
+    save_table(path, TABLE, overwrite=True)  # what the example before damaged
     raw = bytearray(path.read_bytes())
     kind = data.draw(st.sampled_from(["flip", "cut", "noise"]))
     if kind == "flip":
