@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from weaknas_jax.jobtypes import JobsError
 from weaknas_jax.spaces.choices import Choices
-from weaknas_jax.types import Method, Space
+from weaknas_jax.types import Method, check_space
 
 MOST_WORKERS, MOST_ROWS = 10_000, 10_000_000
 OURS = ("kind", "format", "mode", "seed", "pool", "method", "space")
@@ -43,13 +42,11 @@ def check(
         raise JobsError(
             f"method={_short(method)}: give a method, such as methods.make('gp', budget=100)"
         )
-    if not isinstance(space, Choices | Space):
-        raise JobsError(
-            f"space={_short(space)}: give Choices({{NAME: categorical(...), ...}}), or a Space of "
-            "rows, such as Space(jax.numpy.asarray(encoding))"
-        )
-    if isinstance(space, Space):
-        _check_rows(space)
+    if not isinstance(space, Choices):
+        try:
+            check_space(space)
+        except ValueError as error:
+            raise JobsError(str(error)) from None
     _check_evaluate(evaluate)
     if executor is not None:
         _check_executor(executor)
@@ -89,23 +86,6 @@ def seconds(name: str, value: Any) -> None:
     is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not (is_number and math.isfinite(value) and value > 0):
         raise JobsError(f"{name}={_short(value)}: give seconds, more than 0, or None for no limit")
-
-
-def _check_rows(space: Space) -> None:
-    for name, block in {"encoding": space.encoding, **space.features}.items():
-        if not isinstance(block, np.ndarray | jax.Array) or block.ndim != 2 or not len(block):
-            raise JobsError(f"space: its {name} is no array [N, D]; give one, a row for each")
-        if len(block) != space.size:
-            raise JobsError(
-                f"space: its {name} has {len(block):,} rows, and its encoding {space.size:,}; give "
-                "as many"
-            )
-        bad = np.flatnonzero(~np.isfinite(np.asarray(block)).all(axis=1))
-        if len(bad):
-            raise JobsError(
-                f"space: its {name} is no finite number in {len(bad):,} rows, the first is row "
-                f"{bad[0]}; give numbers, or leave those rows out"
-            )
 
 
 def _check_evaluate(evaluate: Any) -> None:
