@@ -194,6 +194,7 @@ PARSE = """
 import argparse, contextlib, importlib, io, json, os, pkgutil, runpy, sys
 from absl import app, flags
 import experiments, weaknas_jax
+from experiments import entry
 
 for module in pkgutil.walk_packages(weaknas_jax.__path__, "weaknas_jax."):
     if not module.name.endswith("__main__"):  # once for all
@@ -215,6 +216,8 @@ def parse_args(self, *arguments, **more):
 
 
 app.run, argparse.ArgumentParser.parse_args = parse, parse_args
+_start = entry.start
+entry.start = lambda main, about, argv=None: _start(lambda rest: 0, about, argv)
 
 
 def said(argv):
