@@ -99,6 +99,7 @@ def read_nasbench201(path: str | os.PathLike, dataset: str = "cifar10") -> Table
         extra=extra,
         source=f"NAS-Bench-201 (Dong & Yang, ICLR 2020), {Path(path).name}, {EPOCHS} epochs; "
         f"runs are the seeds {', '.join(map(str, seeds))}",
+        unit="%",
         licence="MIT",
     )
     canonical.check(table, where)

@@ -88,6 +88,7 @@ def read_nasbench101(
             "train_time_s": np.nanmean(by.time, axis=1),
         },
         source=f"NAS-Bench-101 (Ying et al., ICML 2019), {Path(path).name}, {epochs} epochs",
+        unit="%",
         licence="Apache-2.0",
     )
     canonical.check(table, str(path))
