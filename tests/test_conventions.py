@@ -102,6 +102,7 @@ def test_the_queries_do_not_depend_on_the_settings_of_jax():
 
 
 @pytest.mark.slow  # the test above, of everything that is registered
+@pytest.mark.long
 def test_nor_do_those_of_any_method_or_predictor():
     from weaknas_jax.methods import METHODS
     from weaknas_jax.predictors import PREDICTORS
