@@ -107,12 +107,13 @@ def _overlap(a, b):
 
 
 def outside(axes, few=canvas.FEW):
-    """The curves of ``axes`` that leave them after the first few queries."""
+    """The curves of ``axes`` that leave them after the first few queries, or the first quarter."""
     low, high = axes.get_ylim()
+    few = min(few, int(axes.get_xlim()[1]) // 4)
     out = []
     for line in axes.get_lines():
         x, y = (np.asarray(values, float) for values in line.get_data())
-        y = y[np.isfinite(y) & ((x > few) | (axes.get_xlim()[1] < few))]
+        y = y[np.isfinite(y) & (x > few)]
         if len(y) and not (low <= y.min() and y.max() <= high):
             out.append(line.get_label())
     return out
