@@ -18,7 +18,7 @@ from absl import app, flags, logging
 
 from benchmarks.common import labelled
 from weaknas_jax import Space
-from weaknas_jax.acquisition import jitter
+from weaknas_jax.core.keys import jitter
 from weaknas_jax.predictors import gbrt
 
 _REPEATS = flags.DEFINE_integer("repeats", 40, "Turns.", lower_bound=1)

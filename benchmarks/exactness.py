@@ -35,7 +35,7 @@ REFERENCE = {"lanes": 1, "chunk": 984}
 def run(variant: dict, predictor: str, path: str) -> None:
     """Writes the queries [R, Q] of one variant."""
     import weaknas_jax as wn
-    from weaknas_jax import task
+    from weaknas_jax.runs import task
 
     problem = task.make(wn.load_nasbench201("cifar10"), wn.HONEST)
 

@@ -18,10 +18,12 @@ from absl import app, flags
 from flax import nnx
 from PIL import Image
 
-from weaknas_jax import plan
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, evaluate, images
-from weaknas_jax.supernet.supernet import Supernet
+from weaknas_jax.core import plan
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config
+from weaknas_jax.supernets.data import images
+from weaknas_jax.supernets.mobilenet import evaluate
+from weaknas_jax.supernets.mobilenet.supernet import Supernet
 
 _IMAGES = flags.DEFINE_integer("images", 800, "How many.")
 _BATCH = flags.DEFINE_integer("batch", 100, "Images in a batch.")

@@ -20,8 +20,10 @@ from pathlib import Path
 import jax
 from absl import app, flags
 
-from weaknas_jax import jobs, journal, methods
+from weaknas_jax import jobs
+from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
+from weaknas_jax.storage import journal
 
 _KILLS = flags.DEFINE_integer("kills", 100, "How many, for each mode.", lower_bound=1)
 _ROOT = Path(__file__).parents[1]

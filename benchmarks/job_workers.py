@@ -20,8 +20,10 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from weaknas_jax import Space, jobs, load_nasbench201, methods, task
-from weaknas_jax.drive import Driver
+from weaknas_jax import Space, jobs, load_nasbench201
+from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, categorical, integer
 
 _JOBS = flags.DEFINE_integer("jobs", 80, "Of each search.", lower_bound=20)

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from weaknas_jax import runfolder
+from weaknas_jax.report import run_folder
 
 _KILLS = flags.DEFINE_integer("kills", 100, "How many.", lower_bound=1)
 _PREDICTOR = flags.DEFINE_string("predictor", "linear", "As of experiments.nasbench.")
@@ -52,7 +52,7 @@ def moment_of(out: Path) -> str:
         return "saving"
     if not (out / "config.json").exists():
         return "starting or compiling"
-    names = [p.name for p in (out / runfolder.CHECKPOINTS).glob("*")]
+    names = [p.name for p in (out / run_folder.CHECKPOINTS).glob("*")]
     return "in a checkpoint" if any("tmp" in name for name in names) else "in a round"
 
 
@@ -70,7 +70,7 @@ def main(_):
         began = time.monotonic()
     assert process.wait() == 0
     duration = time.monotonic() - began
-    whole = runfolder.load_trace(folder / "whole")
+    whole = run_folder.load_trace(folder / "whole")
     moments, same = collections.Counter(), 0
     for number in range(_KILLS.value):
         out = folder / str(number)
@@ -82,7 +82,7 @@ def main(_):
         process.wait()
         moments[moment_of(out)] += 1
         assert job(out, "--resume").wait() == 0
-        trace = runfolder.load_trace(out)
+        trace = run_folder.load_trace(out)
         same += all(
             np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
             for a, b in zip(whole, trace, strict=True)

@@ -12,19 +12,9 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from weaknas_jax import (
-    HONEST,
-    Job,
-    Plan,
-    Program,
-    Settings,
-    load_nasbench201,
-    mlp,
-    plan,
-    refit,
-    task,
-    weaknas,
-)
+from weaknas_jax import HONEST, Job, Plan, Program, Settings, load_nasbench201, mlp, refit, weaknas
+from weaknas_jax.core import plan
+from weaknas_jax.runs import task
 
 _LANES = flags.DEFINE_integer("lanes", 4, "Lanes under vmap.", lower_bound=2)
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Timings of each.", lower_bound=1)

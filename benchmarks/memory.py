@@ -15,7 +15,9 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from weaknas_jax import HONEST, Job, Plan, Program, Settings, Table, methods, mlp, task
+from weaknas_jax import HONEST, Job, Plan, Program, Settings, Table, mlp
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
 
 _ONE = flags.DEFINE_string("one", None, "Measure one case, given as JSON; used by the benchmark.")
 CASES = [

@@ -18,9 +18,12 @@ import numpy as np
 from absl import app, flags, logging
 
 from benchmarks.common import Twin, labelled
-from weaknas_jax import HONEST, Job, Program, Settings, load_nasbench201, methods, plan, task
+from weaknas_jax import HONEST, Job, Program, Settings, load_nasbench201
+from weaknas_jax.core import plan
 from weaknas_jax.predictors.mlp import init_params
-from weaknas_jax.tables.store import Table
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
+from weaknas_jax.tables.table import Table
 
 _RUNS = flags.DEFINE_integer("runs", 100, "Runs of each.", lower_bound=4)
 _REPEATS = flags.DEFINE_integer("repeats", 1, "Timings of each; medians are shown.", lower_bound=1)

@@ -22,7 +22,9 @@ import threadpoolctl
 from absl import app, flags, logging
 
 from benchmarks.common import HIDDEN, Twin, labelled, matmul_limit, spread, timed
-from weaknas_jax import mlp, plan, ranking
+from weaknas_jax import mlp
+from weaknas_jax.core import plan
+from weaknas_jax.predictors import refit
 from weaknas_jax.predictors.mlp import CPU_WIDTHS, init_params, train
 
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Pairs for each n and type.", lower_bound=1)
@@ -52,7 +54,7 @@ def main(_):
 
     def rank(params):
         predict = mlp().predict
-        return ranking.score_in_chunks(predict, params, device_x, chunk).mean
+        return refit.score_in_chunks(predict, params, device_x, chunk).mean
 
     began = time.perf_counter()
     struct = jax.ShapeDtypeStruct

@@ -18,9 +18,14 @@ from absl import app, flags
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax import files, methods, runfolder
-from weaknas_jax.spaces.mobilenet import SubNetworks
-from weaknas_jax.supernet import config, oracle, pool, search
+from weaknas_jax.report import run_folder
+from weaknas_jax.search import methods
+from weaknas_jax.spaces.mobilenet import config
+from weaknas_jax.spaces.mobilenet import window as pool
+from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
+from weaknas_jax.storage import files
+from weaknas_jax.supernets import search
+from weaknas_jax.supernets.mobilenet import oracle
 
 _ORACLE = flags.DEFINE_string("oracle", None, "Accuracy predictor of OFA (.npz).", required=True)
 _OUT = flags.DEFINE_string("out", None, "Text and picture to write, without an ending.")
@@ -83,7 +88,7 @@ def main(argv: list[str]) -> None:
     del argv
     wide, layers, found = config.mobilenet_v3(1.2), oracle.read(_ORACLE.value), {}
     lines = [
-        f"{runfolder.device()}, {runfolder.versions()}",
+        f"{run_folder.device()}, {run_folder.versions()}",
         "predicted top-1 (%), best so far: mean +- deviation (least) over searches",
         "",
     ]

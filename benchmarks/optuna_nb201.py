@@ -18,8 +18,9 @@ import numpy as np
 import optuna
 from absl import app, flags, logging
 
-from weaknas_jax import HONEST, load_nasbench201, task
+from weaknas_jax import HONEST, load_nasbench201
 from weaknas_jax.integrations.optuna import WeakNASSampler
+from weaknas_jax.runs import task
 from weaknas_jax.spaces.nasbench201 import EDGES, OPS, to_string
 
 _SEEDS = flags.DEFINE_integer("seeds", 50, "Studies of each sampler.", lower_bound=2)

@@ -15,7 +15,11 @@ from absl import app, flags, logging
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax import Plan, Program, Settings, Space, files, methods, plan, task
+from weaknas_jax import Plan, Program, Settings, Space
+from weaknas_jax.core import plan
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
+from weaknas_jax.storage import files
 from weaknas_jax.tables import load_nasbench101
 
 _PICTURE = flags.DEFINE_string("picture", "benchmarks/results/plans-cpu.png", "Where it goes.")

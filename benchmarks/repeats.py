@@ -50,19 +50,13 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from weaknas_jax import (
-    Settings,
-    Table,
-    load_nasbench101,
-    load_nasbench201,
-    methods,
-    repeats,
-    run_many,
-    task,
-)
-from weaknas_jax.batch import run_keys
+from weaknas_jax import Settings, Table, load_nasbench101, load_nasbench201, run_many
+from weaknas_jax.core.keys import run_keys
+from weaknas_jax.core.protocol import resolve
+from weaknas_jax.measures import repeats
 from weaknas_jax.predictors import habits_of
-from weaknas_jax.protocol import resolve
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
 
 _PART = flags.DEFINE_enum("part", "choose", ["choose", "report"], "Of the protocol.")
 _RUNS = flags.DEFINE_integer("runs", 50, "Runs of each search.", lower_bound=2)

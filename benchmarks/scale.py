@@ -23,10 +23,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.common import HIDDEN, Twin, matmul_limit, spread, timed
-from weaknas_jax import Space, files, mlp, plan, ranking, task
-from weaknas_jax.labels import rank_normal
-from weaknas_jax.predictors import gp
+from weaknas_jax import Space, mlp
+from weaknas_jax.core import plan
+from weaknas_jax.predictors import gp, refit
 from weaknas_jax.predictors.mlp import init_params
+from weaknas_jax.runs import task
+from weaknas_jax.search.label_transforms import rank_normal
+from weaknas_jax.storage import files
 from weaknas_jax.tables import load_nasbench101
 
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Rankings by the MLP.", lower_bound=1)
@@ -47,7 +50,7 @@ def rank_by_mlp(x: np.ndarray) -> None:
         twin.fit(x[:200], np.zeros(200, np.float32))
     twin.coefs_ = [np.array(w) for w, _ in start]
     twin.intercepts_ = [np.array(b) for _, b in start]
-    rank = jax.jit(lambda p, x: ranking.score_in_chunks(mlp().predict, p, x, chunk).mean)
+    rank = jax.jit(lambda p, x: refit.score_in_chunks(mlp().predict, p, x, chunk).mean)
     x = jnp.asarray(x)
     jax.block_until_ready(rank(start, x))
     shares, ratios, seconds = [], [], []

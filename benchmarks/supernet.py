@@ -14,10 +14,11 @@ from absl import app, flags
 from flax import nnx
 
 from benchmarks.common import spread, timed
-from weaknas_jax import plan
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, static
-from weaknas_jax.supernet.supernet import Supernet, default_how, forward
+from weaknas_jax.core import plan
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config
+from weaknas_jax.supernets.mobilenet import subnet
+from weaknas_jax.supernets.mobilenet.supernet import Supernet, default_how, forward
 
 _SIZE = flags.DEFINE_integer("size", 160, "Side of the images.")
 _BATCH = flags.DEFINE_integer("batch", 32, "Images in a batch.")
@@ -48,14 +49,14 @@ def main(_):
     print(f"compiling the one program ({how}): {seconds:.1f} s", flush=True)
     own = []
     for arch in few:
-        own.append(compiled(_call, static.extract(net, arch), x))
+        own.append(compiled(_call, subnet.extract(net, arch), x))
     each = [s for s, _ in own]
     ratio = HUNDRED * np.mean(each) / seconds
     print(f"compiling one for each: {spread(each)} s; {HUNDRED} of them / one: {ratio:.1f}")
 
     ratios, took = [], []
     for arch, (_, alone) in zip(few, own, strict=True):
-        network, pairs = static.extract(net, arch), []
+        network, pairs = subnet.extract(net, arch), []
         program(net, x, arch), alone(network, x)
         for _ in range(_REPEATS.value):
             ours, a = timed(program, net, x, arch)

@@ -12,10 +12,12 @@ from absl import app, flags
 from flax import nnx
 
 from benchmarks.common import spread, timed
-from weaknas_jax import runfolder
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, images, train
-from weaknas_jax.supernet.static import Static
+from weaknas_jax.report import run_folder
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config
+from weaknas_jax.supernets.data import images
+from weaknas_jax.supernets.mobilenet import train_subnet
+from weaknas_jax.supernets.mobilenet.subnet import Static
 
 _SIZE = flags.DEFINE_integer("size", 236, "Side of the images.")
 _BATCH = flags.DEFINE_integer("batch", 128, "Images in a step.")
@@ -33,10 +35,10 @@ def main(_):
         np.ones(count, bool),
     )
     batch, key = jax.device_put(batch), jax.random.key(0)
-    print(f"{runfolder.device()}, {runfolder.versions()}; {count} images of {size} pixels")
+    print(f"{run_folder.device()}, {run_folder.versions()}; {count} images of {size} pixels")
     net = Static(wide, archs.named(wide, "weaknas_1000"), nnx.Rngs(0))
     for bf16 in (False, True):
-        made = train.make(net, train.Recipe(bf16=bf16), 10_000)
+        made = train_subnet.make(net, train_subnet.Recipe(bf16=bf16), 10_000)
         state = made.init()
         seconds, step = timed(
             lambda made=made, state=state: (

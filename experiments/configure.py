@@ -11,13 +11,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from weaknas_jax import Settings, labels, methods, plan, protocol, repeats, task
-from weaknas_jax.acquisition import ACQUISITIONS
-from weaknas_jax.methods import CHOICES
+from weaknas_jax import Settings
+from weaknas_jax.core import plan, protocol
+from weaknas_jax.core.types import Method, numbers
+from weaknas_jax.measures import repeats
 from weaknas_jax.predictors import PREDICTORS, Habits, habits_of
-from weaknas_jax.sampling import NOT_IN_THE_TOP, SAMPLINGS
-from weaknas_jax.tables import Table, TableError, columns, load_table, shipped
-from weaknas_jax.types import Method, numbers
+from weaknas_jax.runs import task
+from weaknas_jax.search import label_transforms, methods
+from weaknas_jax.search.acquisition import ACQUISITIONS
+from weaknas_jax.search.methods import CHOICES
+from weaknas_jax.search.sampling import NOT_IN_THE_TOP, SAMPLINGS
+from weaknas_jax.tables import Table, TableError, constraints, load_table
+from weaknas_jax.tables import registry as shipped
 
 NUMBERS = {
     f"--{flag}={name}": numbers(builder)
@@ -75,14 +80,14 @@ def configure(values: Mapping[str, Any]) -> Configured:
     table, sha256 = load(*which, flag.constraint, flag.minimize)
     habits, notes = _fill_in(flag, table)
     _check_numbers(flag, table)
-    cost = None if flag.cost is None else columns.cost(table, flag.cost)
+    cost = None if flag.cost is None else constraints.cost(table, flag.cost)
     rule, point = _rules(flag, table), _point(flag, table, habits)
     searches = flag.method in methods.USES_PREDICTOR
     sizes = {name: getattr(flag, name) for name in ("init", "per_round", "budget")}
 
     transform = task.transform_for(table, rule)
     if flag.label_transform == "rank":
-        transform = labels.rank_normal
+        transform = label_transforms.rank_normal
 
     def build(chunk: int | None = None, **number: float) -> Method:
         return methods.make(
@@ -103,7 +108,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
     build(**point)  # what is missing or refused shows now
     whole, _ = load(*which, minimize=flag.minimize)
     if flag.constraint is not None:
-        notes += columns.remarks(whole, flag.constraint)
+        notes += constraints.remarks(whole, flag.constraint)
     problem = _problem(
         *(*which, sha256, flag.constraint, flag.minimize),
         *(rule, flag.features, flag.without),
@@ -217,7 +222,7 @@ def _whole(space: str, dataset, version, file: str | None, sha256: str | None, m
 @functools.lru_cache(maxsize=3)
 def _table(space, dataset, version, file, sha256, constraint, minimize) -> Table:
     table = _whole(space, dataset, version, file, sha256, minimize)
-    return table if constraint is None else columns.constrained(table, constraint)
+    return table if constraint is None else constraints.constrained(table, constraint)
 
 
 @functools.lru_cache(maxsize=3)

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from weaknas_jax.batch import Progress
-from weaknas_jax.endings import fail, status
+from weaknas_jax.core.endings import fail, status
+from weaknas_jax.runs.program import Progress
 
 __all__ = [
     "Stop",

@@ -10,9 +10,10 @@ from absl import flags
 
 from experiments import console, pages, paper, tables
 from experiments.pages import Page
-from weaknas_jax import figures, metrics, runfolder
-from weaknas_jax.figures import Curve
-from weaknas_jax.tables import shipped
+from weaknas_jax.measures import metrics
+from weaknas_jax.report import figures, run_folder
+from weaknas_jax.report.figures import Curve
+from weaknas_jax.tables import registry
 
 
 def weak_and_strong(folder: Path, given: Mapping, stop: console.Stop, axes: Mapping) -> Page:
@@ -34,7 +35,7 @@ def weak_and_strong(folder: Path, given: Mapping, stop: console.Stop, axes: Mapp
     name = f"{given['predictor']}-{given['space'] if 'space' not in where else 'nasbench101'}"
     pages.claim(folder, f"figure1-{name}")
     for search in (f"weak-{name}-{most}", *(f"strong-{name}-{n}" for n in sizes)):
-        runfolder.claim(folder / f"figure1-{search}", may_hold_one=True)
+        run_folder.claim(folder / f"figure1-{search}", may_hold_one=True)
     weak = pages.search_in(folder, f"figure1-weak-{name}-{most}", given, stop, common)
     strong = {}
     for n in sizes:
@@ -87,14 +88,14 @@ def predictors(folder: Path, given: Mapping, stop: console.Stop, axes: Mapping) 
     own = pages.ALIKE | {"init": 10, "per_round": 10, "budget": budget, "stop": "budget"}
     panels, best, last = {}, {}, None
     given["budget"] = given["budget"] or budget
-    wanted = [given["dataset"]] if given["dataset"] else shipped.SHIPPED["nasbench201"].datasets
+    wanted = [given["dataset"]] if given["dataset"] else registry.SHIPPED["nasbench201"].datasets
     places = {
         (dataset, predictor): f"figure5-{dataset}-{predictor}-{given['budget']}"
         for dataset in wanted
         for predictor in names
     }
     for place in places.values():
-        runfolder.claim(folder / place, may_hold_one=True)
+        run_folder.claim(folder / place, may_hold_one=True)
     for dataset in wanted:
         for predictor in names:
             line = {**given, "dataset": dataset, "predictor": predictor}

@@ -1,7 +1,7 @@
 """How every main begins: its flags are read, checked and explained in the same way.
 
 A main is ``main(argv, ...) -> exit status`` under `checked`, started by `start`; how it ends is
-`weaknas_jax.endings`.
+`weaknas_jax.core.endings`.
 """
 
 import functools
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from absl import flags, logging
 
 from experiments import help as helps
-from weaknas_jax import conventions, endings
+from weaknas_jax.core import conventions, endings
 
 _HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
 _LARGEST = 2**31 - 1

@@ -12,9 +12,12 @@ from absl import flags
 
 from experiments import console
 from experiments.configure import Configured
-from weaknas_jax import Job, Plan, PlanError, Program, pareto, repeats, report, runfolder, session
-from weaknas_jax.checkpoint import CheckpointError, Checkpoints
-from weaknas_jax.trace import join
+from weaknas_jax import Job, Plan, PlanError, Program
+from weaknas_jax.core.trace import join
+from weaknas_jax.measures import pareto, repeats
+from weaknas_jax.report import run_folder, text
+from weaknas_jax.runs import session
+from weaknas_jax.storage.checkpoint import CheckpointError, Checkpoints
 
 
 class Member(NamedTuple):
@@ -53,7 +56,7 @@ def execute(
     members: Sequence[Member], checkpoints: Checkpoints, stop: Callable[[], bool]
 ) -> Outcome:
     """Does what is missing of ``members``, which differ in numeric settings only; saves each."""
-    earlier = [runfolder.earlier(m.folder) if m.stored else (None, None) for m in members]
+    earlier = [run_folder.earlier(m.folder) if m.stored else (None, None) for m in members]
     missing = [
         m.runs - set(old.run.tolist() if old else ())
         for m, (old, _) in zip(members, earlier, strict=True)
@@ -65,8 +68,8 @@ def execute(
     first = members[0].values
     said = {
         "command": console.command(f"experiments.{Path(sys.argv[0]).stem}"),
-        "device": runfolder.device(),
-        "versions": runfolder.versions(),
+        "device": run_folder.device(),
+        "versions": run_folder.versions(),
         "matmul_precision": first["matmul_precision"],
     }
     before = [summary for _, summary in earlier if summary]
@@ -85,7 +88,7 @@ def execute(
                 "runs": sorted(member.runs),
                 "sessions": [*(member.stored["sessions"] if member.stored else []), said],
             }
-            runfolder.begin(member.folder, config, anew=member.stored is None)
+            run_folder.begin(member.folder, config, anew=member.stored is None)
         result = session.execute(
             program,
             first["seed"],
@@ -110,7 +113,7 @@ def execute(
                 again = repeats.ask_again(trace, table, rule, *how)
             if cost is not None:
                 traded = pareto.measure(trace, table, member.values["cost"], cost)
-            summary = report.summarize(
+            summary = text.summarize(
                 trace,
                 table,
                 rule,
@@ -122,7 +125,7 @@ def execute(
                 **member.search.said,
                 **({"pareto": pareto.summary(traded, table)} if traded else {}),
             )
-            runfolder.save(member.folder, trace, summary, traded)
+            run_folder.save(member.folder, trace, summary, traded)
         summaries.append(summary)
     if result.complete:
         checkpoints.remove()
@@ -135,26 +138,26 @@ def in_folder(
     name: str,
     may_hold_one: bool,
     work: Callable[[Path, console.Stop, str], int],
-    names: Iterable[str] = (*runfolder.FILES, runfolder.PARETO),
+    names: Iterable[str] = (*run_folder.FILES, run_folder.PARETO),
 ) -> int:
     """Work in a folder that is this process's alone; errors become one line and an exit status.
 
     Args:
       module: the main, to say how to go on.
-      out, name, may_hold_one, names: as of `runfolder.prepare`.
+      out, name, may_hold_one, names: as of `run_folder.prepare`.
       work: ``work(folder, stop, again)``, where ``again`` is the line to go on by.
     """
     again = f"python -m {module} --out={shlex.quote(out)} --resume" if out else "it again"
     try:
         made = out is None or not os.path.lexists(out)
-        folder = runfolder.prepare(out, name, may_hold_one, names)
+        folder = run_folder.prepare(out, name, may_hold_one, names)
         again = f"python -m {module} --out={shlex.quote(str(folder))} --resume"
-        with runfolder.locked(folder), console.stoppable() as stop:
+        with run_folder.locked(folder), console.stoppable() as stop:
             try:
                 return work(folder, stop, again)
             finally:
                 if made:
-                    runfolder.discard(folder)
+                    run_folder.discard(folder)
     except CheckpointError as error:
         more = f"earlier ones are intact: make room, then go on by {again}"
         return console.fail(f"{error}; {more}", 1)
@@ -250,7 +253,7 @@ def check_platform(stored: dict, out: str) -> None:
             f"--resume: {out} was begun on {stored['platform']}, this is "
             f"{jax.default_backend()}, which rounds otherwise; go on there, or name another folder"
         )
-    now = {"device": runfolder.device(), "versions": runfolder.versions()}
+    now = {"device": run_folder.device(), "versions": run_folder.versions()}
     for part, value in now.items():
         if stored[part] != value:
             console.note(

@@ -7,9 +7,10 @@ from typing import Any
 from absl import flags
 
 from experiments.configure import CHOICES, NUMBERS
-from weaknas_jax import methods, protocol
+from weaknas_jax.core import protocol
 from weaknas_jax.predictors import PREDICTORS
-from weaknas_jax.tables import shipped
+from weaknas_jax.search import methods
+from weaknas_jax.tables import registry
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
@@ -20,13 +21,13 @@ _help = "Go on with the experiment in --out, finished or not; its flags need not
 RESUME = flags.DEFINE_bool("resume", False, _help)
 _help = "Seconds between checkpoints; 0 = after every round."
 EVERY = _float("checkpoint_every", 10.0, _help, lower_bound=0.0)
-SPACE = _enum("space", "nasbench201", [*shipped.SHIPPED, "table"], "What is searched.")
-DATASET = _enum("dataset", None, shipped.datasets(), "Data set of the benchmark.")
+SPACE = _enum("space", "nasbench201", [*registry.SHIPPED, "table"], "What is searched.")
+DATASET = _enum("dataset", None, registry.datasets(), "Data set of the benchmark.")
 TABLE = flags.DEFINE_string("table", None, "Canonical table (.npz) to search instead.")
 _help = "The lowest labels of --table are the best; default: as it states."
 MINIMIZE = flags.DEFINE_bool("minimize", None, _help)
 _help = "Edition of the benchmark; default: its first."
-VERSION = _enum("table_version", None, shipped.versions(), _help)
+VERSION = _enum("table_version", None, registry.versions(), _help)
 _help = "Search only what meets this condition on the table's columns: 'params<5e6'."
 CONSTRAINT = flags.DEFINE_string("constraint", None, _help)
 _help = "Column, or formula of some, that the report sets the score against (Pareto front)."

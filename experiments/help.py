@@ -7,8 +7,9 @@ from typing import NamedTuple
 from absl import flags
 
 from experiments.configure import NUMBERS
-from weaknas_jax import methods, protocol
+from weaknas_jax.core import protocol
 from weaknas_jax.predictors import PREDICTORS, habits_of
+from weaknas_jax.search import methods
 
 _WIDTH = 100
 NUMERIC = sorted({name for of in NUMBERS.values() for name in of})

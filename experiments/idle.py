@@ -10,9 +10,9 @@ from typing import Any
 from absl import flags
 
 from experiments.configure import NUMBERS
-from weaknas_jax import methods
 from weaknas_jax.predictors import habits_of
-from weaknas_jax.sampling import NOT_IN_THE_TOP
+from weaknas_jax.search import methods
+from weaknas_jax.search.sampling import NOT_IN_THE_TOP
 
 Values = Mapping[str, Any]
 

@@ -19,20 +19,16 @@ from absl import flags
 from experiments import console, entry, idle
 from experiments.configure import NUMBERS
 from experiments.help import SEARCH, About
-from weaknas_jax import (
-    jobchecks,
-    jobreport,
-    jobs,
-    journal,
-    methods,
-    ownership,
-    runfolder,
-)
-from weaknas_jax.command import Command
+from weaknas_jax import jobs
+from weaknas_jax.core.types import Method
+from weaknas_jax.jobs import checks, report
+from weaknas_jax.jobs.command import Command
 from weaknas_jax.predictors import PREDICTORS, habits_of
-from weaknas_jax.spaces import pool, spacefile
+from weaknas_jax.report import run_folder
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates, choices_file
 from weaknas_jax.spaces.choices import Choices
-from weaknas_jax.types import Method
+from weaknas_jax.storage import journal, ownership
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
@@ -64,7 +60,7 @@ TOP = _int("top", 100, "N, the predicted best among which the M are drawn.", low
 for _name in sorted({name for of in NUMBERS.values() for name in of}):
     _float(_name, None, "As of experiments.nasbench.")
 _help = "Rows that are ranked of a space that is too large to list."
-POOL = _int("pool", pool.SIZE, _help, lower_bound=10)
+POOL = _int("pool", candidates.SIZE, _help, lower_bound=10)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
 _help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
@@ -107,7 +103,7 @@ def _asked() -> Asked:
     for flag in (SPACE, COMMAND):
         if not flag.value:
             raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
-    jobchecks.seconds("--timeout", TIMEOUT.value)
+    checks.seconds("--timeout", TIMEOUT.value)
     idle.refuse_in_one_search()
     space = _space()
     method = _method(space)
@@ -119,8 +115,8 @@ def _asked() -> Asked:
 
 def _search() -> int:
     space, method, about, identity, out = _asked()
-    folder = runfolder.prepare(
-        out, "jobs", may_hold_one=True, names=jobreport.FILES, kind="a search with jobs"
+    folder = run_folder.prepare(
+        out, "jobs", may_hold_one=True, names=report.FILES, kind="a search with jobs"
     )
     if ownership.ours(folder / "config.json"):
         raise ValueError(f"--out={out}: holds an experiment on a table; name another folder")
@@ -155,9 +151,9 @@ def _search() -> int:
         console.note(f"{folder}/journal.jsonl: a torn last line was cut off")
     if result.resumed and result.resumed == len(result.evaluations):
         console.note(f"{folder}: all {result.resumed} queries were finished already")
-    more = {"settings": identity, "budget": method.budget, "versions": runfolder.versions()}
-    summary = jobreport.summarize(result, space, sign, **more)
-    print(jobreport.text(summary, jobreport.save(folder, result, space, summary, sign)))
+    more = {"settings": identity, "budget": method.budget, "versions": run_folder.versions()}
+    summary = report.summarize(result, space, sign, **more)
+    print(report.text(summary, report.save(folder, result, space, summary, sign)))
     if not result.complete:
         return console.interrupted("experiments.jobs", stop)
     return 0 if result.best is not None else console.fail("no job succeeded", 1)
@@ -204,7 +200,7 @@ def _default_folder(identity: dict[str, Any], space: Choices) -> str:
 
 def _space() -> Choices:
     """The space of the file, with the constraint and cost of the flags."""
-    space = spacefile.load(SPACE.value)
+    space = choices_file.load(SPACE.value)
     constraint = space.constraint
     if CONSTRAINT.value is not None:
         constraint = f"({constraint}) and ({CONSTRAINT.value})" if constraint else CONSTRAINT.value

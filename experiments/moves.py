@@ -10,7 +10,7 @@ from absl import flags
 from experiments import console, pages, tables
 from experiments.flags import NAMES
 from experiments.pages import Page, Source
-from weaknas_jax import figures
+from weaknas_jax.report import figures
 
 _help = "Figures 3 and 4: folder of a finished search to look at, in place of a new one."
 TRACE = flags.DEFINE_string("trace", None, _help)

@@ -16,8 +16,8 @@ from experiments.configure import configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import NAMES, OUT, adopt, may_resume, values
 from experiments.help import SIZES, About
-from weaknas_jax import report, runfolder
-from weaknas_jax.tables import shipped
+from weaknas_jax.report import run_folder, text
+from weaknas_jax.tables import registry
 
 
 @entry.checked
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     given = values()
     out = given["out"]
     resumable = given["resume"] and out and os.path.exists(os.path.join(out, "config.json"))
-    several = [] if given["space"] == "table" else shipped.SHIPPED[given["space"]].datasets
+    several = [] if given["space"] == "table" else registry.SHIPPED[given["space"]].datasets
     named = given["dataset"] or given["table"] or len(several) < 2
     if (given["resume"] and sweep.holds_one(out)) or not (named or resumable):
         return sweep.run({"dataset": list(several)}, "experiments.nasbench")
@@ -61,7 +61,7 @@ def _adopt() -> dict | None:
     """
     may_resume("experiment")
     out = OUT.value
-    stored = runfolder.stored_config(Path(out))
+    stored = run_folder.stored_config(Path(out))
     if stored is None:
         console.note(f"{out}: nothing to resume there, starting")
         return None
@@ -79,11 +79,11 @@ def _adopt() -> dict | None:
 
 def _search(member: Member, stop: console.Stop, again: str) -> int:
     """Does what is missing of one search, saves and prints it."""
-    kept = runfolder.checkpoints(member.folder, member.stored)
+    kept = run_folder.checkpoints(member.folder, member.stored)
     outcome = execute([member], kept, stop)
     (summary,) = outcome.summaries
     if summary is not None:
-        print(report.text(summary, runfolder.paths(member.folder)))
+        print(text.text(summary, run_folder.paths(member.folder)))
     if not outcome.worked:
         done = f"finished already, all {len(member.runs)} runs; nothing was done"
         console.note(f"{member.folder}: {done}")

@@ -13,9 +13,11 @@ import numpy as np
 
 from experiments import console, paper, rows
 from experiments.execute import broken
-from weaknas_jax import comparison, files, metrics, ownership, plots, runfolder, stats
+from weaknas_jax.core.types import Predictor
+from weaknas_jax.measures import metrics, stats
 from weaknas_jax.predictors import PREDICTORS
-from weaknas_jax.types import Predictor
+from weaknas_jax.report import compare, plots, run_folder
+from weaknas_jax.storage import files, ownership
 
 _HEAD = ("method", "data set", "runs", "queries to optimum", "+-", "median", "censored")
 _HEAD += ("minus the first row [95 %]", "paper", "paper's, in standard errors of ours")
@@ -50,7 +52,7 @@ def table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
             lines.append(_line(walk.name, dataset, summaries[name], against, printed))
     said = _said(summaries, [w.name for k, w in paper.OPTIMUM.items() if k not in walks])
     files.write_text(stem.with_suffix(".md"), text := _markdown(lines, said))
-    files.write_text(stem.with_suffix(".csv"), comparison.csv_lines([_HEAD, *lines]))
+    files.write_text(stem.with_suffix(".csv"), compare.csv_lines([_HEAD, *lines]))
     by_dataset = {
         dataset: {
             walk.name: (
@@ -87,7 +89,7 @@ def _search(
 
 def _queries(search: rows.Search) -> tuple[np.ndarray, np.ndarray]:
     """Run numbers, and queries to the optimum with the budget in place of what is censored."""
-    configured, trace = search.configured, runfolder.load_trace(search.folder)
+    configured, trace = search.configured, run_folder.load_trace(search.folder)
     target = np.asarray(configured.problem.target)
     found = metrics.queries_to_target(trace, target, configured.protocol)
     return trace.run, np.where(np.isfinite(found), found, trace.queried.shape[1])
@@ -109,7 +111,7 @@ def _line(
     cells.append("" if error is None else f"{error:.1f}")
     cells.append("" if found["median"] is None else f"{found['median']:.0f}")
     cells.append(str(found["censored"]))
-    cells.append("" if against is None else comparison.difference(against))
+    cells.append("" if against is None else compare.difference(against))
     if printed is None:
         return [*cells, "", ""]
     off = (printed - found["mean"]) / error if error else None
@@ -129,6 +131,6 @@ def _said(summaries: dict[str, dict], absent: list[str]) -> list[str]:
 
 def _markdown(lines: list[list[str]], said: list[str]) -> str:
     command = console.command("experiments.tables")
-    body = comparison.pipes([list(_HEAD), ["---"] * len(_HEAD), *lines])
+    body = compare.pipes([list(_HEAD), ["---"] * len(_HEAD), *lines])
     title = "**Table 5: queries to the optimum of NAS-Bench-201**"
     return f"{title}\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"

@@ -10,11 +10,14 @@ from absl import flags
 from experiments import console, rows, tables
 from experiments.configure import Configured, configure
 from experiments.flags import NAMES
-from weaknas_jax import comparison, files, ownership, protocol, report, runfolder
-from weaknas_jax.replay import Round, replay
-from weaknas_jax.runfolder import FolderError
+from weaknas_jax.core import protocol
+from weaknas_jax.core.trace import Trace
+from weaknas_jax.report import compare, run_folder
+from weaknas_jax.report import text as report
+from weaknas_jax.report.run_folder import FolderError
+from weaknas_jax.runs.replay import Round, replay
+from weaknas_jax.storage import files, ownership
 from weaknas_jax.tables import Table
-from weaknas_jax.trace import Trace
 
 ENDINGS = ".md", ".csv", ".png"
 ALIKE = {"acquisition": "mean", "sampling": "uniform", "label_transform": "standardize"}
@@ -90,7 +93,7 @@ def source_of(place: Path, runs: int | None) -> Source:
     Raises:
       ValueError: there is none, or it cannot be made out.
     """
-    trace, stored = runfolder.load_trace(place), runfolder.stored_config(place)
+    trace, stored = run_folder.load_trace(place), run_folder.stored_config(place)
     if stored is None:
         raise FolderError(f"{place}: no config.json there; name the folder of an experiment")
     unsaid = {name: flags.FLAGS[name].default for name in NAMES}
@@ -114,8 +117,8 @@ def _need_percent(place: Path, table: Table) -> None:
 
 def _elsewhere(stored: Mapping[str, Any]) -> bool:
     """Whether a search was done where numbers round otherwise; says so."""
-    now = {"platform": jax.default_backend(), "device": runfolder.device()}
-    now["versions"] = runfolder.versions()
+    now = {"platform": jax.default_backend(), "device": run_folder.device()}
+    now["versions"] = run_folder.versions()
     other = [f"{k} ({stored[k]})" for k, value in now.items() if stored[k] != value]
     if other:
         console.note(f"note: the trace is of another {' and '.join(other)}; the replay may differ")
@@ -124,7 +127,7 @@ def _elsewhere(stored: Mapping[str, Any]) -> bool:
 
 def said_of(place: Path) -> list[str]:
     """How a search was done."""
-    summary = runfolder.load_summary(place)
+    summary = run_folder.load_summary(place)
     rule = summary["protocol"]
     switches = ", ".join(f"{name}={rule[name]}" for name in protocol.CHOICES)
     said = [f"Protocol {rule['name']}: {switches}. Device: {summary['device']}."]
@@ -146,10 +149,10 @@ def save(folder: Path, page: Page) -> int:
     """Writes and prints a page; 0, the exit status."""
     paths = {ending: folder / f"{page.stem}{ending}" for ending in ENDINGS}
     page.draw(paths[".png"])
-    files.write_text(paths[".csv"], comparison.csv_lines(page.rows))
+    files.write_text(paths[".csv"], compare.csv_lines(page.rows))
     command = console.command("experiments.figures")
     head, *body = [[_cell(value) for value in row] for row in page.shown]
-    table = comparison.pipes([head, ["---"] * len(head), *body])
+    table = compare.pipes([head, ["---"] * len(head), *body])
     said = "\n".join(page.said)
     text = (
         f"**{page.title}**\n\n![{page.title}]({page.stem}.png)\n\n{table}\n{said}\n\n`{command}`\n"

@@ -1,7 +1,7 @@
 """The paper's tables as data: what it prints, and the search that stands for it.
 
 Tables 1-4 of "Stronger NAS with Weaker Predictors" are of NAS-Bench-101, percent of test accuracy;
-its searches are guided by validation labels, ours by test labels (`report.TEST_LABELS`). Table 5 is
+its searches are guided by validation labels, ours by test labels (`text.TEST_LABELS`). Table 5 is
 queries to the test optimum, ours on NAS-Bench-201.
 """
 

@@ -14,7 +14,8 @@ from absl import flags
 
 from experiments import console, entry
 from experiments.help import About
-from weaknas_jax import ownership, plots, runfolder
+from weaknas_jax.report import plots, run_folder
+from weaknas_jax.storage import ownership
 
 _FILE = flags.DEFINE_string("out", "curves.png", "Picture to write; .png, .pdf or .svg.")
 _help = "Replace the file --out also if it is no picture of ours."
@@ -35,13 +36,13 @@ def main(argv: list[str]) -> int:
                 f"--out={path}: is no picture of ours; add --overwrite to replace it"
             )
         ownership.check(path, overwrite=_OVERWRITE.value)
-        summaries = [runfolder.load_summary(folder) for folder in argv[1:]]
+        summaries = [run_folder.load_summary(folder) for folder in argv[1:]]
         names = [os.path.basename(os.path.normpath(folder)) for folder in argv[1:]]
         if len(set(names)) < len(names):
             names = [os.path.normpath(folder) for folder in argv[1:]]
         results = [plots.Result(n, s) for n, s in zip(names, summaries, strict=True)]
         plots.draw(results, path, _OVERWRITE.value)
-    except (runfolder.FolderError, ownership.NotOurs) as error:
+    except (run_folder.FolderError, ownership.NotOurs) as error:
         return console.fail(str(error))
     except (OSError, ValueError) as error:
         return console.fail(f"--out={_FILE.value}: cannot be written ({error})")

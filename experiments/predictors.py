@@ -18,29 +18,32 @@ from absl import flags
 from experiments import console, entry, idle
 from experiments.configure import load
 from experiments.help import About
-from weaknas_jax import labels, quality, qualityfolder, ranking, runfolder, standings, task
-from weaknas_jax.batch import run_keys
-from weaknas_jax.predictors import PREDICTORS, habits_of, make
-from weaknas_jax.tables import Table, shipped
-from weaknas_jax.types import Scorer, numbers
+from weaknas_jax.core.keys import run_keys
+from weaknas_jax.core.types import Scorer, numbers
+from weaknas_jax.measures import predictor_quality
+from weaknas_jax.predictors import PREDICTORS, habits_of, make, refit
+from weaknas_jax.report import quality_folder, run_folder, standings
+from weaknas_jax.runs import task
+from weaknas_jax.search import label_transforms
+from weaknas_jax.tables import Table, registry
 
 _enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
 
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
 _help = "Go on with the comparison in --out; --predictor, --n and --runs add to it."
 RESUME = flags.DEFINE_bool("resume", False, _help)
-_enum("space", "nasbench201", [*shipped.SHIPPED, "table"], "Whose architectures are ranked.")
-_enum("dataset", "cifar10", shipped.datasets(), "Data set of the benchmark.")
+_enum("space", "nasbench201", [*registry.SHIPPED, "table"], "Whose architectures are ranked.")
+_enum("dataset", "cifar10", registry.datasets(), "Data set of the benchmark.")
 flags.DEFINE_string("table", None, "Canonical table (.npz) instead.")
 _help = "The lowest labels of --table are the best. Default: as it states."
 flags.DEFINE_bool("minimize", None, _help)
-_enum("table_version", None, shipped.versions(), "Edition; default: the benchmark's first.")
+_enum("table_version", None, registry.versions(), "Edition; default: the benchmark's first.")
 _list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
 _list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
 _list("k", ["10", "100"], "k of precision@k.")
 _int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", 1, 100_000)
 _help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
-_enum("label_transform", None, list(labels.TRANSFORMS), f"{_help} own.")
+_enum("label_transform", None, list(label_transforms.TRANSFORMS), f"{_help} own.")
 _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 FIXED = ("space", "dataset", "table_version", "minimize", "k", "label_transform", "seed")
@@ -66,13 +69,13 @@ def main(argv: list[str]) -> int:
         _check_sizes(asked, table)
         scorers = _scorers(asked, named, table)
         name = f"{table.space}-{table.dataset}-predictors"
-        folder = qualityfolder.prepare(OUT.value, name, may_hold_one=stored is not None)
+        folder = quality_folder.prepare(OUT.value, name, may_hold_one=stored is not None)
         again = f"python -m experiments.predictors --out={shlex.quote(str(folder))} --resume"
         sessions = [*(stored["sessions"] if stored else []), _here()]
         transforms = {name: transform for name, (_, transform) in scorers.items()}
         config = {"flags": asked, "label_transforms": transforms}
         config |= {"table_sha256": checksum, "sessions": sessions}
-        with runfolder.locked(folder):
+        with run_folder.locked(folder):
             _compare(folder, config, table, scorers)
         return 0
     except ValueError as error:
@@ -100,7 +103,7 @@ def _adopt(asked: dict) -> dict | None:
     """
     if OUT.value is None:
         raise ValueError("--resume needs --out=FOLDER, the comparison to go on with")
-    stored = qualityfolder.stored(Path(OUT.value))
+    stored = quality_folder.stored(Path(OUT.value))
     if stored is None:
         console.note(f"{OUT.value}: nothing to resume there, starting")
         return None
@@ -168,33 +171,33 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
                 raise ValueError(f"--predictor={name}: {error}") from None
             console.note(f"{name} is left out: {error}")
             continue
-        scorer = predictor if isinstance(predictor, Scorer) else ranking.refit(predictor)
+        scorer = predictor if isinstance(predictor, Scorer) else refit.refit(predictor)
         scorers[name] = scorer, asked["label_transform"] or habits.label_transform
     return scorers
 
 
 def _here() -> dict:
-    versions = runfolder.versions() | {"scipy": metadata.version("scipy")}
+    versions = run_folder.versions() | {"scipy": metadata.version("scipy")}
     command = console.command("experiments.predictors")
-    return {"command": command, "device": runfolder.device(), "versions": versions}
+    return {"command": command, "device": run_folder.device(), "versions": versions}
 
 
 def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None:
     """Computes the cells that are missing in ``folder``, saves and prints what all of them say."""
-    asked, cells = config["flags"], qualityfolder.begin(folder, config)
+    asked, cells = config["flags"], quality_folder.begin(folder, config)
     known = {(cell.predictor, cell.n, cell.run) for cell in cells}
     console.note(f"{folder}: {', '.join(scorers)}; {len(known)} fits are there already")
     keys, space = run_keys(asked["seed"], range(asked["runs"])), task.space(table)
     truth = table.worth(table.valid_mean)
-    for cell in quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], known):
+    for cell in predictor_quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], known):
         cells.append(cell)
-        qualityfolder.append(folder, cell)
+        quality_folder.append(folder, cell)
         if cell.run + 1 == asked["runs"]:
             console.note(f"{cell.predictor}: n = {cell.n} done")
     cells.sort(key=lambda cell: cell[:3])
     title = f"{table.space} / {table.dataset} {table.version}".strip()
     title += f": ranking what was not drawn, {asked['runs']} runs"
-    paths = qualityfolder.save(folder, config, cells, title)
+    paths = quality_folder.save(folder, config, cells, title)
     print(standings.text(cells), "", *paths, sep="\n")
 
 

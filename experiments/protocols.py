@@ -18,8 +18,9 @@ from absl import flags
 from experiments import console, entry, protocols_page, searchers, switches
 from experiments.help import About
 from experiments.switches import Row, Shift
-from weaknas_jax import comparison, files, runfolder
-from weaknas_jax.tables import shipped
+from weaknas_jax.report import compare, run_folder
+from weaknas_jax.storage import files
+from weaknas_jax.tables import registry
 
 OUT = flags.DEFINE_string("out", "runs/protocols", "Folder for the results.")
 QUICK = flags.DEFINE_bool("quick", False, "NAS-Bench-201 / CIFAR-10 alone but for one search.")
@@ -37,14 +38,14 @@ def main(argv: list[str]) -> int:
     runs, began = RUNS.value or (8 if QUICK.value else 30), time.monotonic()
     fewer = max(2, runs * 2 // 5)
     try:
-        folder = runfolder.prepare(OUT.value, "protocols", names=FILES)
-        with runfolder.locked(folder):
+        folder = run_folder.prepare(OUT.value, "protocols", names=FILES)
+        with run_folder.locked(folder):
             traces = folder / "traces"
             traces.mkdir(exist_ok=True)
             rows, moved = measure(runs, fewer, SEED.value, QUICK.value, traces)
             said = _said(time.monotonic() - began)
             for name, of in (("protocols.csv", rows), ("comparisons.csv", moved)):
-                files.write_text(folder / name, comparison.csv([row._asdict() for row in of]))
+                files.write_text(folder / name, compare.csv([row._asdict() for row in of]))
             files.write_text(
                 folder / "protocols.md", text := protocols_page.markdown(rows, moved, said)
             )
@@ -66,7 +67,7 @@ def measure(
 
     Searches are kept in the folder ``traces``, and not done again where they are there.
     """
-    datasets = shipped.SHIPPED["nasbench201"].datasets
+    datasets = registry.SHIPPED["nasbench201"].datasets
     search, few = (searchers.searching(n, seed, traces) for n in (runs, fewer))
     rows: list[Row] = []
     moved: list[Shift] = []
@@ -87,8 +88,8 @@ def _noted(rows: Iterable[Row]) -> list[Row]:
 
 def _said(seconds: float) -> str:
     command = console.command("experiments.protocols")
-    versions = ", ".join(f"{name} {version}" for name, version in runfolder.versions().items())
-    return f"`{command}`: {console.clock(seconds)} on {runfolder.device()}; {versions}."
+    versions = ", ".join(f"{name} {version}" for name, version in run_folder.versions().items())
+    return f"`{command}`: {console.clock(seconds)} on {run_folder.device()}; {versions}."
 
 
 if __name__ == "__main__":

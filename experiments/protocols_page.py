@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 
 from experiments import switches
 from experiments.switches import Row, Shift
-from weaknas_jax import comparison, files
+from weaknas_jax.report import compare
+from weaknas_jax.storage import files
 
 TITLES = {
     "report": "1. What is reported",
@@ -55,7 +56,7 @@ def _pivot(rows: Sequence[Row]) -> str:
     body = [[*line, *(cells.get((*line, place), "") for place in places)] for line in lines]
     runs = {row.place: row.runs for row in rows}
     head = ["method", "measure", *(f"{_NAMES.get(p, p)}, {runs[p]} runs" for p in places)]
-    return comparison.pipes([head, ["---"] * len(head), *body])
+    return compare.pipes([head, ["---"] * len(head), *body])
 
 
 def _cell(row: Row) -> str:
@@ -87,7 +88,7 @@ def _shifts(moved: Sequence[Shift]) -> str:
         cells = [_difference(*numbers[i : i + 3], _form(of.measure)) for i in (0, 3, 6)]
         place = _NAMES.get(of.place, of.place)
         body.append([place, of.methods, of.measure, of.change.replace("->", "to"), *cells])
-    return comparison.pipes([head, ["---"] * len(head), *body])
+    return compare.pipes([head, ["---"] * len(head), *body])
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -17,8 +17,10 @@ from absl import flags
 from experiments import console, entry
 from experiments.configure import load
 from experiments.help import About
-from weaknas_jax import pareto, protocol, repeats, report, runfolder
-from weaknas_jax.tables import columns
+from weaknas_jax.core import protocol
+from weaknas_jax.measures import pareto, repeats
+from weaknas_jax.report import run_folder, text
+from weaknas_jax.tables import constraints
 
 _SWITCHES = {
     "counting": protocol.CHOICES["counting"],
@@ -41,7 +43,7 @@ def main(argv: list[str]) -> int:
     if len(argv) != 2:
         return console.fail("name the folder of one experiment")
     try:
-        old, trace = runfolder.load_summary(argv[1]), runfolder.load_trace(argv[1])
+        old, trace = run_folder.load_summary(argv[1]), run_folder.load_trace(argv[1])
         asked = json.loads((Path(argv[1]) / "config.json").read_text())["flags"]
         which = (asked[name] for name in ("space", "dataset", "table_version", "table"))
         table, _ = load(*which, asked.get("constraint"), asked.get("minimize"))
@@ -55,14 +57,14 @@ def main(argv: list[str]) -> int:
         top = top if _REPEAT_TOP.value is None else _REPEAT_TOP.value
         if top:
             again = repeats.ask_again(trace, table, rule, asked["seed"], top)
-        new = report.summarize(trace, table, rule, again)
+        new = text.summarize(trace, table, rule, again)
         if cost := _COST.value or asked.get("cost"):
-            traded = pareto.measure(trace, table, cost, columns.cost(table, cost))
+            traded = pareto.measure(trace, table, cost, constraints.cost(table, cost))
             new["pareto"] = pareto.summary(traded, table)
     except (ValueError, OSError, KeyError) as error:
         return console.fail(f"{argv[1]}: {error}")
     old.pop("repeats", None)
-    print(report.text({**old, **new}, []))
+    print(text.text({**old, **new}, []))
     return 0
 
 

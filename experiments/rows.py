@@ -9,8 +9,8 @@ from experiments import console, idle
 from experiments.configure import Configured, configure
 from experiments.execute import Member, check_platform, execute
 from experiments.flags import FREE, NAMES
-from weaknas_jax import runfolder
-from weaknas_jax.runfolder import FolderError
+from weaknas_jax.report import run_folder
+from weaknas_jax.report.run_folder import FolderError
 
 INTERRUPTED = "interrupted; the same command goes on from here"
 
@@ -40,12 +40,12 @@ def run_all(searches: list[Search], stop: console.Stop) -> dict[str, dict] | Non
     """Their summaries by name; None = interrupted."""
     summaries = {}
     for each in searches:
-        there = runfolder.stored_config(each.folder) is not None
-        runfolder.claim(each.folder, may_hold_one=there or each.values["overwrite"])
+        there = run_folder.stored_config(each.folder) is not None
+        run_folder.claim(each.folder, may_hold_one=there or each.values["overwrite"])
     for number, each in enumerate(searches):
         console.note(f"[{number + 1}/{len(searches)}] {each.folder}")
         member = _member(each)
-        outcome = execute([member], runfolder.checkpoints(each.folder, member.stored), stop)
+        outcome = execute([member], run_folder.checkpoints(each.folder, member.stored), stop)
         summaries[each.name] = outcome.summaries[0]
         if not outcome.complete:
             return None
@@ -59,7 +59,7 @@ def _member(search: Search) -> Member:
       ValueError: its folder holds another one, or one of another backend.
     """
     search.folder.mkdir(exist_ok=True)
-    given, stored = search.values, runfolder.stored_config(search.folder)
+    given, stored = search.values, run_folder.stored_config(search.folder)
     if given["overwrite"]:
         stored = None
     runs = set(range(given["first_run"], given["first_run"] + given["seeds"]))

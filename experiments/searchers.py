@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from weaknas_jax import Protocol, Settings, Table, Trace, methods, run_many, task
+from weaknas_jax import Protocol, Settings, Table, Trace, run_many
 from weaknas_jax.predictors import habits_of
-from weaknas_jax.tables.store import TableError, read_npz, write_npz
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
+from weaknas_jax.storage.npz import TableError, read_npz, write_npz
 
 
 class Searcher(NamedTuple):

@@ -26,8 +26,10 @@ from experiments.configure import NUMBERS, Configured, configure
 from experiments.execute import Member, broken, check_platform, execute, in_folder, wanted
 from experiments.flags import FREE, NAMES, OUT, adopt, may_resume, values
 from experiments.help import SIZES, About
-from weaknas_jax import comparison, files, ownership, plots, report, runfolder
-from weaknas_jax.runfolder import FolderError
+from weaknas_jax.report import compare, plots, run_folder
+from weaknas_jax.report import text as report
+from weaknas_jax.report.run_folder import FolderError
+from weaknas_jax.storage import files, ownership
 
 Axes = Mapping[str, Sequence[str]]
 
@@ -189,22 +191,22 @@ def _sweep(
         groups.setdefault(json.dumps([same, sorted(point.search.point)]), []).append(place)
     before = _stored(folder)
     kept = [
-        runfolder.checkpoints(folder, before if given["resume"] else None, str(number))
+        run_folder.checkpoints(folder, before if given["resume"] else None, str(number))
         for number in range(len(groups))
     ]
     for checkpoints in kept:
         checkpoints.claim()
     for own in (folder / _folder_name(point.name) for point in points):
-        there = given["resume"] and runfolder.stored_config(own) is not None
-        runfolder.claim(own, may_hold_one=given["overwrite"] or there)
+        there = given["resume"] and run_folder.stored_config(own) is not None
+        run_folder.claim(own, may_hold_one=given["overwrite"] or there)
     if not given["resume"]:
         _clear(folder, before)
         for checkpoints in kept:
             checkpoints.remove()
     content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
-    content |= {"device": runfolder.device(), "versions": runfolder.versions()}
+    content |= {"device": run_folder.device(), "versions": run_folder.versions()}
     if not (given["resume"] and before and "checkpoints" not in before):  # begun by version 0.1
-        content["checkpoints"] = runfolder.CHECKPOINTS
+        content["checkpoints"] = run_folder.CHECKPOINTS
     files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
 
     done: dict[int, tuple[Point, Path, dict]] = {}
@@ -224,12 +226,12 @@ def _sweep(
             return console.fail(f"interrupted: {so_far}; go on by {again}", stop.code)
 
     results = [done[place] for place in sorted(done)]
-    rows = [comparison.row(point.name, summary) for point, _, summary in results]
+    rows = [compare.row(point.name, summary) for point, _, summary in results]
     _write(folder, rows, results)
-    print(comparison.text(rows) + "\n")
+    print(compare.text(rows) + "\n")
     print(report.shared([summary for *_, summary in results]) + "\n")
     print("\n".join(str(folder / name) for name in ("sweep.csv", "sweep.md", "sweep.png")))
-    pictures = "curve.png" + f", {runfolder.PARETO}" * any("pareto" in s for *_, s in results)
+    pictures = "curve.png" + f", {run_folder.PARETO}" * any("pareto" in s for *_, s in results)
     print(f"{folder}/*/  config.json, trace.npz, summary.json, {pictures} of each")
     lost = broken([s for *_, s in results], [f for _, f, _ in results], given["seed"])
     return console.fail(lost, 1) if lost else 0
@@ -252,13 +254,13 @@ def _clear(folder: Path, stored: Mapping[str, Any] | None) -> None:
         return
     for combination in itertools.product(*stored["axes"].values()):
         own = folder / _folder_name(dict(zip(stored["axes"], combination, strict=True)))
-        runfolder.clear(own)
+        run_folder.clear(own)
         _remove_empty(own)
-    for place in list(folder.glob(f"{runfolder.CHECKPOINTS}-*")):
-        runfolder.checkpoints(folder, part=place.name.rpartition("-")[2]).remove()
+    for place in list(folder.glob(f"{run_folder.CHECKPOINTS}-*")):
+        run_folder.checkpoints(folder, part=place.name.rpartition("-")[2]).remove()
     of_version_0_1 = folder / "checkpoints"
     for place in of_version_0_1.glob("[0-9]*"):
-        runfolder.checkpoints(folder, stored, place.name).remove()
+        run_folder.checkpoints(folder, stored, place.name).remove()
         _remove_empty(place)
     _remove_empty(of_version_0_1)
 
@@ -271,7 +273,7 @@ def _remove_empty(folder: Path) -> None:
 def _member(folder: Path, point: Point, resume: bool) -> Member:
     own = folder / _folder_name(point.name)
     own.mkdir(exist_ok=True)
-    stored = runfolder.stored_config(own) if resume else None
+    stored = run_folder.stored_config(own) if resume else None
     if stored is not None and stored["table_sha256"] != point.search.table_sha256:
         raise ValueError(f"--table={point.values['table']}: not the file that {own} began with")
     runs = wanted(point.search.seeds, point.values["first_run"], stored)
@@ -299,8 +301,8 @@ def _title(name: Mapping[str, str]) -> str:
 
 
 def _write(folder: Path, rows: list[dict], results: list[tuple[Point, Path, dict]]) -> None:
-    files.write_text(folder / "sweep.csv", comparison.csv(rows))
-    files.write_text(folder / "sweep.md", comparison.markdown(rows))
+    files.write_text(folder / "sweep.csv", compare.csv(rows))
+    files.write_text(folder / "sweep.md", compare.markdown(rows))
     panels = {summary["dataset"] for *_, summary in results}
     drawn = [
         plots.Result(

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.searchers import GP, LOCAL, RANDOM, TEN, Runs, Search, Searcher
-from weaknas_jax import HONEST, PAPER, Protocol, Table, metrics, stats, task
-from weaknas_jax.protocol import resolve
-from weaknas_jax.tables import shipped
+from weaknas_jax import HONEST, PAPER, Protocol, Table
+from weaknas_jax.core.protocol import resolve
+from weaknas_jax.measures import metrics, stats
+from weaknas_jax.tables import registry, targets
 
 
 class Read(NamedTuple):
@@ -78,7 +79,7 @@ def queries(
     ``most``: those that took more are censored there.
     """
     if target is None:
-        target = task.target_mask(runs.table, rule.target)
+        target = targets.target_mask(runs.table, rule.target)
     found = metrics.queries_to_target(runs.trace, target, rule)
     budget = min(most or runs.trace.queried.shape[1], runs.trace.queried.shape[1])
     met = found <= budget  # NaN is not
@@ -111,7 +112,7 @@ _OPTIMUM = "queries to the optimum"
 
 def of_nasbench201(dataset: str, searchers: Sequence[Searcher], search: Search) -> Iterator[Row]:
     """The switches on one data set."""
-    v11, nats = (shipped.find("nasbench201", dataset, edition) for edition in ("v1.1", "nats"))
+    v11, nats = (registry.find("nasbench201", dataset, edition) for edition in ("v1.1", "nats"))
     for searcher in searchers:
         yield from of_tables(searcher, v11, nats, search)
 
@@ -175,7 +176,7 @@ def of_nasbench101(searchers: Sequence[Searcher], search: Search) -> Iterator[Ro
 
     The optimum is hardly met there, so that queries are counted to the first of the ten best.
     """
-    table = shipped.find("nasbench101")
+    table = registry.find("nasbench101")
     for searcher in searchers:
         yield from of_test_labels(searcher, table, search)
 
@@ -228,7 +229,7 @@ def _looks(
 
 def shifts(dataset: str, search: Search) -> Iterator[Shift]:
     """What a reading makes of the difference between methods; all of it from the same traces."""
-    table = shipped.find("nasbench201", dataset)
+    table = registry.find("nasbench201", dataset)
     for a, b, switches in (
         (TEN, RANDOM, {"report": "oracle_test"}),
         (TEN, LOCAL, {"report": "oracle_test"}),

@@ -19,9 +19,12 @@ from experiments.execute import broken, in_folder
 from experiments.flags import NAMES, values
 from experiments.help import About
 from experiments.rows import INTERRUPTED, Search, run_all
-from weaknas_jax import comparison, files, metrics, ownership, plots, report, runfolder, stats
-from weaknas_jax.acquisition import NEEDS_DEVIATION
+from weaknas_jax.measures import metrics, stats
 from weaknas_jax.predictors import HAS_DEVIATION
+from weaknas_jax.report import compare, plots, run_folder
+from weaknas_jax.report import text as report
+from weaknas_jax.search.acquisition import NEEDS_DEVIATION
+from weaknas_jax.storage import files, ownership
 
 QUICK = flags.DEFINE_bool("quick", False, "Three runs of 200 queries.")
 KNOWN = [*paper.TABLES, "5"]
@@ -135,7 +138,7 @@ class _Read(NamedTuple):
 
 def _reader(search: Search) -> _Read:
     table, protocol = search.configured.table, search.configured.protocol
-    trace = runfolder.load_trace(search.folder)
+    trace = run_folder.load_trace(search.folder)
     accuracy = metrics.curves(trace, table, protocol).best_valid_test
     return _Read(trace.run, accuracy, metrics.test_accuracy(table))
 
@@ -147,7 +150,7 @@ def _against(name: str, at: int, read: dict[str, _Read]) -> str:
         return ""
     _, a, b = np.intersect1d(own.run, weak.run, return_indices=True)
     found = stats.paired_difference(own.accuracy[a, at - 1], weak.accuracy[b, at - 1])
-    return comparison.difference(found, 3)
+    return compare.difference(found, 3)
 
 
 def _line(row: paper.Row, at: int, read: dict) -> list[str]:
@@ -186,13 +189,13 @@ def _said(table: paper.Table, summaries: dict[str, dict], absent: list[str]) -> 
 def _markdown(table: paper.Table, lines: list[list[str]], said: list[str]) -> str:
     command = console.command("experiments.tables")
     head = [*_HEAD, *_PRINTED]
-    body = comparison.pipes([head, ["---"] * len(head), *lines])
+    body = compare.pipes([head, ["---"] * len(head), *lines])
     return f"**{table.title}**\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"
 
 
 def _csv(lines: list[list[str]]) -> str:
     paper_ = [f"paper {name.removeprefix('paper: ')}" for name in _PRINTED]
-    return comparison.csv_lines([[*_HEAD, *paper_], *lines])
+    return compare.csv_lines([[*_HEAD, *paper_], *lines])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from weaknas_jax import Method, Prediction, Predictor, Table
-from weaknas_jax.methods import METHODS
+from weaknas_jax.search.methods import METHODS
 
 _NETWORK = {"hidden": (64, 64), "widths": (48,)}  # one compiled width
 SMALL = {

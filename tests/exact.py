@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from conftest import SMALL, build, planted_table
 
-from weaknas_jax import PREDICTORS, Job, Program, Settings, protocol, task
-from weaknas_jax.acquisition import ACQUISITIONS
-from weaknas_jax.methods import METHODS, USES_PREDICTOR
+from weaknas_jax import PREDICTORS, Job, Program, Settings
+from weaknas_jax.core import protocol
 from weaknas_jax.predictors import HABITS, Habits, make
-from weaknas_jax.sampling import SAMPLINGS
+from weaknas_jax.runs import task
+from weaknas_jax.search.acquisition import ACQUISITIONS
+from weaknas_jax.search.methods import METHODS, USES_PREDICTOR
+from weaknas_jax.search.sampling import SAMPLINGS
 
 RUNS = range(5)
 CASES = [
@@ -23,7 +25,7 @@ CASES = [
 ]
 KIN = {"gp_ml", "linear", "knn", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble"}
 KIN |= {"forest", "local_search", "mcts", "lanas", "bananas"}
-"""Those made of the same code as another one (`ranking.refit`, `baselines.plain`): slow tests."""
+"""Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [
     pytest.param(case, id=str(case), marks=[pytest.mark.slow] * bool(KIN & set(case)))
     for case in CASES

@@ -24,12 +24,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weaknas_jax import jobs, journal, methods
-from weaknas_jax.spaces import pool as pools
+from weaknas_jax import jobs
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates as pools
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
-from weaknas_jax.spaces.mobilenet import SubNetworks
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, oracle, pool, search
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, window
+from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
+from weaknas_jax.storage import journal
+from weaknas_jax.supernets import search
+from weaknas_jax.supernets.mobilenet import oracle
 
 FOLDER = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[1]
@@ -187,13 +191,13 @@ def _sub_networks() -> dict[str, list]:
     def evaluate(arch: archs.Arch) -> dict[str, float]:
         return {"score": float(oracle.predict(layers, wide, arch, 224))}
 
-    space = SubNetworks(wide, pool.Window(550, 600), 224)
+    space = SubNetworks(wide, window.Window(550, 600), 224)
     method = methods.make("gp", init=6, per_round=2, budget=30)
     result = search.run(method, space, evaluate, seed=1, pool=300)
     population = archs.Arch(
         *(np.stack(part) for part in zip(*(e.arch for e in result.evaluations), strict=True))
     )
-    return {"asked": pool.names(population).tolist()}
+    return {"asked": window.names(population).tolist()}
 
 
 CASES: dict[str, Callable[[], dict[str, list]]] = {

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from weaknas_jax.supernet import config
+from weaknas_jax.spaces.mobilenet import config
 
 TINY = config.SupernetConfig(
     stem=8,

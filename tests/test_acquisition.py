@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from weaknas_jax import Prediction, Space, acquisition, history, labels
+from weaknas_jax import Prediction, Space
+from weaknas_jax.core import history, keys
+from weaknas_jax.search import acquisition, label_transforms
 
 KEY = jax.random.key(0)
 
@@ -51,14 +53,16 @@ def test_rank_normal_is_scipys(ties):
     scores = rng.integers(0, 5, 20).astype(float) if ties else rng.normal(size=20)
     expected = stats.norm.ppf((stats.rankdata(scores) - 0.5) / 20)
     padded, mask = np.r_[scores, [np.nan] * 12], np.arange(32) < 20
-    got = labels.rank_normal(jnp.asarray(padded, jnp.float32), mask)
+    got = label_transforms.rank_normal(jnp.asarray(padded, jnp.float32), mask)
     np.testing.assert_allclose(got[:20], expected, atol=2e-5)
     assert (got[20:] == 0).all()
 
 
 def test_rank_normal_of_nothing_and_of_constants():
-    assert labels.rank_normal(jnp.full(4, 3.0), jnp.ones(4, bool)).tolist() == [0] * 4
-    assert labels.rank_normal(jnp.full(4, jnp.nan), jnp.zeros(4, bool)).tolist() == [0] * 4
+    assert label_transforms.rank_normal(jnp.full(4, 3.0), jnp.ones(4, bool)).tolist() == [0] * 4
+    assert (
+        label_transforms.rank_normal(jnp.full(4, jnp.nan), jnp.zeros(4, bool)).tolist() == [0] * 4
+    )
 
 
 def predicted(n=400, members=6, seed=0):
@@ -119,7 +123,7 @@ def test_the_hopeful_and_the_cautious():
 
 
 def test_jitter_is_even_and_by_the_key():
-    one, other = (np.asarray(acquisition.jitter(jax.random.key(i), 20_000)) for i in range(2))
+    one, other = (np.asarray(keys.jitter(jax.random.key(i), 20_000)) for i in range(2))
     for values in (one, other):
         assert stats.kstest(values / 1e-5, "uniform").pvalue > 1e-3
         assert abs(stats.spearmanr(values[1:], values[:-1]).statistic) < 4 / 20_000**0.5

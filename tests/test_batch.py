@@ -11,17 +11,17 @@ from weaknas_jax import (
     Plan,
     Program,
     Settings,
-    batch,
-    protocol,
     refit,
     run,
     run_grid,
     run_many,
-    task,
     weaknas,
 )
-from weaknas_jax.methods import METHODS
-from weaknas_jax.trace import join
+from weaknas_jax.core import protocol
+from weaknas_jax.core.trace import join
+from weaknas_jax.runs import program as batch
+from weaknas_jax.runs import task
+from weaknas_jax.search.methods import METHODS
 
 
 def assert_same(one, many, at):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weaknas_jax.checkpoint import CheckpointError, Checkpoints
+from weaknas_jax.storage.checkpoint import CheckpointError, Checkpoints
 
 
 def content(number):
@@ -133,7 +133,7 @@ def test_a_full_disk_as_the_system_says_it(folder, tmp_path):
         "import resource, sys\n"
         "import numpy as np\n"
         "from pathlib import Path\n"
-        "from weaknas_jax.checkpoint import CheckpointError, Checkpoints\n"
+        "from weaknas_jax.storage.checkpoint import CheckpointError, Checkpoints\n"
         "kept = Checkpoints(Path(sys.argv[1]))\n"
         "kept.load()\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import weaknas_jax as wn
-from weaknas_jax import checks, methods, task
+from weaknas_jax.core import checks
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
 
 PROBLEM = task.make(planted_table((3, 3)), wn.HONEST)
 METHOD = methods.make(method="random", init=2, per_round=2, budget=4)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax.spaces import generic, pool, spacefile
+from weaknas_jax.spaces import candidates, choices_file, columns
 from weaknas_jax.spaces.choices import Choices, SpaceError, categorical, integer, ordinal
 
 SMALL = Choices(
@@ -59,9 +59,9 @@ def test_encoding_tells_all_architectures_apart():
 
 def test_features_are_those_of_a_table_of_the_same_columns():
     choices = Choices({f"e{i}": categorical(*range(5)) for i in range(6)} | {"d": integer(2, 4)})
-    codes = pool.start(choices, 0, 3000).codes
+    codes = candidates.start(choices, 0, 3000).codes
     ours = choices.space(codes)
-    table = generic.features(np.asarray(ours.encoding))
+    table = columns.features(np.asarray(ours.encoding))
     assert ours.features.keys() == table.keys() == {"slots", "effects", "counts"}
     for name, block in table.items():
         np.testing.assert_allclose(ours.features[name], block, atol=1e-6)
@@ -96,14 +96,14 @@ def test_own_encoding_and_functions():
 def test_mutations_are_consistent_and_differ(seed):
     rng = np.random.default_rng(seed)
     parents = SMALL.complete(np.full((50, 4), -1, np.int16), rng)
-    children = pool.mutate(SMALL, parents, rng)
+    children = candidates.mutate(SMALL, parents, rng)
     assert (children != parents).any(axis=1).all()
     for row in children:
         np.testing.assert_array_equal(SMALL.codes(SMALL.arch(row)), row)
 
 
 def test_a_sample_is_refreshed_around_the_best_and_keeps_what_was_asked():
-    sample = pool.start(LARGE, seed=3, size=500)
+    sample = candidates.start(LARGE, seed=3, size=500)
     assert not sample.whole
     assert len(np.unique(sample.codes, axis=0)) == 500
     assert LARGE.allowed(sample.codes).all()
@@ -111,8 +111,8 @@ def test_a_sample_is_refreshed_around_the_best_and_keeps_what_was_asked():
     asked[[4, 7, 300]] = True
     worth = np.arange(500.0)
     arguments = LARGE, sample, 3, asked, np.array([7, 4]), worth
-    fresh = pool.refresh(*arguments)
-    np.testing.assert_array_equal(fresh.codes, pool.refresh(*arguments).codes)
+    fresh = candidates.refresh(*arguments)
+    np.testing.assert_array_equal(fresh.codes, candidates.refresh(*arguments).codes)
     np.testing.assert_array_equal(fresh.codes[asked], sample.codes[asked])
     np.testing.assert_array_equal(fresh.codes[-99:], sample.codes[-99:])  # most promising
     assert len(np.unique(fresh.codes, axis=0)) == 500
@@ -121,16 +121,16 @@ def test_a_sample_is_refreshed_around_the_best_and_keeps_what_was_asked():
     new = np.array([row for row in fresh.codes if row.tobytes() not in old])
     near = (new[:, None] != sample.codes[[7, 4]]).sum(axis=2).min(axis=1)
     assert 0.45 < np.mean(near <= 5) < 0.8  # half are mutations; 12 random choices differ in 10
-    assert pool.find(fresh, sample.codes[7]) == 7
+    assert candidates.find(fresh, sample.codes[7]) == 7
 
 
 def test_a_sample_of_nearly_everything():
     choices = Choices({"a": integer(1, 9), "b": integer(1, 9)})
-    sample = pool.start(choices, 0, 80)
+    sample = candidates.start(choices, 0, 80)
     asked = np.arange(80) < 10
-    fresh = pool.refresh(choices, sample, 0, asked, np.array([1]), np.zeros(80))
+    fresh = candidates.refresh(choices, sample, 0, asked, np.array([1]), np.zeros(80))
     assert len(np.unique(fresh.codes, axis=0)) == 80
-    assert pool.start(choices, 0, 81).whole
+    assert candidates.start(choices, 0, 81).whole
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,10 @@ def test_wrong_architectures(arch, match):
         ),
         (lambda: Choices({"a": integer(1, 2)}, constraint="a <"), "constraint"),
         (lambda: Choices({"a": integer(1, 2)}, constraint="b < 1"), "constraint.*b"),
-        (lambda: pool.start(Choices({"a": integer(1, 2)}, constraint="a > 5"), 0), "no architec"),
+        (
+            lambda: candidates.start(Choices({"a": integer(1, 2)}, constraint="a > 5"), 0),
+            "no architec",
+        ),
     ],
 )
 def test_wrong_spaces(make, match):
@@ -174,16 +177,16 @@ def test_wrong_spaces(make, match):
 
 
 def test_a_constraint_that_hardly_anything_meets(monkeypatch):
-    monkeypatch.setitem(pool.LOOKS, "start", 20_000)
+    monkeypatch.setitem(candidates.LOOKS, "start", 20_000)
     choices = Choices({f"c{i}": integer(0, 9) for i in range(12)}, constraint="c0 + c1 < 0")
     with pytest.raises(SpaceError, match="no architecture was found"):
-        pool.start(choices, 0, 10)
+        candidates.start(choices, 0, 10)
 
 
 def test_a_space_as_json_comes_back(tmp_path):
     path = tmp_path / "space.json"
     path.write_text(json.dumps(SMALL.describe()))
-    again = spacefile.load(path)
+    again = choices_file.load(path)
     assert again.describe() == SMALL.describe()
     np.testing.assert_array_equal(again.enumerate(), SMALL.enumerate())
 
@@ -206,6 +209,6 @@ def test_wrong_files(tmp_path, text, match):
     path = tmp_path / "mine.json"
     path.write_text(text)
     with pytest.raises(SpaceError, match=match):
-        spacefile.load(path)
+        choices_file.load(path)
     with pytest.raises(SpaceError, match="cannot be read"):
-        spacefile.load(tmp_path / "none.json")
+        choices_file.load(tmp_path / "none.json")

@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from weaknas_jax import methods
-from weaknas_jax.drive import Driver
-from weaknas_jax.spaces import pool
+from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
 
 _MIXED = {
@@ -64,11 +64,11 @@ def rows_of(choices):
 
     Exact arithmetic alone: the same on every machine.
     """
-    sample = pool.start(choices, 3, 500)
+    sample = candidates.start(choices, 3, 500)
     size = len(sample.codes)
     asked, best = np.arange(size) % 7 == 0, np.array([size - 1, 0, size // 2])
-    fresh = pool.refresh(choices, sample, 3, asked, best, np.arange(float(size)))
-    children = pool.mutate(choices, fresh.codes, np.random.default_rng(5))
+    fresh = candidates.refresh(choices, sample, 3, asked, best, np.arange(float(size)))
+    children = candidates.mutate(choices, fresh.codes, np.random.default_rng(5))
     seen = choices.space(fresh.codes)
     blocks = [np.asarray(seen.features[name]) for name in sorted(seen.features)]
     return mark(sample.codes, fresh.codes, children, np.asarray(seen.encoding), *blocks)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weaknas_jax import processes, workers
-from weaknas_jax.command import Command, CommandError, last_line, score
+from weaknas_jax.jobs import processes, workers
+from weaknas_jax.jobs.command import Command, CommandError, last_line, score
 
 ARCH = {"depth": 1}
 
@@ -157,7 +157,7 @@ def test_a_time_out_ends_the_whole_group(tmp_path, monkeypatch):
 KILLED = """
 import sys
 from pathlib import Path
-from weaknas_jax.command import Command
+from weaknas_jax.jobs.command import Command
 Command(sys.argv[1], ("depth",), Path(sys.argv[2]))({"depth": 1})
 """
 

@@ -16,8 +16,10 @@ from conftest import planted_table
 
 from experiments import nasbench, sweep
 from experiments.configure import load
-from weaknas_jax import pareto, runfolder, save_table
-from weaknas_jax.tables import columns
+from weaknas_jax import save_table
+from weaknas_jax.measures import pareto
+from weaknas_jax.report import run_folder
+from weaknas_jax.tables import constraints
 
 FLAGS = flags.FLAGS
 SIZES = ["--seeds=3", "--init=5", "--per_round=3", "--budget=14"]
@@ -72,7 +74,7 @@ def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, c
     smaller = table.where(keep)
     save_table(tmp_path / "smaller.npz", smaller)
     assert call(f"--table={tmp_path / 'smaller.npz'}", f"--out={apart}", *QUICK) == 0
-    one, other = runfolder.load_trace(out), runfolder.load_trace(apart)
+    one, other = run_folder.load_trace(out), run_folder.load_trace(apart)
     np.testing.assert_array_equal(one.queried, other.queried)
     np.testing.assert_array_equal(one.scores, other.scores)
     assert summary["final"] == summary_of(apart)["final"]
@@ -89,7 +91,7 @@ def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
     assert "pareto.png" in printed
     assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
-    params, trace = table.extra["params"], runfolder.load_trace(out)
+    params, trace = table.extra["params"], run_folder.load_trace(out)
     kept = np.flatnonzero(params >= 1)
     queried = kept[trace.queried]
     seen = np.unique(queried)
@@ -212,7 +214,7 @@ def test_a_label_must_be_left():
     table = planted_table()
     valid = np.where(np.arange(64)[:, None] < 9, np.nan, table.valid)
     with pytest.raises(ValueError, match=r"--constraint='row<9': field 'valid' has no finite"):
-        columns.constrained(dataclasses.replace(table, valid=valid), "row<9")
+        constraints.constrained(dataclasses.replace(table, valid=valid), "row<9")
 
 
 def test_the_shipped_table_by_its_own_columns():

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weaknas_jax import conventions
+from weaknas_jax.core import conventions
 
 # All ways into the library, in one process for each setting of JAX.
 CHILD = """
@@ -19,8 +19,10 @@ import json, sys
 import jax, jax.numpy as jnp, numpy as np
 from conftest import SMALL, planted_table
 import weaknas_jax as wn
-from weaknas_jax import drive, methods, task
-from weaknas_jax.methods import METHODS
+from weaknas_jax.jobs import driver as drive
+from weaknas_jax import methods
+from weaknas_jax.runs import task
+from weaknas_jax.search.methods import METHODS
 from weaknas_jax.predictors import PREDICTORS
 
 table = planted_table((3, 4))
@@ -104,8 +106,8 @@ def test_the_queries_do_not_depend_on_the_settings_of_jax():
 @pytest.mark.slow  # the test above, of everything that is registered
 @pytest.mark.long
 def test_nor_do_those_of_any_method_or_predictor():
-    from weaknas_jax.methods import METHODS
     from weaknas_jax.predictors import PREDICTORS
+    from weaknas_jax.search.methods import METHODS
 
     named = [*(name for name in METHODS if name != "weaknas"), *PREDICTORS]
     usual = queries(named, named)

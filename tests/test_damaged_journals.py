@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import journal, methods
 from weaknas_jax.jobs import search
-from weaknas_jax.journal import JournalError
+from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, categorical, integer
+from weaknas_jax.storage import journal
+from weaknas_jax.storage.journal import JournalError
 
 SPACE = Choices({"depth": integer(1, 5), "op": categorical("a", "b"), "more": integer(0, 1)})
 METHOD = methods.make(method="random", budget=12, init=4, per_round=4)

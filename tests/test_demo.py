@@ -14,7 +14,8 @@ from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
 from experiments.mobilenet import agreement
-from weaknas_jax.supernet import config, cost, digits, pool
+from weaknas_jax.spaces.mobilenet import config, cost, window
+from weaknas_jax.supernets.data import digits
 
 
 def test_splits_share_no_digit():
@@ -103,7 +104,7 @@ def test_all_of_it_runs(tmp_path, own):
     wide = dataclasses.replace(config.digits(), classes=3 if own else 10)
     for row in rows:
         parts = [[int(digit) for digit in part[1:]] for part in row["network"].split("-")]
-        arch = pool.unrows(wide, np.concatenate(parts))
+        arch = window.unrows(wide, np.concatenate(parts))
         assert int(row["multiply_adds"]) == cost.multiply_adds(wide, arch)
         assert int(row["multiply_adds"]) / 1e6 <= summary["limit"]
         assert all(0 <= float(row[f"retrained_{i}"]) <= 100 for i in (0, 1))

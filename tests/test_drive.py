@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from conftest import SMALL, build, planted_table, quick_and_slow
 
-from weaknas_jax import HONEST, Job, Program, Settings, drive, labels, methods, task
-from weaknas_jax.acquisition import ACQUISITIONS
-from weaknas_jax.drive import Driver
+from weaknas_jax import HONEST, Job, Program, Settings
+from weaknas_jax.jobs import driver as drive
+from weaknas_jax.jobs.driver import Driver
 from weaknas_jax.predictors import HABITS, Habits, make
-from weaknas_jax.sampling import SAMPLINGS
+from weaknas_jax.runs import task
+from weaknas_jax.search import label_transforms, methods
+from weaknas_jax.search.acquisition import ACQUISITIONS
+from weaknas_jax.search.sampling import SAMPLINGS
 from weaknas_jax.spaces.choices import Choices, categorical, integer
 
 TABLE = planted_table(noise=0.5)
@@ -64,7 +67,7 @@ def test_the_same_settings_are_compiled_once():
 def test_settings_that_are_equal_but_not_the_same_are_told_apart():
     whole, real = (methods.make("gp", budget=10, top=top) for top in (8, 8.0))
     assert whole is not real
-    odd = functools.partial(labels.standardize_observed)
+    odd = functools.partial(label_transforms.standardize_observed)
     assert methods.make("gp", budget=10, label_transform=odd).settings["label_transform"] is odd
 
 
@@ -91,9 +94,9 @@ def test_what_is_pending_is_believed():
 
 def test_believed_scores_lie_between_known_ones():
     y, scores = jnp.array([-1.0, 1.0, 0.0, 0.0]), jnp.array([10.0, 30.0, jnp.nan, 20.0])
-    found = labels.inverse(jnp.array([-5.0, -0.5, 0.0, 0.5, 5.0]), y, scores)
+    found = label_transforms.inverse(jnp.array([-5.0, -0.5, 0.0, 0.5, 5.0]), y, scores)
     np.testing.assert_allclose(found, [10, 15, 20, 25, 30])
-    nothing = labels.inverse(jnp.array([1.0]), y, jnp.full(4, jnp.nan))
+    nothing = label_transforms.inverse(jnp.array([1.0]), y, jnp.full(4, jnp.nan))
     np.testing.assert_array_equal(nothing, [0.0])
 
 

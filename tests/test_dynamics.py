@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from weaknas_jax import dynamics
+from weaknas_jax.runs import dynamics
 
 kendall = jax.jit(dynamics.kendall_tau)
 measure = jax.jit(dynamics.measure, static_argnames=("top", "best"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from weaknas_jax import endings
+from weaknas_jax.core import endings
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("demo", "convert", "evaluate", "search", "train", "pool")
@@ -62,7 +62,7 @@ def test_faults_of_ours_are_not_hidden(error):
 
 CHILD = """
 import sys
-from weaknas_jax import endings
+from weaknas_jax.core import endings
 def work():
     for line in range(20000):
         print("line", line)

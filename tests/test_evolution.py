@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from conftest import planted_table
 
-from weaknas_jax import HONEST, Space, load_nasbench201, run_many, stats, task
-from weaknas_jax.baselines.evolution import evolution
-from weaknas_jax.baselines.random import random_search
-from weaknas_jax.spaces import adjacent, nasbench201
+from weaknas_jax import HONEST, Space, load_nasbench201, run_many
+from weaknas_jax.measures import stats
+from weaknas_jax.runs import task
+from weaknas_jax.search.baselines.evolution import evolution
+from weaknas_jax.search.baselines.random import random_search
+from weaknas_jax.spaces import nasbench201, neighbours
 
 
 def test_neighbours_of_nasbench201_are_the_cells_that_differ_in_one_edge():
@@ -25,7 +27,7 @@ def test_neighbours_of_nasbench201_are_the_cells_that_differ_in_one_edge():
 def test_neighbours_are_mutual_and_differ_in_one_choice_where_rows_are_missing_or_twice():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, (60, 3))
-    near = adjacent.one_apart(codes)
+    near = neighbours.one_apart(codes)
     differ = (codes[:, None] != codes[None]).sum(axis=2) == 1
     for i, of in enumerate(near):
         found = of[of >= 0].tolist()
@@ -34,7 +36,7 @@ def test_neighbours_are_mutual_and_differ_in_one_choice_where_rows_are_missing_o
 
 
 def test_columns_are_read_as_choices():
-    near = adjacent.of_columns(planted_table((2, 3)).encoding)
+    near = neighbours.of_columns(planted_table((2, 3)).encoding)
     assert next(set(of[of >= 0].tolist()) for of in near) == {1, 2, 3}
 
 

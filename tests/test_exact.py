@@ -14,8 +14,8 @@ import exact
 import numpy as np
 import pytest
 
-from weaknas_jax import session
-from weaknas_jax.checkpoint import Checkpoints
+from weaknas_jax.runs import session
+from weaknas_jax.storage.checkpoint import Checkpoints
 
 
 @pytest.fixture(scope="module")

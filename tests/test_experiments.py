@@ -15,7 +15,8 @@ from absl.testing import flagsaver
 from conftest import planted_table
 
 from experiments import nasbench
-from weaknas_jax import Table, runfolder, save_table
+from weaknas_jax import Table, save_table
+from weaknas_jax.report import run_folder
 
 FLAGS, ROOT = flags.FLAGS, Path(__file__).parents[1]
 SIZES = ["--seeds=3", "--init=5", "--per_round=3", "--budget=14"]
@@ -47,7 +48,7 @@ def no_nan(constant):
 def test_a_run_folder_holds_what_the_design_says(tmp_path, table_file, capsys):
     out = tmp_path / "out"
     assert call("--space=table", f"--table={table_file}", f"--out={out}", *QUICK) == 0
-    assert sorted(p.name for p in out.iterdir()) == sorted(runfolder.FILES)
+    assert sorted(p.name for p in out.iterdir()) == sorted(run_folder.FILES)
     summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
     config = json.loads((out / "config.json").read_text(), parse_constant=no_nan)
 
@@ -102,7 +103,7 @@ def test_later_runs_alone_are_those_of_the_batch(tmp_path, table_file):
     one, all_ = tmp_path / "one", tmp_path / "all"
     call(f"--table={table_file}", f"--out={all_}", *QUICK)
     call(f"--table={table_file}", f"--out={one}", *QUICK, "--seeds=1", "--first_run=2")
-    alone, batch = (runfolder.load_trace(folder) for folder in (one, all_))
+    alone, batch = (run_folder.load_trace(folder) for folder in (one, all_))
     assert alone.run.tolist() == [2]
     assert (alone.queried[0] == batch.queried[2]).all()
 
@@ -111,7 +112,7 @@ def test_other_root_other_runs(tmp_path, table_file):
     queried = []
     for seed in (0, 1):
         call(f"--table={table_file}", f"--out={tmp_path / str(seed)}", *QUICK, f"--seed={seed}")
-        queried.append(runfolder.load_trace(tmp_path / str(seed)).queried)
+        queried.append(run_folder.load_trace(tmp_path / str(seed)).queried)
     assert not (queried[0] == queried[1]).any(axis=1).all()
 
 
@@ -250,8 +251,8 @@ def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, cap
         patch.setattr(Program, "work", interrupted)
         assert call(*line) == 130
     assert "1 of 3 runs are finished and saved; go on by" in capsys.readouterr().err
-    assert runfolder.load_summary(tmp_path / "out")["complete"] is False
-    assert runfolder.load_trace(tmp_path / "out").run.tolist() == [0]
+    assert run_folder.load_summary(tmp_path / "out")["complete"] is False
+    assert run_folder.load_trace(tmp_path / "out").run.tolist() == [0]
     assert call(*line) == 2
     assert "go on with it by --resume" in capsys.readouterr().err
 
@@ -290,7 +291,7 @@ def test_processes(tmp_path, table_file):
 
 def test_default_folders_are_safe_and_never_shared(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = [runfolder.prepare(None, "../../a/b c") for _ in range(3)]
+    made = [run_folder.prepare(None, "../../a/b c") for _ in range(3)]
     assert len(set(made)) == 3
     assert {folder.parent for folder in made} == {Path("runs")}
 

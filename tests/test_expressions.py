@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import expressions, quoting
+from weaknas_jax.core import quoting
+from weaknas_jax.spaces import expressions
 
 COLUMNS = {
     "a": np.array([1, -2, 3, 0]),

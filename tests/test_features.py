@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weaknas_jax.spaces import generic, nasbench201
+from weaknas_jax.spaces import columns as generic
+from weaknas_jax.spaces import nasbench201
 
 CELLS = st.lists(st.integers(0, 4), min_size=6, max_size=6)
 

@@ -10,8 +10,10 @@ from conftest import planted_table, ridge
 
 import weaknas_jax as wn
 from experiments import figures as main
-from weaknas_jax import figures, runfolder, save_table, task
-from weaknas_jax.replay import ReplayError, replay
+from weaknas_jax import save_table
+from weaknas_jax.report import figures, run_folder
+from weaknas_jax.runs import task
+from weaknas_jax.runs.replay import ReplayError, replay
 
 FLAGS = flags.FLAGS
 TABLE = planted_table(sizes=(5, 4, 4), noise=0.5)
@@ -116,7 +118,7 @@ def test_figures_3_and_4_of_a_small_search(tmp_path, capsys):
     assert [(r["run"], r["queries"]) for r in rows] == [
         (s, q) for s in "01" for q in ("8", "14", "20")
     ]
-    trace = runfolder.load_trace(out / stem)
+    trace = run_folder.load_trace(out / stem)
     expected = TABLE.test_mean[trace.predicted_top].ravel()
     np.testing.assert_allclose([float(r["predicted_best"]) for r in rows], expected, atol=1e-4)
     assert "replayed" in (out / f"{stem}.md").read_text()

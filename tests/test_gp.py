@@ -7,24 +7,15 @@ import pytest
 from conftest import planted_table
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from weaknas_jax import (
-    HONEST,
-    Settings,
-    Space,
-    acquisition,
-    gp,
-    labels,
-    load_nasbench201,
-    metrics,
-    run_many,
-    sampling,
-    task,
-    weaknas,
-)
+from weaknas_jax import HONEST, Settings, Space, gp, load_nasbench201, run_many, weaknas
+from weaknas_jax.measures import metrics
 from weaknas_jax.predictors import gp_ml, kernels
 from weaknas_jax.predictors.gp import CELL, TABLE, default_blocks
 from weaknas_jax.predictors.gp_ml import negative_log_likelihood
 from weaknas_jax.predictors.kernels import Block
+from weaknas_jax.runs import task
+from weaknas_jax.search import acquisition, label_transforms, sampling
+from weaknas_jax.tables import targets
 
 PLANTED = planted_table((5, 5, 5))
 SPACE = task.make(PLANTED, HONEST).space
@@ -169,14 +160,14 @@ def queries(table, runs, init, per_round):
             init=init,
             per_round=per_round,
             budget=min(400, len(table)),
-            transform=labels.rank_normal,
+            transform=label_transforms.rank_normal,
             acquisition=acquisition.ucb(),
             sampler=sampling.greedy(),
         )
 
     settings = Settings(stop_at_target=True, measure=False, rounds_per_call=20)
     trace, _ = run_many(search, task.make(table, HONEST), 0, runs, settings)
-    return metrics.queries_to_target(trace, task.target_mask(table, "test"), HONEST)
+    return metrics.queries_to_target(trace, targets.target_mask(table, "test"), HONEST)
 
 
 @pytest.mark.parametrize(("dataset", "most"), [("cifar10", 26), ("imagenet16", 41)])

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from experiments import entry, idle, nasbench, sweep
 from experiments.flags import NAMES, values
-from weaknas_jax import methods, save_table
+from weaknas_jax import save_table
 from weaknas_jax.predictors import PREDICTORS
+from weaknas_jax.search import methods
 
 FLAGS = flags.FLAGS
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weaknas_jax.supernet import images
+from weaknas_jax.supernets.data import images
 
 SIZES = [(40, 30), (30, 40), (32, 32), (90, 20), (25, 25), (64, 48), (33, 31)]
 

@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 from conftest import planted_table, quick_and_slow
 
-from weaknas_jax import Space, journal, methods, task
+from weaknas_jax import Space
 from weaknas_jax.jobs import JobsError, search
-from weaknas_jax.journal import JournalError
+from weaknas_jax.jobs.workers import WorkersError
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
-from weaknas_jax.workers import WorkersError
+from weaknas_jax.storage import journal
+from weaknas_jax.storage.journal import JournalError
 
 SPACE = Choices(
     {

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weaknas_jax import Space, methods
+from weaknas_jax import Space
 from weaknas_jax.jobs import JobsError, search
+from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, categorical, integer
 
 SPACE = Choices({"depth": integer(1, 5), "op": categorical("a", "b")})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from weaknas_jax.command import Command, CommandError, score
+from weaknas_jax.jobs.command import Command, CommandError, score
 
 SPACE = {
     "choices": {

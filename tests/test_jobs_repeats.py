@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from weaknas_jax import jobreport, journal, methods
-from weaknas_jax.jobs import repeat_number, search
+from weaknas_jax.jobs import repeat_number, report, search
+from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, integer
+from weaknas_jax.storage import journal
 
 SPACE = Choices({"depth": integer(1, 6), "width": integer(1, 6)}, cost="depth")
 METHOD = methods.make(method="random", budget=20, init=5, per_round=5)
@@ -136,18 +137,18 @@ def test_what_is_shown(tmp_path):
     assert [(now.repeated, now.repeats) for now in seen[-4:]] == [(0, 0), (1, 3), (2, 3), (3, 3)]
     assert seen[-1].best == result.best
     assert (seen[-1].finished, seen[-1].budget) == (20, 20)
-    summary = jobreport.summarize(result, SPACE, sign=-1.0)
+    summary = report.summarize(result, SPACE, sign=-1.0)
     assert summary["repeats"]["top"] == 3
     for one, r in zip(summary["repeats"]["each"], result.repeats, strict=True):
         assert one["scores"] == [-score for score in r.scores]
         assert (one["mean"], one["error"], one["n"]) == (-r.mean, r.error, 2)
         assert result.evaluations[one["query"] - 1] == r.first
     assert summary["best"] == summary["repeats"]["each"][0]
-    rows = jobreport.table(result.evaluations, SPACE, -1.0, result.repeats).splitlines()
+    rows = report.table(result.evaluations, SPACE, -1.0, result.repeats).splitlines()
     assert rows[0].split(",")[:6] == ["query", "score", "mean", "mean_error", "n", "cost"]
     shown = [row.split(",") for row in rows[1:] if row.split(",")[4]]
     assert sorted(float(row[2]) for row in shown) == sorted(-r.mean for r in result.repeats)
-    text = jobreport.text(summary, jobreport.save(tmp_path, result, SPACE, summary, -1.0))
+    text = report.text(summary, report.save(tmp_path, result, SPACE, summary, -1.0))
     assert f"best      {-result.repeats[0].mean:.6g} +- " in text
     assert "(mean of 2), query" in text
     assert "fixed seed" not in text
@@ -156,7 +157,7 @@ def test_what_is_shown(tmp_path):
 
 def test_a_fixed_seed_is_pointed_out():
     result = run(lambda arch: arch["depth"], repeat_top=2)
-    assert "take WEAKNAS_REPEAT" in jobreport.text(jobreport.summarize(result, SPACE), [])
+    assert "take WEAKNAS_REPEAT" in report.text(report.summarize(result, SPACE), [])
 
 
 def test_costs_that_are_unknown_are_left_out(tmp_path):
@@ -168,14 +169,14 @@ def test_costs_that_are_unknown_are_left_out(tmp_path):
     for what, unknown in ((cost, (1, 2, 3, 4, 5)), ("log(depth - 3)", (1, 2, 3)), ("0 / 0", None)):
         space = Choices(SPACE.choices, cost=what)
         result = run()
-        summary = jobreport.summarize(result, space)
+        summary = report.summarize(result, space)
         missing = sum(unknown is None or e.arch["depth"] in unknown for e in result.evaluations)
         assert summary["cost_unknown"] == missing
-        paths = jobreport.save(tmp_path, result, space, summary)
+        paths = report.save(tmp_path, result, space, summary)
         read = json.loads((tmp_path / "summary.json").read_text())
         assert all(np.isfinite(point["cost"]) for point in read["pareto"])
         rows = (tmp_path / "results.csv").read_text().splitlines()[1:]
         assert sum(row.split(",")[2] == "" for row in rows) == missing
         every = "every one" if missing == 20 else missing
-        assert f"left out: {every} of 20, whose cost is unknown" in jobreport.text(summary, paths)
+        assert f"left out: {every} of 20, whose cost is unknown" in report.text(summary, paths)
         assert (tmp_path / "curve.png").stat().st_size > 5000

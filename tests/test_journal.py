@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from weaknas_jax import differences, journal
-from weaknas_jax.journal import JournalError
+from weaknas_jax.storage import differences, journal
+from weaknas_jax.storage.journal import JournalError
 
 HEADER = {"seed": 3, "method": {"name": "gp"}}
 RECORDS = [{"kind": "asked", "archs": [{"a": 1}]}, {"kind": "done", "arch": {"a": 1}, "score": 0.1}]

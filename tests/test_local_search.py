@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from conftest import planted_table
 
-from weaknas_jax import HONEST, run_many, stats, task
-from weaknas_jax.baselines.local_search import local_search
-from weaknas_jax.baselines.random import random_search
+from weaknas_jax import HONEST, run_many
+from weaknas_jax.measures import stats
+from weaknas_jax.runs import task
+from weaknas_jax.search.baselines.local_search import local_search
+from weaknas_jax.search.baselines.random import random_search
 
 
 def test_it_walks_as_a_plain_loop_does():

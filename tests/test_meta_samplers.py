@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from conftest import planted_table, ridge
 
-from weaknas_jax import Prediction, Predictor, methods, refit, sampling, task, weaknas
+from weaknas_jax import Prediction, Predictor, refit, weaknas
 from weaknas_jax.predictors.knn import knn
-from weaknas_jax.semi import semi
+from weaknas_jax.runs import task
+from weaknas_jax.search import methods, sampling
+from weaknas_jax.search.pseudo_labels import semi
 
 
 def after(method, table, rounds):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from conftest import build, planted_table
 
-from weaknas_jax import Space, Table, linear, task
-from weaknas_jax.acquisition import ACQUISITIONS
-from weaknas_jax.methods import METHODS, USES_PREDICTOR
+from weaknas_jax import Space, Table, linear
 from weaknas_jax.predictors import make
-from weaknas_jax.sampling import SAMPLINGS
+from weaknas_jax.runs import task
+from weaknas_jax.search.acquisition import ACQUISITIONS
+from weaknas_jax.search.methods import METHODS, USES_PREDICTOR
+from weaknas_jax.search.sampling import SAMPLINGS
 
 
 def drive(method, scores, seed=0):

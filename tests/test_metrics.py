@@ -5,7 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from weaknas_jax import HONEST, Table, Trace, metrics, protocol, report, stats, task
+from weaknas_jax import HONEST, Table, Trace
+from weaknas_jax.core import protocol
+from weaknas_jax.measures import metrics, stats
+from weaknas_jax.report import text
+from weaknas_jax.tables import targets
 
 # Five architectures; the best by test is 4, the best by valid 3.
 TABLE = Table(
@@ -36,7 +40,7 @@ def trace(queried, predicted_top, round_=(0, 0, 1, 1)):
 
 
 RUNS = trace([[1, 0, 4, 2], [1, 2, 3, 0], [4, -1, -1, -1]], [[4, 3], [2, 4], [1, -1]])
-BEST_TEST = task.target_mask(TABLE, "test")
+BEST_TEST = targets.target_mask(TABLE, "test")
 
 
 @pytest.mark.parametrize(
@@ -66,14 +70,14 @@ def test_what_is_nearly_the_optimum():
     table = Table(space="s", dataset="d", encoding=np.eye(20), valid=many, test=-many + 50)
     assert rows(table, HONEST) == [[0], list(range(10))]
     assert rows(table, protocol.resolve("honest", target="valid")) == [[19], list(range(10, 20))]
-    summary = report.summarize(RUNS, TABLE, HONEST)["milestones"]
+    summary = text.summarize(RUNS, TABLE, HONEST)["milestones"]
     assert summary["regret 0.1 %"]["per_seed"] == [3, None, 1]
     assert summary["the top 10"]["per_seed"] == [1, 1, 1]
 
 
 def test_either_architecture_of_a_tie_counts():
     tied = dataclasses.replace(TABLE, test=np.array([[49.0], [19], [31], [48], [49]]))
-    found = metrics.queries_to_target(RUNS, task.target_mask(tied, "test"), HONEST)
+    found = metrics.queries_to_target(RUNS, targets.target_mask(tied, "test"), HONEST)
     assert found.tolist() == [2, 4, 1]
 
 
@@ -94,7 +98,7 @@ def test_curves():
 
 def test_unknown_test_accuracy_is_said_and_not_averaged_in_silently():
     partly = dataclasses.replace(TABLE, test=np.array([[11.0], [19], [31], [np.nan], [49]]))
-    found = report.summarize(RUNS, partly, HONEST)
+    found = text.summarize(RUNS, partly, HONEST)
     assert found["final"]["each"]["best_valid_test"]["runs"] == 2
     assert found["curve"]["best_valid_test"]["runs"][-1] == 2
 
@@ -107,7 +111,7 @@ def test_rank_of_a_mean_of_the_best_is_one():
 
 def test_the_target_is_among_what_can_be_evaluated():
     hidden = dataclasses.replace(TABLE, valid=np.array([[10.0], [20], [30], [50], [np.nan]]))
-    assert np.flatnonzero(task.target_mask(hidden, "test")).tolist() == [3]
+    assert np.flatnonzero(targets.target_mask(hidden, "test")).tolist() == [3]
 
 
 def test_failed_queries_are_passed_over():
@@ -129,7 +133,7 @@ def test_rank_counts_the_better_ones():
 
 def test_both_readings_of_rank():
     """Ranks of 49 and 31 are 1 and 3, mean 2; the mean accuracy 40 has rank 3."""
-    found = report.summarize(trace([[4] * 1, [2] * 1], [[0], [0]], (0,)), TABLE, HONEST)["final"]
+    found = text.summarize(trace([[4] * 1, [2] * 1], [[0], [0]], (0,)), TABLE, HONEST)["final"]
     assert (found["mean_rank"], found["rank_of_mean"]) == (2.0, 3.0)
     assert found["regret"] == pytest.approx(9.0)
     assert found["test_mean"] == 40.0

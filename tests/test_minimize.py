@@ -18,18 +18,13 @@ from hypothesis import strategies as st
 
 import weaknas_jax as wn
 from experiments import nasbench, sweep
-from weaknas_jax import (
-    TableError,
-    load_table,
-    metrics,
-    pareto,
-    plots,
-    replay,
-    runfolder,
-    save_table,
-)
-from weaknas_jax.tables import direction, read_arrays, read_csv
+from weaknas_jax import TableError, load_table, save_table
+from weaknas_jax.measures import metrics, pareto
+from weaknas_jax.report import plots, run_folder
+from weaknas_jax.runs import replay
+from weaknas_jax.tables import read_arrays, read_csv
 from weaknas_jax.tables.__main__ import main as tables
+from weaknas_jax.tables.importers import direction
 
 FLAGS = flags.FLAGS
 QUICK = ["--seeds=3", "--init=5", "--per_round=3", "--top=8", "--budget=20", "--predictor=linear"]
@@ -81,7 +76,7 @@ def test_a_search_for_the_lowest_is_that_for_the_highest_turned(files, capsys):
     assert low.minimize
     found = summary_of(files / "low")
     assert (found["minimize"], found["percent"]) == (True, False)
-    traces = [runfolder.load_trace(files / name) for name in ("high", "low")]
+    traces = [run_folder.load_trace(files / name) for name in ("high", "low")]
     np.testing.assert_array_equal(traces[0].queried, traces[1].queried)
     # What is shown is the table's own: scores, curves, answers, front.
     seen = low.valid_mean[traces[1].queried]
@@ -113,7 +108,7 @@ def test_everything_that_reads_a_run_knows_the_direction(files, capsys):
     capsys.readouterr()
     assert call(f"--out={files / 'run'}", "--resume", "--seeds=4") == 0
     assert summary_of(files / "run")["minimize"]
-    table, trace = load_table(files / "low.npz"), runfolder.load_trace(files / "run")
+    table, trace = load_table(files / "low.npz"), run_folder.load_trace(files / "run")
     curves = metrics.curves(trace, table, wn.HONEST)
     np.testing.assert_allclose(
         curves.oracle_test[:3, -1], table.test_mean[trace.queried[:3]].min(axis=1)
@@ -141,7 +136,7 @@ def test_a_file_that_states_nothing_takes_the_flag(files, capsys):
     assert load_table(files / "old.npz", minimize=True).minimize
     assert call(f"--table={files / 'old.npz'}", "--minimize", f"--out={files / 'o'}", *QUICK) == 0
     assert call(f"--table={files / 'low.npz'}", f"--out={files / 'p'}", *QUICK) == 0
-    one, other = (runfolder.load_trace(files / name) for name in "op")
+    one, other = (run_folder.load_trace(files / name) for name in "op")
     np.testing.assert_array_equal(one.queried, other.queried)
     assert call("--cost=params", f"--out={files / 'o'}", "--resume", "--nominimize") == 2
     assert "--minimize=False (there: True)" in capsys.readouterr().err

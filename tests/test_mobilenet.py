@@ -13,8 +13,10 @@ from flax import nnx
 from mobilenet_calls import TINY, calls
 from PIL import Image
 
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import cost, evaluate, images, recalibrate, supernet, weights
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import cost
+from weaknas_jax.supernets.data import images
+from weaknas_jax.supernets.mobilenet import evaluate, recalibrate, supernet, weights
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,15 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments import nasbench
-from weaknas_jax import HONEST, TableError, load_nasbench101, load_nasbench201, methods, task
-from weaknas_jax.batch import run_many
-from weaknas_jax.plan import Plan
-from weaknas_jax.protocol import resolve
-from weaknas_jax.spaces import nasbench101 as space
+from weaknas_jax import HONEST, TableError, load_nasbench101, load_nasbench201
+from weaknas_jax.core.plan import Plan
+from weaknas_jax.core.protocol import resolve
+from weaknas_jax.runs import task
+from weaknas_jax.runs.program import run_many
+from weaknas_jax.search import methods
+from weaknas_jax.spaces.nasbench101 import cells as space
 from weaknas_jax.tables import nasbench101 as packed
-from weaknas_jax.tables import official101
+from weaknas_jax.tables.importers import official101
 
 SOURCE = Path(os.environ.get("WEAKNAS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TEST = resolve("honest", labels="test")

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from weaknas_jax import Table, task
-from weaknas_jax.spaces import nasbench101 as space
-from weaknas_jax.spaces import nasbench101_rows
-from weaknas_jax.spaces.nasbench101_encodings import org
-from weaknas_jax.spaces.nasbench101_neighbours import neighbours
-from weaknas_jax.spaces.nasbench101_rows import rows
-from weaknas_jax.tables import cache
+from weaknas_jax import Table
+from weaknas_jax.runs import task
+from weaknas_jax.spaces.nasbench101 import cells as space
+from weaknas_jax.spaces.nasbench101 import rows as nasbench101_rows
+from weaknas_jax.spaces.nasbench101.encodings import org
+from weaknas_jax.spaces.nasbench101.neighbours import neighbours
+from weaknas_jax.spaces.nasbench101.rows import rows
+from weaknas_jax.storage import cache
 from weaknas_jax.tables import nasbench101 as packed
 
 BEST = 0x66289520

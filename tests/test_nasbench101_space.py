@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax.spaces import nasbench101 as space
-from weaknas_jax.spaces import nasbench101_encodings as encodings
-from weaknas_jax.spaces.nasbench101_neighbours import neighbours
+from weaknas_jax.spaces.nasbench101 import cells as space
+from weaknas_jax.spaces.nasbench101 import encodings
+from weaknas_jax.spaces.nasbench101.neighbours import neighbours
 
 SOURCE = Path(os.environ.get("WEAKNAS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TABLE = SOURCE / "nb101" / "nasbench101_test.npz"

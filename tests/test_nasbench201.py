@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weaknas_jax import HONEST, TableError, load_nasbench201, task
+from weaknas_jax import HONEST, TableError, load_nasbench201
+from weaknas_jax.runs import task
 from weaknas_jax.spaces import nasbench201 as space
 from weaknas_jax.tables import nasbench201 as packed
+from weaknas_jax.tables import targets
 
 SOURCE = Path(os.environ.get("WEAKNAS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 OPERATIONS = st.tuples(*[st.integers(0, 4)] * 6)
@@ -93,8 +95,8 @@ def test_known_optima(dataset, valid, valid_row, test, test_row):
     table = load_nasbench201(dataset)
     assert round(table.valid_mean.max(), 3) == valid
     assert round(table.test_mean.max(), 3) == test
-    assert np.flatnonzero(task.target_mask(table, "valid")).tolist() == [valid_row]
-    assert np.flatnonzero(task.target_mask(table, "test")).tolist() == [test_row]
+    assert np.flatnonzero(targets.target_mask(table, "valid")).tolist() == [valid_row]
+    assert np.flatnonzero(targets.target_mask(table, "test")).tolist() == [test_row]
     assert np.isfinite(table.encoding).all()
     assert (table.encoding.sum(axis=1) == 6).all()
 

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weaknas_jax import TableError, load_nasbench201
-from weaknas_jax.tables import official
 from weaknas_jax.tables.__main__ import main
+from weaknas_jax.tables.importers import official201
 
 torch = pytest.importorskip("torch", reason="the extra 'official' (PyTorch) is not installed")
 from nas_201_api import NASBench201API  # noqa: E402
@@ -20,7 +20,7 @@ SETS = {
     "cifar100": ("x-valid", "x-test", "ori-test"),
     "ImageNet16-120": ("x-valid", "x-test", "ori-test"),
 }
-SHORT = {keys.training: dataset for dataset, keys in official.KEYS.items()}
+SHORT = {keys.training: dataset for dataset, keys in official201.KEYS.items()}
 
 
 def trained(training, seed, arch, epochs, accuracy):
@@ -80,9 +80,9 @@ def file(request, whole, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("dataset", list(official.KEYS))
+@pytest.mark.parametrize("dataset", list(official201.KEYS))
 def test_every_run_is_what_the_package_itself_says(dataset, file, whole):
-    table, keys = official.read_nasbench201(file, dataset), official.KEYS[dataset]
+    table, keys = official201.read_nasbench201(file, dataset), official201.KEYS[dataset]
     api = NASBench201API(whole, verbose=False)
     assert table.extra["official_index"].tolist() == sorted(SEEDS)
     assert table.names.tolist() == [api.arch(i) for i in sorted(SEEDS)]
@@ -118,10 +118,10 @@ def test_the_command_compares_with_the_shipped_means(file, tmp_path, capsys):
     assert "the file has 5 of the 15,625 architectures" in said
     assert "shipped v1.1: valid 5 and test 5 of 5" in said
     assert "single_run" in said
-    table = official.read_nasbench201(file, "cifar100")
+    table = official201.read_nasbench201(file, "cifar100")
     table.valid[0] += 0.6 * 100 / 30_000  # half a count of 6 x 5,000 images is the limit
     table.test[1] += 0.4 * 100 / 30_000
-    found = {a.version: a for a in official.agreement(table)}
+    found = {a.version: a for a in official201.agreement(table)}
     assert (found["v1.1"].valid, found["v1.1"].test, found["v1.1"].rows) == (4, 5, 5)
 
 
@@ -133,13 +133,13 @@ def test_what_a_file_lacks_is_left_out(tmp_path):
             run.update(latency=None, train_times=None)
     runs["cifar100", 888]["eval_names"] = ["x-test"]
     torch.save(small, tmp_path / "f.pth")
-    table = official.read_nasbench201(tmp_path / "f.pth", "cifar100")
+    table = official201.read_nasbench201(tmp_path / "f.pth", "cifar100")
     assert set(table.extra) == {"params", "official_index"}
     assert np.isnan(table.valid).tolist() == [[False, True, False], [False, True, False]]
     assert np.isnan(table.test).tolist() == [[False, False, False], [False, True, False]]
     assert table.version == ""
     with pytest.raises(TableError, match=r"no results on 'ImageNet16-120'.*it has 'cifar100'"):
-        official.read_nasbench201(tmp_path / "f.pth", "imagenet16")
+        official201.read_nasbench201(tmp_path / "f.pth", "imagenet16")
 
 
 def change(path, value):
@@ -197,7 +197,7 @@ def test_other_content_is_named(case, tmp_path, small_bytes):
     apply(small)
     torch.save(small, tmp_path / "f.pth")
     with pytest.raises(TableError, match=message) as error:
-        official.read_nasbench201(tmp_path / "f.pth", "cifar100")
+        official201.read_nasbench201(tmp_path / "f.pth", "cifar100")
     assert "f.pth" in str(error.value)
 
 
@@ -206,19 +206,19 @@ def test_twelve_epochs_are_not_taken_for_two_hundred(tmp_path):
     small["arch2infos"][0]["full"] = small["arch2infos"][0]["less"]
     torch.save(small, tmp_path / "f.pth")
     with pytest.raises(TableError, match="no results on 'cifar100'"):
-        official.read_nasbench201(tmp_path / "f.pth", "cifar100")
+        official201.read_nasbench201(tmp_path / "f.pth", "cifar100")
     short = results(0, small["meta_archs"][0], 12).state_dict()
     small["arch2infos"][0]["full"] = short
     torch.save(small, tmp_path / "f.pth")
     with pytest.raises(TableError, match="trained for 12 epochs, not 200"):
-        official.read_nasbench201(tmp_path / "f.pth", "cifar100")
+        official201.read_nasbench201(tmp_path / "f.pth", "cifar100")
 
 
 def test_the_name_of_an_official_file_holds_its_checksum(tmp_path, small_bytes):
     path = tmp_path / "NAS-Bench-201-v1_1-096897.pth"
     path.write_bytes(small_bytes[1])
     with pytest.raises(TableError, match=r"MD5 ends in .* its name says 096897"):
-        official.read_nasbench201(path, "cifar100")
+        official201.read_nasbench201(path, "cifar100")
 
 
 @settings(
@@ -239,7 +239,7 @@ def test_damage_is_an_error_or_a_table(tmp_path, small_bytes, data):
         raw = b"\x80\x02" + raw + b"." if kind == "noisy pickle" else raw
     (tmp_path / "f.pth").write_bytes(bytes(raw))
     try:
-        table = official.read_nasbench201(tmp_path / "f.pth", "cifar100")
+        table = official201.read_nasbench201(tmp_path / "f.pth", "cifar100")
     except TableError:
         return
     assert table.valid.shape == table.test.shape

@@ -21,20 +21,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments import nasbench, sweep
-from weaknas_jax import checkpoint, files, ownership, qualityfolder, runfolder, save_table
-from weaknas_jax.checkpoint import CheckpointError
-from weaknas_jax.ownership import NotOurs
-from weaknas_jax.quality import Cell, Quality
-from weaknas_jax.tables.store import write_npz
+from weaknas_jax import save_table
+from weaknas_jax.measures.predictor_quality import Cell, Quality
+from weaknas_jax.report import quality_folder, run_folder
+from weaknas_jax.storage import checkpoint, files, ownership
+from weaknas_jax.storage.checkpoint import CheckpointError
+from weaknas_jax.storage.npz import write_npz
+from weaknas_jax.storage.ownership import NotOurs
 
 QUICK = ["--seeds=1", "--init=5", "--per_round=3", "--budget=8", "--method=random"]
-OURS = (*runfolder.FILES, runfolder.PARETO)
+OURS = (*run_folder.FILES, run_folder.PARETO)
 NAMES = [
     *OURS,
-    *qualityfolder.FILES,
+    *quality_folder.FILES,
     *sweep.FILES,
     *("results.csv", "best.json", "journal.jsonl", "logs", "settings.json", "log.csv"),
-    *("checkpoints", runfolder.CHECKPOINTS, f"{runfolder.CHECKPOINTS}-0", "weaknas.json"),
+    *("checkpoints", run_folder.CHECKPOINTS, f"{run_folder.CHECKPOINTS}-0", "weaknas.json"),
     *(
         "1",
         "2",
@@ -92,7 +94,7 @@ def assert_there(planted: dict[Path, bytes | None]) -> None:
 
 @contextlib.contextmanager
 def refusals():
-    with contextlib.suppress(NotOurs, runfolder.FolderError, CheckpointError, OSError):
+    with contextlib.suppress(NotOurs, run_folder.FolderError, CheckpointError, OSError):
         yield
 
 
@@ -108,7 +110,7 @@ def finished(table, tmp_path_factory):
     """An experiment of ours, and beside it its checkpoints as if it went on."""
     out = tmp_path_factory.mktemp("finished") / "out"
     assert call(f"--table={table}", f"--out={out}", *QUICK) == 0
-    kept = runfolder.checkpoints(out)
+    kept = run_folder.checkpoints(out)
     for number in range(3):
         kept.save({"seconds": np.float64(number)})
     return out
@@ -125,19 +127,19 @@ def call(*arguments, module=nasbench):
 def use_as_run_folder(folder: Path, experiment: Path) -> None:
     """All that is done with the folder of an experiment, but for the search."""
     config = json.loads((experiment / "config.json").read_bytes())
-    results = {name: (experiment / name).read_bytes() for name in runfolder.FILES}
+    results = {name: (experiment / name).read_bytes() for name in run_folder.FILES}
     for again in (False, True):
         with refusals():
-            made = runfolder.prepare(str(folder), "x", may_hold_one=again)
+            made = run_folder.prepare(str(folder), "x", may_hold_one=again)
             for anew in (True, False):
-                runfolder.begin(made, config, anew)
-                for name, content in results.items():  # as `runfolder.save`, without drawing
+                run_folder.begin(made, config, anew)
+                for name, content in results.items():  # as `run_folder.save`, without drawing
                     with files.replacing(made / name) as file:
                         file.write(content)
-                runfolder.checkpoints(made, {}).remove()
+                run_folder.checkpoints(made, {}).remove()
     with refusals():
-        runfolder.clear(folder)
-    runfolder.discard(folder)
+        run_folder.clear(folder)
+    run_folder.discard(folder)
 
 
 def use_as_other_folders(folder: Path, names: set[str]) -> None:
@@ -145,9 +147,9 @@ def use_as_other_folders(folder: Path, names: set[str]) -> None:
     config = {"flags": {"seed": 0}, "label_transforms": {}, "table_sha256": "", "sessions": []}
     for again in (False, True):
         with refusals():
-            made = qualityfolder.prepare(str(folder), "x", again)
-            qualityfolder.begin(made, config)
-            qualityfolder.append(made, Cell("linear", 20, 0, Quality(0, {"kendall": 0.5})))
+            made = quality_folder.prepare(str(folder), "x", again)
+            quality_folder.begin(made, config)
+            quality_folder.append(made, Cell("linear", 20, 0, Quality(0, {"kendall": 0.5})))
     for name in names:
         for write in (files.write_text, lambda path, text: write_npz(path, {"a": np.ones(2)})):
             with refusals():
@@ -178,14 +180,14 @@ def test_what_was_put_into_our_folder_stays_and_ours_goes(tree, finished):
         use_as_run_folder(folder, finished)
         assert_there(planted)
         left = {path for path in folder.rglob("*") if path.is_file()}
-        marker = {folder / runfolder.CHECKPOINTS / "weaknas.json"}
+        marker = {folder / run_folder.CHECKPOINTS / "weaknas.json"}
         if not any(folder / name in planted for name in OURS):
             assert left <= planted.keys() | marker
 
 
 def test_an_experiment_alone_goes_as_a_whole(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "out")
-    runfolder.clear(tmp_path / "out")
+    run_folder.clear(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -199,7 +201,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("name", [*OURS, runfolder.CHECKPOINTS, f"{runfolder.CHECKPOINTS}/1"])
+@pytest.mark.parametrize("name", [*OURS, run_folder.CHECKPOINTS, f"{run_folder.CHECKPOINTS}/1"])
 @pytest.mark.parametrize("how", [[], ["--overwrite"], ["--resume"]])
 def test_what_is_in_the_way_is_named_before_anything_is_computed(
     name, how, table, tmp_path, capsys
@@ -225,7 +227,7 @@ def test_a_search_leaves_what_is_beside_it(table, tmp_path, capsys):
     assert call(*line, "--resume", "--seeds=2") == 0
     assert_there(planted)
     assert {p.name for p in out.iterdir()} == {k.split("/")[0] for k in FOREIGN} | {
-        *runfolder.FILES
+        *run_folder.FILES
     }
     (out / "curve.png").write_bytes(b"a picture of my own")
     assert call(*line, "--overwrite") == 2
@@ -279,7 +281,7 @@ def as_version_0_1(folder: Path) -> None:
     config.pop("checkpoints", None)
     (folder / ownership.LIST).unlink(missing_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    kept = folder / runfolder.CHECKPOINTS
+    kept = folder / run_folder.CHECKPOINTS
     if kept.exists():
         kept.rename(folder / "checkpoints")
         (folder / "checkpoints" / "weaknas.json").unlink()
@@ -295,11 +297,11 @@ def test_what_version_0_1_left_goes_on_and_may_be_replaced(finished, table, tmp_
     planted = plant(
         out, {"checkpoints/mine": b"p", "checkpoints/2/notes": b"p", "checkpoints/9": None}
     )
-    stored = runfolder.stored_config(out)
-    assert runfolder.checkpoints(out, stored).load()["seconds"] == 2
-    assert runfolder.checkpoints(out).load() is None  # they are of another search
+    stored = run_folder.stored_config(out)
+    assert run_folder.checkpoints(out, stored).load()["seconds"] == 2
+    assert run_folder.checkpoints(out).load() is None  # they are of another search
     assert call(f"--out={out}", "--resume", "--seeds=2") == 0
-    assert runfolder.load_trace(out).run.tolist() == [0, 1]
+    assert run_folder.load_trace(out).run.tolist() == [0, 1]
     assert_there(planted)
     assert not (out / "checkpoints" / "3").exists()
     as_version_0_1(out)
@@ -382,7 +384,7 @@ def test_text_is_listed_before_it_appears(tmp_path):
 
 
 def test_a_folder_without_our_marker_takes_no_checkpoint(tmp_path):
-    folder = tmp_path / runfolder.CHECKPOINTS
+    folder = tmp_path / run_folder.CHECKPOINTS
     planted = plant(folder, {"1/_METADATA": b"mine", "mine": b"mine"})
     with pytest.raises(NotOurs, match=rf"{folder}: was not made by weaknas_jax"):
         checkpoint.Checkpoints(folder).save({"a": np.ones(2)})

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_metrics import RUNS, TABLE, trace
 
-from weaknas_jax import HONEST, pareto, plots, report, runfolder
+from weaknas_jax import HONEST
+from weaknas_jax.measures import pareto
+from weaknas_jax.report import plots, run_folder, text
 
 COARSE = st.sampled_from([0.0, 1.0, 2.0, 3.0, np.nan, np.inf, -np.inf])  # many ties
 COST = np.array([5.0, 1.0, np.inf, 4.0, 2.0])
@@ -50,7 +52,7 @@ def test_what_three_runs_found():
     }
     assert (said["cost"], said["table_front"]) == ("params", 3)
     assert said["cost_unknown"] == 1  # one is infinite
-    assert "; 1 of unknown cost are left out" in report._pareto(said)[0][1]
+    assert "; 1 of unknown cost are left out" in text._pareto(said)[0][1]
 
 
 def test_a_failed_query_found_nothing():
@@ -76,14 +78,14 @@ def test_no_cost_is_known_where_there_is_a_label():
     found = pareto.measure(RUNS, blind, "params", np.where(TABLE.valid[:, 0] > 45, np.nan, COST))
     said = pareto.summary(found, blind)
     assert (said["front"], said["table_front"], said["share_of_table_front"]) == ([], 0, None)
-    assert report._pareto(said)[0][1].startswith("0 evaluated")
+    assert text._pareto(said)[0][1].startswith("0 evaluated")
 
 
 def test_a_long_front_is_printed_at_its_dear_end():
     one = {"row": 7, "name": "x", "cost": 1.0, "valid": 2.0, "test": None, "runs": 1}
     front = [{**one, "cost": float(i)} for i in range(25)]
     said = {"cost": "c", "front": front, "table_front": 30, "share_of_table_front": 0.125}
-    first, head, more, *rows = [value for _, value in report._pareto(said)]
+    first, head, more, *rows = [value for _, value in text._pareto(said)]
     assert "a run evaluated 12 % of the 30" in first
     assert head.split() == ["cost", "valid", "test", "runs", "row", "name"]
     assert more == "... 15 cheaper ones, see summary.json"
@@ -97,9 +99,9 @@ def test_the_picture_and_the_folder(cost, tmp_path):
     plots.draw_pareto(found, "hand / made", tmp_path / "front.svg")
     drawn = (tmp_path / "front.svg").read_text()
     assert drawn.startswith("<?xml")
-    summary = report.summarize(RUNS, TABLE, HONEST, method="weaknas")
-    paths = runfolder.save(tmp_path, RUNS, summary, found)
+    summary = text.summarize(RUNS, TABLE, HONEST, method="weaknas")
+    paths = run_folder.save(tmp_path, RUNS, summary, found)
     assert str(tmp_path / "pareto.png") in paths
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
-    runfolder.begin(tmp_path, json.loads("{}"), anew=True)
+    run_folder.begin(tmp_path, json.loads("{}"), anew=True)
     assert not (tmp_path / "pareto.png").exists()

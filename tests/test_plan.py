@@ -7,18 +7,9 @@ import numpy as np
 import pytest
 from conftest import build, planted_table, ridge
 
-from weaknas_jax import (
-    HONEST,
-    Job,
-    Plan,
-    PlanError,
-    Prediction,
-    Predictor,
-    Program,
-    Settings,
-    plan,
-    task,
-)
+from weaknas_jax import HONEST, Job, Plan, PlanError, Prediction, Predictor, Program, Settings
+from weaknas_jax.core import plan
+from weaknas_jax.runs import task
 
 
 @pytest.mark.parametrize("size", [1, 7, 15_625, 423_624])

@@ -8,19 +8,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from test_metrics import RUNS, TABLE
 
-from weaknas_jax import (
-    HONEST,
-    canvas,
-    categorical,
-    integer,
-    jobreport,
-    jobs,
-    pareto,
-    plots,
-    protocol,
-    report,
-    runfolder,
-)
+from weaknas_jax import HONEST, categorical, integer, jobs
+from weaknas_jax.core import protocol
+from weaknas_jax.jobs import report as jobreport
+from weaknas_jax.measures import pareto
+from weaknas_jax.report import canvas, plots, run_folder
+from weaknas_jax.report import text as report
 from weaknas_jax.spaces.choices import Choices
 
 NAN = float("nan")
@@ -253,19 +246,19 @@ def test_without_test_accuracy(summary, tmp_path):
 
 
 def test_unreadable_folders_are_named(tmp_path):
-    with pytest.raises(runfolder.FolderError, match=r"no summary\.json"):
-        runfolder.load_summary(tmp_path)
+    with pytest.raises(run_folder.FolderError, match=r"no summary\.json"):
+        run_folder.load_summary(tmp_path)
     (tmp_path / "summary.json").write_text("{")
-    with pytest.raises(runfolder.FolderError, match="not the summary"):
-        runfolder.load_summary(tmp_path)
+    with pytest.raises(run_folder.FolderError, match="not the summary"):
+        run_folder.load_summary(tmp_path)
     (tmp_path / "summary.json").write_text("[1]")
-    with pytest.raises(runfolder.FolderError, match="not the summary"):
-        runfolder.load_summary(tmp_path)
+    with pytest.raises(run_folder.FolderError, match="not the summary"):
+        run_folder.load_summary(tmp_path)
 
 
 def test_trace_survives_the_folder(tmp_path, summary):
     summary |= {"method": "weaknas"}
-    runfolder.save(tmp_path, RUNS, summary)
-    back = runfolder.load_trace(tmp_path)
+    run_folder.save(tmp_path, RUNS, summary)
+    back = run_folder.load_trace(tmp_path)
     for field in RUNS._fields:
         np.testing.assert_array_equal(getattr(back, field), getattr(RUNS, field))

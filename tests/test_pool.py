@@ -11,9 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from weaknas_jax import TableError, load_table, task
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, oracle, pool
+from weaknas_jax import TableError, load_table
+from weaknas_jax.runs import task
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, cost
+from weaknas_jax.spaces.mobilenet import window as pool
+from weaknas_jax.supernets.mobilenet import oracle
 
 WIDE = config.mobilenet_v3(1.2)
 SMALL = config.small()

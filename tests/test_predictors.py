@@ -8,8 +8,9 @@ import pytest
 from conftest import SMALL, planted_table, quick_and_slow
 from scipy import stats
 
-from weaknas_jax import HONEST, PREDICTORS, Predictor, Scorer, refit, task
+from weaknas_jax import HONEST, PREDICTORS, Predictor, Scorer, refit
 from weaknas_jax.predictors import HAS_DEVIATION, make
+from weaknas_jax.runs import task
 
 TABLE = planted_table((5, 5, 5))
 SPACE = task.make(TABLE, HONEST).space

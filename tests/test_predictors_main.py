@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import pytest
 from conftest import planted_table
 
-from weaknas_jax import Prediction, Predictor, qualityfolder, save_table
+from weaknas_jax import Prediction, Predictor, save_table
+from weaknas_jax.report import quality_folder
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--predictor=linear", "--n=9,20", "--k=3", "--runs=2"]
@@ -46,9 +47,9 @@ def in_its_process(arguments, builders, only, stop_after):
     from absl.testing import flagsaver
 
     from experiments import predictors
-    from weaknas_jax import quality
+    from weaknas_jax.measures import predictor_quality
 
-    measure, made, out, err = quality.measure, [], io.StringIO(), io.StringIO()
+    measure, made, out, err = predictor_quality.measure, [], io.StringIO(), io.StringIO()
     registered = dict(predictors.PREDICTORS)
 
     def counted(*given):
@@ -57,7 +58,7 @@ def in_its_process(arguments, builders, only, stop_after):
         made.append(measure(*given))
         return made[-1]
 
-    quality.measure = counted
+    predictor_quality.measure = counted
     if only:
         predictors.PREDICTORS.clear()
     predictors.PREDICTORS.update(builders)
@@ -68,7 +69,7 @@ def in_its_process(arguments, builders, only, stop_after):
             with contextlib.redirect_stderr(err):
                 status = predictors.main(["predictors"])
     finally:
-        quality.measure = measure
+        predictor_quality.measure = measure
         predictors.PREDICTORS.clear()
         predictors.PREDICTORS.update(registered)
     return status, out.getvalue(), err.getvalue(), len(made)
@@ -114,7 +115,7 @@ def config_of(folder):
 def test_what_it_leaves(finished, table):
     out, (status, printed, _, made) = finished
     assert (status, made) == (0, 4)
-    assert sorted(p.name for p in out.iterdir()) == sorted(qualityfolder.FILES)
+    assert sorted(p.name for p in out.iterdir()) == sorted(quality_folder.FILES)
     config = config_of(out)
     flags = {"n": [9, 20], "k": [3], "runs": 2, "seed": 0, "predictor": ["linear"]}
     assert config["flags"].items() >= {**flags, "table": str(table)}.items()

@@ -14,7 +14,8 @@ from conftest import planted_table
 from experiments import protocols_page, searchers, switches
 from experiments.searchers import Runs, Searcher
 from experiments.switches import Read
-from weaknas_jax import HONEST, Trace, metrics
+from weaknas_jax import HONEST, Trace
+from weaknas_jax.measures import metrics
 
 ROOT = Path(__file__).parents[1]
 RUNS, BUDGET, ROUND = 6, 20, 5

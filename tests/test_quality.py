@@ -7,21 +7,13 @@ import pytest
 from conftest import SMALL, planted_table, ridge
 
 from experiments.configure import CHOICES
-from weaknas_jax import (
-    HONEST,
-    PREDICTORS,
-    Prediction,
-    Predictor,
-    Scorer,
-    quality,
-    refit,
-    standings,
-    task,
-    weaknas,
-)
-from weaknas_jax.batch import run_keys
+from weaknas_jax import HONEST, PREDICTORS, Prediction, Predictor, Scorer, refit, weaknas
+from weaknas_jax.core.keys import run_keys
+from weaknas_jax.measures import predictor_quality
+from weaknas_jax.measures.predictor_quality import Cell, Quality, judge, precision
 from weaknas_jax.predictors import HABITS, make
-from weaknas_jax.quality import Cell, Quality, judge, precision
+from weaknas_jax.report import standings
+from weaknas_jax.runs import task
 
 TABLE = planted_table(noise=0.1)
 TRUTH = TABLE.valid_mean
@@ -34,7 +26,7 @@ DISTINCT = np.random.default_rng(0).permutation(30).astype(float)
 def test_the_truth_itself_is_perfect_whatever_its_scale():
     perfect = judge(np.exp(DISTINCT / 10), DISTINCT, KS)
     assert perfect.nan == 0
-    assert perfect.metrics == pytest.approx(dict.fromkeys(quality.metric_names(KS), 1.0))
+    assert perfect.metrics == pytest.approx(dict.fromkeys(predictor_quality.metric_names(KS), 1.0))
 
 
 def test_reversed_is_the_worst():
@@ -64,7 +56,7 @@ def test_infinite_predictions_are_ranked():
 
 def test_tau_b_with_ties_by_hand():
     # pairs: 4 concordant, 1 discordant, 1 tied in the prediction: 3 / sqrt(5 * 6)
-    assert quality.kendall(np.array([1, 2, 2, 4.0]), np.array([2, 1, 3, 4.0])) == (
+    assert predictor_quality.kendall(np.array([1, 2, 2, 4.0]), np.array([2, 1, 3, 4.0])) == (
         pytest.approx(3 / np.sqrt(30))
     )
 
@@ -86,11 +78,13 @@ def test_precision_by_hand(prediction, truth, k, share):
 
 def test_a_draw_is_a_permutation_of_what_has_a_label_and_begins_as_a_search():
     truth = np.where(np.arange(len(TABLE)) % 5 == 0, np.nan, TRUTH)
-    assert sorted(quality.draw(KEY, truth)) == np.flatnonzero(np.isfinite(truth)).tolist()
-    assert (quality.draw(KEY, TRUTH) != quality.draw(run_keys(0, [1])[0], TRUTH)).any()
+    assert sorted(predictor_quality.draw(KEY, truth)) == np.flatnonzero(np.isfinite(truth)).tolist()
+    assert (
+        predictor_quality.draw(KEY, TRUTH) != predictor_quality.draw(run_keys(0, [1])[0], TRUTH)
+    ).any()
     method = weaknas(refit(ridge()), init=9, budget=9)
     _, asked = method.ask(method.init(KEY, SPACE))
-    assert quality.draw(KEY, TRUTH)[:9].tolist() == asked.tolist()
+    assert predictor_quality.draw(KEY, TRUTH)[:9].tolist() == asked.tolist()
 
 
 def spying(log):
@@ -106,7 +100,7 @@ def spying(log):
 def test_samples_are_nested_and_not_judged():
     log = []
     for n in (5, 12, 40):
-        found = quality.measure(spying(log), KEY, SPACE, TRUTH, n, KS)
+        found = predictor_quality.measure(spying(log), KEY, SPACE, TRUTH, n, KS)
         assert found.metrics["precision@5"] == 1.0
         assert found.metrics["spearman"] == pytest.approx(1.0)
     samples = [sample.tolist() for sample, _ in log]
@@ -125,11 +119,11 @@ def test_a_fit_is_that_of_a_search_of_one_round():
         return Prediction(params[0] + x @ params[1])
 
     scorer = refit(Predictor(fit, predict))
-    transform = quality.TRANSFORMS["rank"]
+    transform = predictor_quality.TRANSFORMS["rank"]
     method = weaknas(scorer, init=9, budget=9, transform=transform)
     state, asked = method.ask(method.init(KEY, SPACE))
     told, _ = method.tell(state, asked, jnp.asarray(TRUTH, jnp.float32)[asked])
-    rank = quality.ranker(scorer, transform)
+    rank = predictor_quality.ranker(scorer, transform)
     mean = rank(KEY, SPACE, asked, jnp.asarray(TRUTH, jnp.float32)[asked])
     np.testing.assert_allclose(mean, told.prediction.mean, rtol=1e-5, atol=1e-5)
 
@@ -140,7 +134,9 @@ def test_registered_predictors_rank_a_planted_table(name):
     scorer = predictor if isinstance(predictor, Scorer) else refit(predictor)
     habit = HABITS[name].label_transform if name in HABITS else "standardize"
     cells = list(
-        quality.cells({name: (scorer, habit)}, [20], run_keys(0, range(2)), SPACE, TRUTH, KS)
+        predictor_quality.cells(
+            {name: (scorer, habit)}, [20], run_keys(0, range(2)), SPACE, TRUTH, KS
+        )
     )
     assert [cell[:3] for cell in cells] == [(name, 20, 0), (name, 20, 1)]
     for cell in cells:
@@ -150,14 +146,16 @@ def test_registered_predictors_rank_a_planted_table(name):
 def test_known_cells_are_not_measured():
     scorers = {name: (refit(ridge()), "standardize") for name in "ab"}
     known = {("a", 9, 0), ("b", 9, 1), ("b", 12, 0)}
-    found = quality.cells(scorers, [9, 12], run_keys(0, range(2)), SPACE, TRUTH, KS, known)
+    found = predictor_quality.cells(
+        scorers, [9, 12], run_keys(0, range(2)), SPACE, TRUTH, KS, known
+    )
     found = {cell[:3] for cell in found}
     assert found | known == {(name, n, run) for name in "ab" for n in (9, 12) for run in (0, 1)}
     assert not found & known
 
 
 def test_every_label_transform_has_its_name():
-    assert set(quality.TRANSFORMS) == set(CHOICES["label_transform"])
+    assert set(predictor_quality.TRANSFORMS) == set(CHOICES["label_transform"])
 
 
 def cell(name, n, run, value, nan=0):

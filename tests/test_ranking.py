@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from conftest import planted_table, ridge
 
-from weaknas_jax import Prediction, Space, ranking
+from weaknas_jax import Prediction, Space
+from weaknas_jax.core import ranking
+from weaknas_jax.predictors import refit
 
 
 @pytest.mark.parametrize("chunk", [8, 16, 64, 104])
 def test_chunks_cover_every_row_once(chunk):
     x = jax.random.normal(jax.random.key(0), (97, 5))
-    got = ranking.score_in_chunks(lambda w, x: Prediction(x @ w, -x @ w), jnp.ones(5), x, chunk)
+    got = refit.score_in_chunks(lambda w, x: Prediction(x @ w, -x @ w), jnp.ones(5), x, chunk)
     np.testing.assert_allclose(got.mean, x.sum(axis=1), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(got.std, -x.sum(axis=1), rtol=1e-5, atol=1e-5)
 
@@ -35,7 +37,7 @@ def test_a_key_breaks_ties_evenly_and_nothing_else():
 def test_refit_scores_the_space_from_what_was_queried():
     table = planted_table()
     space = Space(jnp.asarray(table.encoding))
-    scorer = ranking.refit(ridge(1e-6), chunk=16)
+    scorer = refit.refit(ridge(1e-6), chunk=16)
     state = scorer.init(space, 30)
     queried = jnp.pad(jnp.arange(24) * 2, (0, 6), constant_values=-1)
     mask = jnp.arange(30) < 24

@@ -17,10 +17,15 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from experiments import nasbench, sweep
-from weaknas_jax import HONEST, Table, repeats, report, run_many, runfolder, save_table, task
-from weaknas_jax.batch import run_keys
-from weaknas_jax.plan import Plan
-from weaknas_jax.protocol import resolve
+from weaknas_jax import HONEST, Table, run_many, save_table
+from weaknas_jax.core.keys import run_keys
+from weaknas_jax.core.plan import Plan
+from weaknas_jax.core.protocol import resolve
+from weaknas_jax.measures import repeats
+from weaknas_jax.report import run_folder
+from weaknas_jax.report import text as report
+from weaknas_jax.runs import task
+from weaknas_jax.tables import targets
 
 FLAGS, ROOT = flags.FLAGS, Path(__file__).parents[1]
 SINGLE = resolve("honest", labels="single_run")
@@ -191,7 +196,7 @@ def test_what_is_said_is_of_the_repeats():
     table, top = planted_table(noise=3.0, runs=3), 10
     trace = search(table, SINGLE)
     found = repeats.ask_again(trace, table, SINGLE, 3, top)
-    scores = np.asarray(task.possible_scores(table, "single_run"), np.float64)
+    scores = np.asarray(targets.possible_scores(table, "single_run"), np.float64)
     for i in range(len(trace.run)):
         best = np.argsort(-trace.scores[i], kind="stable")[: top // 2]
         assert found.before[i] == trace.queried[i, best[0]]
@@ -271,7 +276,7 @@ def test_the_search_is_the_same_and_its_repeats_too_alone_resumed_and_reread(tmp
     assert call(nasbench, *parted, "--seeds=1") == 0
     assert call(nasbench, f"--out={tmp_path / 'parted'}", "--resume", "--seeds=3") == 0
 
-    traces = {name: runfolder.load_trace(tmp_path / name) for name in ("plain", "again", "parted")}
+    traces = {name: run_folder.load_trace(tmp_path / name) for name in ("plain", "again", "parted")}
     for name in ("again", "parted"):
         for before, after in zip(traces["plain"], traces[name], strict=True):
             assert before.tobytes() == after.tobytes()
@@ -334,6 +339,6 @@ def test_a_sweep_over_repeats_makes_the_same_queries(tmp_path, table_file):
     line = [f"--table={table_file}", "--labels=single_run", *RANDOM, "--seeds=3"]
     assert call(sweep, *line, "--repeat_top=0,4,10", f"--out={tmp_path / 'out'}") == 0
     folders = [tmp_path / "out" / f"repeat_top={top}" for top in (0, 4, 10)]
-    first, *others = [runfolder.load_trace(folder).queried.tolist() for folder in folders]
+    first, *others = [run_folder.load_trace(folder).queried.tolist() for folder in folders]
     assert all(other == first for other in others)
     assert [summary_of(f).get("repeats", {}).get("repeat_top") for f in folders] == [None, 4, 10]

@@ -18,7 +18,8 @@ from absl.testing import flagsaver
 from conftest import planted_table
 
 from experiments import nasbench
-from weaknas_jax import runfolder, save_table
+from weaknas_jax import save_table
+from weaknas_jax.report import run_folder
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--seeds=4", "--init=5", "--per_round=3", "--top=8", "--budget=35", "--predictor=linear"]
@@ -77,7 +78,7 @@ def whole(table, tmp_path_factory):
 
 
 def assert_same_trace(one, other):
-    a, b = runfolder.load_trace(one), runfolder.load_trace(other)
+    a, b = run_folder.load_trace(one), run_folder.load_trace(other)
     for field in a._fields:
         np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
 
@@ -85,7 +86,7 @@ def assert_same_trace(one, other):
 def under_way(folder, timeout=120):
     """Waits for the first checkpoint."""
     for _ in range(timeout * 50):
-        if any(p.name.isdigit() for p in (folder / runfolder.CHECKPOINTS).glob("*")):
+        if any(p.name.isdigit() for p in (folder / run_folder.CHECKPOINTS).glob("*")):
             return
         time.sleep(0.02)
     raise AssertionError("no checkpoint")
@@ -109,7 +110,7 @@ def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
     code, _, err = call(*line)
     assert code == 0, err
     assert_same_trace(whole[0], folder)
-    assert not (folder / runfolder.CHECKPOINTS).exists()
+    assert not (folder / run_folder.CHECKPOINTS).exists()
 
 
 @pytest.mark.parametrize(
@@ -152,11 +153,11 @@ def test_finished_more_seeds_and_other_flags(table, whole, here, tmp_path):
 
     code, out, err = here(f"--out={folder}", "--resume", "--seeds=2", "--first_run=6")
     assert code == 0, err
-    trace = runfolder.load_trace(folder)
+    trace = run_folder.load_trace(folder)
     assert trace.run.tolist() == [0, 1, 2, 3, 6, 7]
     fresh = tmp_path / "fresh"
     here(f"--table={table}", f"--out={fresh}", *QUICK, "--seeds=8")
-    again = runfolder.load_trace(fresh)
+    again = run_folder.load_trace(fresh)
     np.testing.assert_array_equal(trace.queried, again.queried[[0, 1, 2, 3, 6, 7]])
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["seeds"] == 6
@@ -229,7 +230,7 @@ def test_bad_input_names_the_flag_or_file(case, whole, here, tmp_path):
 
 def test_one_process_at_a_time(table, here, tmp_path):
     folder = tmp_path / "out"
-    with runfolder.locked(runfolder.prepare(str(folder), "x")):
+    with run_folder.locked(run_folder.prepare(str(folder), "x")):
         code, _, err = here(f"--table={table}", f"--out={folder}", *QUICK)
     assert code == 2
     assert "another process is at work there" in err

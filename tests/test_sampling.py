@@ -8,7 +8,10 @@ from conftest import planted_table, quick_and_slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import HONEST, Prediction, Scorer, ranking, run, sampling, task, weaknas
+from weaknas_jax import HONEST, Prediction, Scorer, run, weaknas
+from weaknas_jax.core import ranking
+from weaknas_jax.runs import task
+from weaknas_jax.search import sampling
 
 
 @st.composite

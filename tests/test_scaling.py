@@ -8,14 +8,15 @@ from conftest import SMALL, planted_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import Space, ranking, scaling
-from weaknas_jax.baselines import lanas
-from weaknas_jax.labels import standardize_observed
-from weaknas_jax.predictors import make
-from weaknas_jax.quality import kendall, ranker
-from weaknas_jax.semi import semi
+from weaknas_jax import Space
+from weaknas_jax.core import scaling
+from weaknas_jax.core.types import Scorer
+from weaknas_jax.measures.predictor_quality import kendall, ranker
+from weaknas_jax.predictors import make, refit
+from weaknas_jax.search.baselines import lanas
+from weaknas_jax.search.label_transforms import standardize_observed
+from weaknas_jax.search.pseudo_labels import semi
 from weaknas_jax.tables import load_nasbench101, load_nasbench201
-from weaknas_jax.types import Scorer
 
 FACTORS = (1e30, 1e9, 1e-6, 1e-9)
 
@@ -61,7 +62,7 @@ PREDICTORS = ("knn", "linear", "mlp", "ensemble", "warm_ensemble", "semi")
 
 def tau(name, space, labels):
     built = make("knn" if name == "semi" else name, **SMALL.get(name, {}))
-    scorer = built if isinstance(built, Scorer) else ranking.refit(built)
+    scorer = built if isinstance(built, Scorer) else refit.refit(built)
     scorer = semi(built, unlabelled=20) if name == "semi" else scorer
     sample = np.arange(60)
     rank = ranker(scorer, standardize_observed)

@@ -5,21 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from conftest import planted_table, ridge
 
-from weaknas_jax import (
-    HONEST,
-    Job,
-    Prediction,
-    Predictor,
-    Settings,
-    Space,
-    batch,
-    labels,
-    refit,
-    run,
-    sampling,
-    task,
-    weaknas,
-)
+from weaknas_jax import HONEST, Job, Prediction, Predictor, Settings, Space, refit, run, weaknas
+from weaknas_jax.runs import program as batch
+from weaknas_jax.runs import task
+from weaknas_jax.search import label_transforms, sampling
 
 
 def oracle(table) -> Predictor:
@@ -141,10 +130,16 @@ def test_same_first_round_whatever_follows():
 
 def test_label_transforms_by_hand():
     scores, mask = jnp.array([2.0, 4.0, jnp.nan, 9.0]), jnp.array([True, True, False, False])
-    assert labels.standardize_observed(scores, mask).tolist() == [-1.0, 1.0, 0.0, 0.0]
-    assert labels.standardize_observed(jnp.full(3, 70.0), jnp.ones(3, bool)).tolist() == [0.0] * 3
-    assert labels.standardize_observed(jnp.zeros(3), jnp.zeros(3, bool)).tolist() == [0.0] * 3
-    assert labels.standardize_by(3.0, 2.0)(scores, mask).tolist() == [-0.5, 0.5, 0.0, 0.0]
+    assert label_transforms.standardize_observed(scores, mask).tolist() == [-1.0, 1.0, 0.0, 0.0]
+    assert (
+        label_transforms.standardize_observed(jnp.full(3, 70.0), jnp.ones(3, bool)).tolist()
+        == [0.0] * 3
+    )
+    assert (
+        label_transforms.standardize_observed(jnp.zeros(3), jnp.zeros(3, bool)).tolist()
+        == [0.0] * 3
+    )
+    assert label_transforms.standardize_by(3.0, 2.0)(scores, mask).tolist() == [-0.5, 0.5, 0.0, 0.0]
 
 
 def test_one_trace_per_configuration():

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from conftest import build, planted_table, quick_and_slow, ridge
 
-from weaknas_jax import HONEST, Job, Plan, Program, Settings, session, task
-from weaknas_jax.checkpoint import Checkpoints
-from weaknas_jax.methods import METHODS
+from weaknas_jax import HONEST, Job, Plan, Program, Settings
+from weaknas_jax.runs import session, task
+from weaknas_jax.search.methods import METHODS
+from weaknas_jax.storage.checkpoint import Checkpoints
 
 JOBS = [Job(point, run) for point in (0, 1) for run in range(5)]
 

@@ -2,22 +2,22 @@
 
 from pathlib import Path
 
-from weaknas_jax.tables import nasbench201, shipped
+from weaknas_jax.storage.npz import read_npz, write_npz
+from weaknas_jax.tables import nasbench201, registry
 from weaknas_jax.tables.__main__ import main
-from weaknas_jax.tables.store import read_npz, write_npz
 
 
 def test_verify_the_package(capsys):
     status, (out, err) = main(["verify"]), capsys.readouterr()
     assert (status, err) == (0, "")
-    assert "nasbench201: ok, sha256 " + shipped.checksum("nasbench201") in out
+    assert "nasbench201: ok, sha256 " + registry.checksum("nasbench201") in out
 
 
 def test_verify_finds_a_damaged_package(capsys, tmp_path, monkeypatch):
     file = tmp_path / "nasbench201.npz"
     monkeypatch.setattr(nasbench201, "FILE", file)
     monkeypatch.setitem(
-        shipped.SHIPPED, "nasbench201", shipped.SHIPPED["nasbench201"]._replace(file=file)
+        registry.SHIPPED, "nasbench201", registry.SHIPPED["nasbench201"]._replace(file=file)
     )
     good = read_npz(Path(nasbench201.__file__).parent / "packed" / "nasbench201.npz")
 

@@ -10,10 +10,11 @@ import optax
 import pytest
 from flax import nnx
 
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import fit, recalibrate, retrain, shrink, static
-from weaknas_jax.supernet.fit import Data
-from weaknas_jax.supernet.supernet import Supernet, forward
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.supernets import training
+from weaknas_jax.supernets.mobilenet import recalibrate, subnet, train_many, train_supernet
+from weaknas_jax.supernets.mobilenet.supernet import Supernet, forward
+from weaknas_jax.supernets.training import Data
 
 TINY = dataclasses.replace(mobilenet_calls.TINY, expansions=(2, 4), image_size=8, classes=3)
 LARGEST = archs.largest(TINY)
@@ -37,8 +38,8 @@ def test_sorted_channels_leave_the_largest_network_as_it_was(net, data):
     noisy, rng = nnx.clone(net), np.random.default_rng(1)
     state = nnx.state(noisy)
     nnx.update(noisy, jax.tree.map(lambda a: a + 0.1 * abs(rng.normal(size=a.shape)), state))
-    images = fit.normalized(jnp.asarray(data.images[:8]))
-    ordered = shrink.by_importance(noisy)
+    images = training.normalized(jnp.asarray(data.images[:8]))
+    ordered = train_supernet.by_importance(noisy)
     before, after = (forward(n, images, LARGEST, "masks")[0] for n in (noisy, ordered))
     np.testing.assert_allclose(before, after, atol=1e-5)
     weights = zip(noisy.blocks, ordered.blocks, strict=True)
@@ -50,11 +51,11 @@ def test_sorted_channels_leave_the_largest_network_as_it_was(net, data):
 
 
 def test_a_stage_opens_one_more_choice():
-    plan = shrink.stages(TINY, (1, 2, 3, 4))
+    plan = train_supernet.stages(TINY, (1, 2, 3, 4))
     assert [stage.steps for stage in plan] == [1, 2, 3, 4]
     rng, seen = np.random.default_rng(0), []
     for stage in plan:
-        found = shrink.sample(TINY, stage, rng, (50, 2))
+        found = train_supernet.sample(TINY, stage, rng, (50, 2))
         assert found.depths.shape == (50, 2, 1)
         seen.append([np.unique(part).tolist() for part in found])
     kernels, widths, depths = [3, 5], [2, 4], [1, 2]
@@ -68,8 +69,8 @@ def test_a_stage_opens_one_more_choice():
 
 def test_shrinking_learns_and_kernel_matrices_move(net, data):
     seen = []
-    plan = shrink.stages(TINY, (20, 10, 10, 20), rate=1e-2, later=5e-3)
-    trained, losses = shrink.train(
+    plan = train_supernet.stages(TINY, (20, 10, 10, 20), rate=1e-2, later=5e-3)
+    trained, losses = train_supernet.train(
         net, plan, data, batch=16, chunk=10, each=2, how="masks",
         progress=lambda stage, done, loss: seen.append((stage.name, done)),
     )  # fmt: skip
@@ -81,7 +82,7 @@ def test_shrinking_learns_and_kernel_matrices_move(net, data):
     assert np.array_equal(net.blocks[1].smaller.matrices[0][...], np.eye(9))
     calibration = jnp.asarray(data.images).reshape(3, 32, 8, 8, 3)
     for arch in (LARGEST, archs.smallest(TINY)):
-        found = fit.accuracy(trained, arch, calibration, data.batches(32), "masks")
+        found = training.accuracy(trained, arch, calibration, data.batches(32), "masks")
         assert found > 80
 
 
@@ -90,11 +91,14 @@ def test_the_gradient_of_distillation_leads_to_the_teacher():
     labels, logits = jnp.array([1]), jnp.zeros((1, 3))
 
     def gradient(weight):
-        return jax.grad(lambda x: shrink.losses(x, labels, said, weight)[0])(logits)
+        return jax.grad(lambda x: train_supernet.losses(x, labels, said, weight)[0])(logits)
 
     pull = gradient(1.0) - gradient(0.0)
     np.testing.assert_allclose(pull, jax.nn.softmax(logits) - said, atol=1e-6)
-    assert shrink.losses(logits, labels, said, 3.0)[1] == shrink.losses(logits, labels, said, 0)[1]
+    assert (
+        train_supernet.losses(logits, labels, said, 3.0)[1]
+        == train_supernet.losses(logits, labels, said, 0)[1]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +112,9 @@ def population():
 def trained(population, data, rows, **more):
     some, keys = population
     part = jax.tree.map(lambda a: a[rows], some)
-    runs = retrain.start(TINY, part, keys[rows])
+    runs = train_many.start(TINY, part, keys[rows])
     settings = {"steps": 6, "rate": 1e-2, "batch": 16, "chunk": 3} | more
-    return runs, *retrain.train(TINY, runs, data, **settings)
+    return runs, *train_many.train(TINY, runs, data, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -124,35 +128,35 @@ def test_a_masked_network_learns_as_the_network_by_itself(three, data):
     """Functions are compared, not arrays: Adam moves a bias that batch normalisation takes away
     by what is nothing but rounding."""
     before, after, losses = three
-    start, end = (list(retrain.networks(TINY, runs)) for runs in (before, after))
-    rates, placed = fit.rates(1e-2, 6), Data(*map(jnp.asarray, data))
+    start, end = (list(train_many.networks(TINY, runs)) for runs in (before, after))
+    rates, placed = training.rates(1e-2, 6), Data(*map(jnp.asarray, data))
     arch = jax.tree.map(np.asarray, start[0][1])
-    graph, params, rest = nnx.split(static.extract(start[0][0], arch), nnx.Param, ...)
+    graph, params, rest = nnx.split(subnet.extract(start[0][0], arch), nnx.Param, ...)
 
     @jax.jit
     def step(params, state, key, rate):
-        images, labels = fit.drawn(key, placed, 16)
+        images, labels = training.drawn(key, placed, 16)
 
         def loss(params):
-            logits, _ = static.forward(nnx.merge(graph, params, rest), images, fresh=True)
+            logits, _ = subnet.forward(nnx.merge(graph, params, rest), images, fresh=True)
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         value, gradient = jax.value_and_grad(loss)(params)
-        updates, state = fit.optimizer().update(gradient, state, params)
-        return fit.stepped(params, updates, rate), state, value
+        updates, state = training.optimizer().update(gradient, state, params)
+        return training.stepped(params, updates, rate), state, value
 
-    state, values = fit.optimizer().init(params), []
+    state, values = training.optimizer().init(params), []
     for number in range(6):
         key = jax.random.fold_in(before.keys[0], number)
         params, state, value = step(params, state, key, rates[number])
         values.append(value)
     np.testing.assert_allclose(losses[0], values, rtol=1e-3)
-    images = fit.normalized(placed.images[:32])
-    masked = static.extract(end[0][0], arch)
-    apply = jax.jit(lambda net: static.forward(net, images, fresh=True)[0])
+    images = training.normalized(placed.images[:32])
+    masked = subnet.extract(end[0][0], arch)
+    apply = jax.jit(lambda net: subnet.forward(net, images, fresh=True)[0])
     expected = apply(nnx.merge(graph, params, rest))
     np.testing.assert_allclose(apply(masked), expected, atol=5e-3)
-    assert np.abs(apply(static.extract(start[0][0], arch)) - expected).max() > 0.1
+    assert np.abs(apply(subnet.extract(start[0][0], arch)) - expected).max() > 0.1
 
 
 @pytest.mark.slow  # forward passes are compared in test_supernet
@@ -163,8 +167,8 @@ def test_masks_and_branches_train_alike(three, population, data):
 
 def test_what_a_network_lacks_stays_as_it_was_drawn(three):
     before, after, _ = three
-    (first, arch), *_ = retrain.networks(TINY, before)
-    (last, _), *_ = retrain.networks(TINY, after)
+    (first, arch), *_ = train_many.networks(TINY, before)
+    (last, _), *_ = train_many.networks(TINY, after)
     assert (int(arch.depths[0]), int(arch.kernels[0]), int(arch.expansions[0])) == (1, 3, 2)
     was, block, middle = first.blocks[0].full, last.blocks[0].full, 16
     np.testing.assert_array_equal(block.expand[:, middle:], was.expand[:, middle:])
@@ -198,7 +202,7 @@ def test_threads_change_nothing(three, population, data):
 def test_statistics_are_of_training_images_alone(net, data):
     calibration = jnp.asarray(data.images).reshape(3, 32, 8, 8, 3)
     tested = Data(data.images[:30], data.labels[:30]).batches(10)
-    found = fit.accuracy(net, LARGEST, calibration, tested, "masks")
-    ready = recalibrate.recalibrated(net, LARGEST, fit.normalized(calibration), "masks")
-    logits = forward(ready, fit.normalized(jnp.asarray(data.images[:30])), LARGEST, "masks")[0]
+    found = training.accuracy(net, LARGEST, calibration, tested, "masks")
+    ready = recalibrate.recalibrated(net, LARGEST, training.normalized(calibration), "masks")
+    logits = forward(ready, training.normalized(jnp.asarray(data.images[:30])), LARGEST, "masks")[0]
     assert found == pytest.approx(100 * np.mean(np.argmax(logits, -1) == data.labels[:30]))

@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weaknas_jax import Space, jobs, methods
-from weaknas_jax.drive import Driver
+from weaknas_jax import Space, jobs
+from weaknas_jax.core.types import check_space
+from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, integer
-from weaknas_jax.types import check_space
 
 METHOD = methods.make("gp", budget=4, init=2, per_round=1)
 GOOD = np.arange(12.0).reshape(6, 2)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax.spaces import generic, pool
+from weaknas_jax.spaces import candidates, columns
 from weaknas_jax.spaces.choices import Choices, SpaceError, categorical, integer, ordinal
 
 OPTIONS = st.sampled_from(
@@ -47,7 +47,7 @@ def test_any_space_works(choices, seed):
     assert consistent(choices, codes)
     children = codes
     for _ in range(3):
-        children = pool.mutate(choices, children, rng)
+        children = candidates.mutate(choices, children, rng)
     assert consistent(choices, children)
     listed = choices.enumerate()
     if listed is not None:
@@ -88,7 +88,7 @@ def test_alike_choices_are_counted_whether_or_not_conditional(parent, values):
 
 def test_counts_of_unconditional_choices_are_as_before():
     blocks = [np.eye(3)[[0, 1]], np.eye(3)[[0, 2]], np.eye(3)[[1, 2]]]
-    found = generic.blocks([(block, "op") for block in blocks], 2)["counts"]
+    found = columns.blocks([(block, "op") for block in blocks], 2)["counts"]
     np.testing.assert_allclose(found**2, [[2, 1, 0], [0, 1, 2]], atol=1e-6)
 
 

@@ -11,9 +11,10 @@ from conftest import quick_and_slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import jobs, methods
-from weaknas_jax.drive import Driver
-from weaknas_jax.spaces import clock, feasible, judge, pool
+from weaknas_jax import jobs
+from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates, clock, feasible, judge
 from weaknas_jax.spaces.choices import Choices, SpaceError, categorical, integer, ordinal
 from weaknas_jax.spaces.clock import SlowSpaceWarning
 
@@ -71,18 +72,18 @@ TIGHT = {
 def test_a_tight_space_is_filled(name):
     choices = TIGHT[name]
     assert choices.enumerate() is None
-    sample = pool.start(choices, 0, 100)
+    sample = candidates.start(choices, 0, 100)
     assert sample.held == len(rows_of(choices, sample)) == 100
     assert 0 < sample.looked < 1_000_000
-    again = pool.start(choices, 0, 100)
+    again = candidates.start(choices, 0, 100)
     np.testing.assert_array_equal(again.codes, sample.codes)
-    other = pool.start(choices, 1, 100)
+    other = candidates.start(choices, 1, 100)
     assert (other.codes != sample.codes).any()
     values = [len(np.unique(column)) for column in sample.codes.T]
     assert max(values) > 2  # not the neighbourhood of one of them
 
     asked, best = np.arange(100) < 20, np.array([3, 0])
-    fresh = pool.refresh(choices, sample, 0, asked, best, np.zeros(100))
+    fresh = candidates.refresh(choices, sample, 0, asked, best, np.zeros(100))
     rows_of(choices, fresh)
     np.testing.assert_array_equal(fresh.codes[:20], sample.codes[:20])
     changed = (fresh.codes != sample.codes).any(axis=1)
@@ -100,21 +101,21 @@ def test_a_tight_space_is_filled(name):
 )
 def test_the_only_one_is_found(constraint):
     choices = Choices(FOURTEEN, constraint=constraint)
-    sample = pool.start(choices, 0, 50)
+    sample = candidates.start(choices, 0, 50)
     assert [choices.arch(row) for row in rows_of(choices, sample)] == [BEST]
     assert sample.codes.shape == (50, 14)
     assert not sample.whole  # nobody knows that there are no others
 
 
 def test_none_is_an_error_that_says_how_many_were_looked_at(monkeypatch):
-    monkeypatch.setitem(pool.LOOKS, "start", 30_000)
+    monkeypatch.setitem(candidates.LOOKS, "start", 30_000)
     counted = Counted(lambda arch: False)
     for constraint in ("c0 > c1 and c1 > c0", counted):
         with pytest.raises(SpaceError, match=r"no architecture was found .* among the [\d,]+ look"):
-            pool.start(Choices(FOURTEEN, constraint=constraint), 0, 100)
-    assert counted.calls < 30_000 + pool._SAMPLE + 2 * feasible.RANDOM
+            candidates.start(Choices(FOURTEEN, constraint=constraint), 0, 100)
+    assert counted.calls < 30_000 + candidates._SAMPLE + 2 * feasible.RANDOM
     with pytest.raises(SpaceError, match="no architecture meets it, of the 9 that there are"):
-        pool.start(Choices({n: integer(1, 3) for n in "ab"}, constraint="a + b > 9"), 0)
+        candidates.start(Choices({n: integer(1, 3) for n in "ab"}, constraint="a + b > 9"), 0)
 
 
 def test_what_a_function_costs_is_bounded():
@@ -123,13 +124,13 @@ def test_what_a_function_costs_is_bounded():
     allowed = {tuple(rng.randrange(4) for _ in range(14)) for _ in range(60_000)}
     counted = Counted(lambda arch: tuple(arch.values()) in allowed)
     choices = Choices(FOURTEEN, constraint=counted)
-    sample = pool.start(choices, 0, 20)
+    sample = candidates.start(choices, 0, 20)
     assert sample.held == 20
     assert counted.calls <= sample.looked + feasible._TRIED + 100
     before = counted.calls
-    fresh = pool.refresh(choices, sample, 0, np.zeros(20, bool), np.array([0]), np.zeros(20))
+    fresh = candidates.refresh(choices, sample, 0, np.zeros(20, bool), np.array([0]), np.zeros(20))
     calls = counted.calls - before
-    assert calls <= pool.LOOKS["refresh"] + 2 * (feasible.WALKERS + feasible.RANDOM)
+    assert calls <= candidates.LOOKS["refresh"] + 2 * (feasible.WALKERS + feasible.RANDOM)
     rows_of(choices, fresh)
 
 
@@ -182,7 +183,7 @@ def follow(driver, score=lambda arch: 0.0):
 
 @pytest.mark.parametrize("method", ["random", "weaknas"])
 def test_a_budget_above_what_was_found_is_no_error(method, monkeypatch):
-    monkeypatch.setitem(pool.LOOKS, "last", 20_000)
+    monkeypatch.setitem(candidates.LOOKS, "last", 20_000)
     names = [f"c{i}" for i in range(14)]
     choices = Choices(FOURTEEN, constraint=" and ".join(f"{name} == 0" for name in names[2:]))
     settings = {"init": 4, "per_round": 3, "budget": 30}
@@ -195,13 +196,13 @@ def test_a_budget_above_what_was_found_is_no_error(method, monkeypatch):
 
 def test_a_search_goes_on_while_more_is_found(monkeypatch):
     """Begun with the few that a short look brings, it asks for others; twice in the same way."""
-    monkeypatch.setitem(pool.LOOKS, "start", 100_000)
+    monkeypatch.setitem(candidates.LOOKS, "start", 100_000)
     choices = Choices(PAIRS, constraint=EQUAL)
 
     def run():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SlowSpaceWarning)
-            sample = pool.start(choices, 0, 60)
+            sample = candidates.start(choices, 0, 60)
             few = sample._replace(filled=min(sample.held, 6))
             method = methods.make("linear", init=3, per_round=3, budget=30)
             return follow(Driver(method, choices, pool=few), lambda a: (a["a0"] == "w") * 1.0)
@@ -213,7 +214,7 @@ def test_a_search_goes_on_while_more_is_found(monkeypatch):
 
 
 def test_jobs_of_a_tight_space_go_on_from_their_journal(tmp_path, monkeypatch):
-    monkeypatch.setitem(pool.LOOKS, "last", 20_000)
+    monkeypatch.setitem(candidates.LOOKS, "last", 20_000)
     choices = Choices(FOURTEEN, constraint=" and ".join(f"c{i} == 1" for i in range(2, 14)))
     method = methods.make("linear", init=4, per_round=4, budget=20)
 
@@ -237,7 +238,7 @@ def test_jobs_of_a_tight_space_go_on_from_their_journal(tmp_path, monkeypatch):
 
 def test_what_others_evaluated_takes_an_empty_row():
     choices = Choices(FOURTEEN, constraint=lambda arch: all(arch[n] == v for n, v in BEST.items()))
-    sample = pool.start(choices, 0, 20)
+    sample = candidates.start(choices, 0, 20)
     wide = Choices(FOURTEEN)
     driver = Driver(methods.make("linear", method="random", budget=3, init=1), wide, pool=sample)
     arch = dict.fromkeys(FOURTEEN, 3)
@@ -251,13 +252,13 @@ def test_a_long_look_is_said(monkeypatch):
     monkeypatch.setattr(clock, "EVERY", 0.05)
     slow = Choices({n: integer(0, 9) for n in "ab"}, constraint=lambda arch: time.sleep(0.001) or 1)
     with pytest.warns(SlowSpaceWarning, match=r"constraint: called for \d+ of 100 arch"):
-        pool.start(slow, 0)
-    monkeypatch.setitem(pool.LOOKS, "start", 50_000)
+        candidates.start(slow, 0)
+    monkeypatch.setitem(candidates.LOOKS, "start", 50_000)
     with (
         pytest.warns(SlowSpaceWarning, match=r"0 of 100 .* so far, [\d,]+ looked at now"),
         pytest.raises(SpaceError),
     ):
-        pool.start(Choices(FOURTEEN, constraint="c0 > c1 and c1 > c0"), 0, 100)
+        candidates.start(Choices(FOURTEEN, constraint="c0 > c1 and c1 > c0"), 0, 100)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,7 @@ def test_a_long_look_is_said(monkeypatch):
         (lambda: Choices(FOURTEEN, cost=["c0"]), "cost=.*: give an expression"),
         (lambda: Choices(FOURTEEN, encoding="c0"), "encoding='c0': give a function"),
         (
-            lambda: pool.start(Choices(FOURTEEN, constraint=lambda arch: arch["x"]), 0, 10),
+            lambda: candidates.start(Choices(FOURTEEN, constraint=lambda arch: arch["x"]), 0, 10),
             "constraint: fails by KeyError: 'x', for {'c0'",
         ),
         (

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import methods
-from weaknas_jax.drive import Driver
-from weaknas_jax.spaces import pool, spacefile
+from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates, choices_file
 from weaknas_jax.spaces.choices import Choices, SpaceError, categorical, integer
 
 MIXED = [
@@ -34,7 +34,7 @@ def test_what_architectures_show_is_the_space():
     op, width, ratio = choices.choices.values()
     assert (op.options, op.ordered) == (("mb", "conv", "pool"), False)
     assert (width.options, width.ordered, ratio.options) == ((16, 32), True, (4, 6))
-    sample = pool.start(choices, 0)
+    sample = candidates.start(choices, 0)
     assert sample.whole
     assert choices.archs(sample.codes) == [full(MIXED[i]) for i in (0, 1, 2, 4)]
     space = choices.space(sample.codes)
@@ -59,7 +59,7 @@ def test_a_constraint_and_a_cost_of_a_list():
     assert narrower.archs(narrower.enumerate()) == [full(MIXED[2])]
     nothing = choices.replace(constraint=lambda arch: False)
     with pytest.raises(SpaceError, match="no architecture meets it, of the 4 that there are"):
-        pool.start(nothing, 0)
+        candidates.start(nothing, 0)
 
 
 def test_choices_of_ones_own_with_a_list():
@@ -87,11 +87,11 @@ def test_a_long_list_is_sampled_and_refreshed_from_the_list():
     choices = Choices.from_list(TWO_THOUSAND)
     everything = choices.enumerate()
     assert len(everything) == 2000
-    assert pool.start(choices, 0).whole
-    sample = pool.start(choices, 0, 300)
+    assert candidates.start(choices, 0).whole
+    sample = candidates.start(choices, 0, 300)
     assert not sample.whole
     asked = np.arange(300) < 9
-    fresh = pool.refresh(choices, sample, 0, asked, np.array([4]), np.zeros(300))
+    fresh = candidates.refresh(choices, sample, 0, asked, np.array([4]), np.zeros(300))
     for rows in (sample.codes, fresh.codes):
         assert choices.allowed(rows).all()
         assert len(np.unique(rows, axis=0)) == 300
@@ -128,7 +128,7 @@ def test_any_list_comes_back(archs):
     kinds = [[(type(v), v) for v in arch.values()] for arch in listed]
     assert all([(type(v), v) for v in arch.values()] in kinds for arch in wanted)
     assert len({str(k) for k in kinds}) == len(kinds) == len({str(arch) for arch in wanted})
-    again = spacefile.from_json(json.dumps(choices.describe()))
+    again = choices_file.from_json(json.dumps(choices.describe()))
     assert again.describe() == choices.describe()
     assert np.isfinite(choices.space(choices.enumerate()).encoding).all()
 
@@ -154,14 +154,14 @@ def test_any_list_comes_back(archs):
 )
 def test_files_that_make_no_sense(text, match):
     with pytest.raises(SpaceError, match=match) as error:
-        spacefile.from_json(text, "mine")
+        choices_file.from_json(text, "mine")
     assert "\n" not in str(error.value)
 
 
 def test_a_file_with_a_list(tmp_path):
     path = tmp_path / "space.json"
     path.write_text(json.dumps({"architectures": MIXED, "constraint": "width > 0"}), "utf-8-sig")
-    choices = spacefile.load(path)
+    choices = choices_file.load(path)
     assert len(choices.enumerate()) == 3
     assert set(choices.describe()) == {"architectures", "constraint"}
     for wrong in ("abc", {"a": 1}, 5, []):

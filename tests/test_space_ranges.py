@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax import jobreport, methods
-from weaknas_jax.drive import Driver
-from weaknas_jax.jobs import Evaluation
-from weaknas_jax.spaces import pool, spacefile
+from weaknas_jax.jobs import Evaluation, report
+from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates, choices_file
 from weaknas_jax.spaces.choice import BIG
 from weaknas_jax.spaces.choices import Choices, SpaceError, categorical, integer, ordinal
 
@@ -44,12 +44,12 @@ def test_codes_of_a_large_range_come_back(ends, number):
 def test_a_large_range_is_drawn_and_mutated_over_its_whole(ends):
     low, high, step = ends
     choices = Choices({"n": integer(*ends), "op": categorical("a", "b")}, constraint="n == n")
-    sample = pool.start(choices, 0, 300)
+    sample = candidates.start(choices, 0, 300)
     values = [arch["n"] for arch in choices.archs(sample.codes)]
     assert None not in values
     assert all(low <= value <= high and (value - low) % step == 0 for value in values)
     assert (max(values) - min(values)) > 0.9 * (high - low)
-    children = pool.mutate(choices, sample.codes, np.random.default_rng(0))
+    children = candidates.mutate(choices, sample.codes, np.random.default_rng(0))
     assert (children >= 0).all()
     assert (children[:, 0] < len(choices.choices["n"].options)).all()
     assert (children != sample.codes).any(axis=1).all()
@@ -61,7 +61,7 @@ def test_a_large_range_is_drawn_and_mutated_over_its_whole(ends):
 def test_a_neighbour_in_value_is_among_the_children():
     choices = Choices({"n": integer(0, 10**9)})
     parents = np.full((4000, 1), 5, choices.dtype)
-    children = set(pool.mutate(choices, parents, np.random.default_rng(0))[:, 0].tolist())
+    children = set(candidates.mutate(choices, parents, np.random.default_rng(0))[:, 0].tolist())
     assert {4, 6} <= children
     assert 5 not in children
     assert min(children) >= 0
@@ -83,7 +83,7 @@ def test_what_is_equal_to_a_predictor_is_not_the_same_query():
 
 @pytest.mark.parametrize("text", ["[1, 100000]", "[1, 1e12]", "[-1000000000, 1000000000, 10]"])
 def test_a_search_of_a_large_range(text):
-    choices = spacefile.from_json(f'{{"choices": {{"a": {{"integer": {text}}}}}}}')
+    choices = choices_file.from_json(f'{{"choices": {{"a": {{"integer": {text}}}}}}}')
     low, high, step = (*json.loads(text), 1)[:3]
 
     def score(arch):
@@ -108,7 +108,7 @@ def test_what_is_said_of_a_range():
     most = Choices({"n": integer(1, BIG, when=None)})
     assert len(most.describe()["choices"]["n"]["ordinal"]) == BIG
     for choices in (few, many):
-        again = spacefile.from_json(json.dumps(choices.describe()))
+        again = choices_file.from_json(json.dumps(choices.describe()))
         assert again.describe() == choices.describe()
     with pytest.raises(SpaceError, match=r"has no option 7; it has -5, 5, 15, .* more$"):
         many.codes({"n": 7})
@@ -121,7 +121,7 @@ def test_what_is_said_of_a_range():
 def test_results_of_a_large_range(tmp_path):
     choices = Choices({"n": integer(0, 10**12), "op": categorical("a", "b")}, cost="n / 2")
     done = [Evaluation({"n": 10**11 + i, "op": "a"}, float(i)) for i in range(3)]
-    lines = list(csv.reader(jobreport.table(done, choices).splitlines()))
+    lines = list(csv.reader(report.table(done, choices).splitlines()))
     assert [line[lines[0].index("n")] for line in lines[1:]] == [str(10**11 + i) for i in range(3)]
     assert float(lines[3][lines[0].index("cost")]) == (10**11 + 2) / 2
 
@@ -154,7 +154,7 @@ def test_conditions_and_constraints_on_a_large_range():
     ids=["categorical", "conditional", "ordinal"],
 )
 def test_long_lists_of_options(choices):
-    sample = pool.start(choices, 0, 200)
+    sample = candidates.start(choices, 0, 200)
     space = choices.space(sample.codes)
     assert space.encoding.shape[1] < 200  # and not a column for each option
     blocks = [space.encoding, *space.features.values()]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weaknas_jax import TableError, load_table, save_table
-from weaknas_jax.tables.store import content_sha256
+from weaknas_jax.storage.npz import content_sha256
 
 
 def test_round_trip(tmp_path):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import compute, config, cost, recalibrate, static, weights
-from weaknas_jax.supernet.supernet import forward
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, cost
+from weaknas_jax.supernets.mobilenet import layers, recalibrate, subnet, weights
+from weaknas_jax.supernets.mobilenet.supernet import forward
 
 CONFIG = config.SupernetConfig(
     stem=8,
@@ -83,8 +84,8 @@ def test_masks_branches_and_the_static_network_agree(net, images, programs):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), masks, branches)
         before, after, found = branches
         assert np.abs(before - after).max() > 1e-2
-        np.testing.assert_allclose(apply(static.extract(net, arch), images[0]), before, atol=1e-5)
-        extracted = static.extract(recalibrate.with_statistics(net, found), arch)
+        np.testing.assert_allclose(apply(subnet.extract(net, arch), images[0]), before, atol=1e-5)
+        extracted = subnet.extract(recalibrate.with_statistics(net, found), arch)
         np.testing.assert_allclose(apply(extracted, images[0]), after, atol=1e-5)
         parameters = sum(a.size for a in jax.tree.leaves(nnx.state(extracted, nnx.Param)))
         assert parameters == cost.parameters(CONFIG, arch)
@@ -146,7 +147,7 @@ def test_depthwise_is_a_grouped_convolution(kernel, stride, side):
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=6,
     )
-    np.testing.assert_allclose(compute.depthwise(x, weight, stride), expected, atol=1e-5)
+    np.testing.assert_allclose(layers.depthwise(x, weight, stride), expected, atol=1e-5)
 
 
 def test_a_smaller_kernel_is_the_matrix_times_the_centre():
@@ -160,7 +161,7 @@ def test_a_smaller_kernel_is_the_matrix_times_the_centre():
     five = np.stack([(to5 @ stored[1:6, 1:6, c].ravel()).reshape(5, 5) for c in (0, 1)], axis=-1)
     three = np.stack([(to3 @ five[1:4, 1:4, c].ravel()).reshape(3, 3) for c in (0, 1)], axis=-1)
     for size, expected in ((7, stored), (5, five), (3, three)):
-        found = compute.elastic_kernel(jnp.asarray(stored), matrices, size)
+        found = layers.elastic_kernel(jnp.asarray(stored), matrices, size)
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, cost
 
 SOURCE = Path(os.environ.get("WEAKNAS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WIDE, NARROW = config.mobilenet_v3(1.2), config.mobilenet_v3(1.0)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import compute, config, recalibrate, static, weights
-from weaknas_jax.supernet.supernet import forward, kernels_of
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config
+from weaknas_jax.supernets.mobilenet import layers, recalibrate, subnet, weights
+from weaknas_jax.supernets.mobilenet.supernet import forward, kernels_of
 
 SOURCE = Path(os.environ.get("WEAKNAS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 OFA = SOURCE / "ofa"
@@ -154,14 +155,14 @@ def test_features_of_every_stage_are_the_original_ones(net, oracle, noise):
     tensors |= {k.removeprefix(prefix): v for k, v in oracle.items() if k.startswith(prefix)}
     recalibrated = weights.blank(WIDE)
     weights.load(recalibrated, tensors)
-    network = static.extract(recalibrated, archs.named(WIDE, name))
+    network = subnet.extract(recalibrated, archs.named(WIDE, name))
 
     @jax.jit
     def features(network, x):
-        x, _ = compute.beginning(network.ends, x, 2, False)
+        x, _ = layers.beginning(network.ends, x, 2, False)
         found = {"block0": x}
         for block, of_block in zip(network.geometry, network.blocks, strict=True):
-            x, _ = compute.inverted(of_block, block, x, False)
+            x, _ = layers.inverted(of_block, block, x, False)
             found[f"stage{block.stage + 1}"] = x
         return found
 

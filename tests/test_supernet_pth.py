@@ -7,7 +7,7 @@ from flax import nnx
 from mobilenet_calls import TINY
 
 from weaknas_jax import TableError
-from weaknas_jax.supernet import supernet, weights
+from weaknas_jax.supernets.mobilenet import supernet, weights
 
 torch = pytest.importorskip("torch", reason="the extra 'official' (PyTorch) is not installed")
 

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from mobilenet_calls import calls
 
-from weaknas_jax import methods
-from weaknas_jax.journal import JournalError
-from weaknas_jax.spaces import pool as pools
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates as pools
 from weaknas_jax.spaces.choices import SpaceError
-from weaknas_jax.spaces.mobilenet import SubNetworks, features
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, oracle, pool, search, searchreport
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, cost, window
+from weaknas_jax.spaces.mobilenet.encodings import SubNetworks, features
+from weaknas_jax.storage.journal import JournalError
+from weaknas_jax.supernets import search, search_report
+from weaknas_jax.supernets.mobilenet import oracle
 
 WIDE = config.mobilenet_v3(1.2)
-SPACE = SubNetworks(WIDE, pool.Window(550, 600), 236)
+SPACE = SubNetworks(WIDE, window.Window(550, 600), 236)
 POOL = 400
 
 
@@ -58,7 +60,7 @@ def test_codes_and_sub_networks_are_the_same_thing():
         assert len(off) == 2 * (20 - sum(depths))
     wild = archs.random(WIDE, rng, 50)
     again = SPACE.population(SPACE.codes_of(wild))
-    expected = pool.canonical(WIDE, wild)
+    expected = window.canonical(WIDE, wild)
     for part, same in zip(again, expected, strict=True):
         np.testing.assert_array_equal(part, same)
 
@@ -96,11 +98,13 @@ def test_a_distance_of_hot_counts_different_choices():
 
 
 def test_an_impossible_window_says_what_there_is():
-    with pytest.raises(pool.PoolError, match=r"--flops=1,2 at 236 pixels: the space reaches from"):
-        SubNetworks(WIDE, pool.Window(1, 2), 236)
-    narrow = SubNetworks(WIDE, pool.Window(222, 222), 236)
+    with pytest.raises(
+        window.PoolError, match=r"--flops=1,2 at 236 pixels: the space reaches from"
+    ):
+        SubNetworks(WIDE, window.Window(1, 2), 236)
+    narrow = SubNetworks(WIDE, window.Window(222, 222), 236)
     with pytest.raises(SpaceError):
-        pools.start(SubNetworks(WIDE, pool.Window(223, 223), 236), 0, 10_000)
+        pools.start(SubNetworks(WIDE, window.Window(223, 223), 236), 0, 10_000)
     assert narrow.allowed(narrow.codes_of(archs.smallest(WIDE))[None]).all()
 
 
@@ -124,10 +128,10 @@ def test_it_finds_what_is_good_and_random_search_does_not():
 
 def test_nothing_is_asked_for_twice_and_all_is_inside_the_window():
     result = run(refresh=3)
-    found = [pool.rows(e.arch).tobytes() for e in result.evaluations]
+    found = [window.rows(e.arch).tobytes() for e in result.evaluations]
     assert len(set(found)) == 24
     for e in result.evaluations:
-        assert pool.inside(WIDE, e.arch, SPACE.window, 236)
+        assert window.inside(WIDE, e.arch, SPACE.window, 236)
 
 
 @pytest.mark.slow  # pools that are refreshed: test_drive
@@ -206,11 +210,11 @@ def test_what_is_no_finite_number_is_unknown(tmp_path):
     with search.cache(tmp_path / "cache", {}) as known:
         result = run(odd, random, known=known)
     assert len(result.evaluations) == 6
-    summary = searchreport.summarize([result], SPACE)
-    paths = searchreport.save(tmp_path, [result], SPACE, summary)
+    summary = search_report.summarize([result], SPACE)
+    paths = search_report.save(tmp_path, [result], SPACE, summary)
     read = json.loads((tmp_path / "summary.json").read_text())
     assert {(one["top5"], one["loss"], one["note"]) for one in read["best"]} == {(None, None, "x")}
-    assert " - " in searchreport.text(summary, paths)
+    assert " - " in search_report.text(summary, paths)
 
 
 def test_a_stopped_search_goes_on(tmp_path):

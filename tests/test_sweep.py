@@ -14,8 +14,9 @@ from absl.testing import flagsaver
 from conftest import planted_table
 
 from experiments import execute, nasbench, sweep
-from weaknas_jax import Prediction, Predictor, Program, comparison, runfolder, save_table
+from weaknas_jax import Prediction, Predictor, Program, save_table
 from weaknas_jax.predictors import PREDICTORS
+from weaknas_jax.report import compare, run_folder
 
 FLAGS = flags.FLAGS
 QUICK = ["--seeds=2", "--init=5", "--per_round=3", "--budget=14", "--predictor=linear"]
@@ -72,8 +73,8 @@ def test_numbers_share_a_program_and_choices_do_not(file, tmp_path, programs, ca
     alone = tmp_path / "alone"
     single = ["--top=20", "--noise=0.1", "--sampling=uniform", f"--out={alone}"]
     assert call(f"--table={file}", *QUICK, *single, module=nasbench) == 0
-    a = runfolder.load_trace(out / "top=20_sampling=uniform_noise=0.1")
-    b = runfolder.load_trace(alone)
+    a = run_folder.load_trace(out / "top=20_sampling=uniform_noise=0.1")
+    b = run_folder.load_trace(alone)
     np.testing.assert_array_equal(a.queried, b.queried)
     np.testing.assert_array_equal(a.scores, b.scores)
     summary = json.loads((out / "top=8_sampling=greedy_noise=0.01" / "summary.json").read_text())
@@ -104,7 +105,7 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
     assert "holds a sweep" in capsys.readouterr().err
     assert call(f"--out={out}", "--resume") == 0
     for folder in sorted(whole.glob("*/")):
-        a, b = (runfolder.load_trace(f / folder.name) for f in (whole, out))
+        a, b = (run_folder.load_trace(f / folder.name) for f in (whole, out))
         for field in a._fields:
             np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
     assert not list((out / "checkpoints").glob("*"))
@@ -112,7 +113,7 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
     assert call(f"--out={out}", "--resume") == 0  # nothing is left to do
     assert len(programs) == before
     assert call(f"--out={out}", "--resume", "--seeds=3") == 0  # and more runs
-    assert {len(runfolder.load_trace(f).run) for f in out.glob("top*/")} == {3}
+    assert {len(run_folder.load_trace(f).run) for f in out.glob("top*/")} == {3}
 
 
 def test_replaced_as_a_whole(file, tmp_path, capsys):
@@ -137,7 +138,7 @@ def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
     assert found == ["dataset=cifar10", "dataset=cifar100", "dataset=imagenet16"]
     assert call(f"--out={out}", "--resume", "--seeds=2", module=nasbench) == 0
     for name in found:
-        summary = runfolder.load_summary(out / name)
+        summary = run_folder.load_summary(out / name)
         assert (summary["predictor"], summary["seeds"], summary["stop"]) == ("gp", 2, "optimum")
     assert call(f"--out={out / found[0]}", "--resume", module=nasbench) == 0
     assert "finished already" in capsys.readouterr().err
@@ -183,7 +184,7 @@ def test_a_predictor_that_returns_nan_ends_its_run_and_is_named(
     code = call(f"--table={file}", f"--out={out}", *QUICK, "--seeds=8", "--top=8", module=nasbench)
     assert code == 1
     captured = capsys.readouterr()
-    trace = runfolder.load_trace(out)
+    trace = run_folder.load_trace(out)
     stopped = trace.broken >= 0
     assert 0 < stopped.sum() < 8
     for run in trace.run[stopped]:
@@ -199,10 +200,8 @@ def test_a_row_says_when_the_mean_is_a_bound():
     optimum |= {"ci95": [8.0, 10.0], "censored": 3, "budget": 10}
     final = {"report": "best_valid", "test_mean": None, "test_std": None, "regret": None}
     final["best_valid_mean"] = 70.0
-    rows = [
-        comparison.row({"top": "5"}, {"seeds": 4, "queries_to_optimum": optimum, "final": final})
-    ]
-    assert ">= 9.5" in comparison.text(rows)
-    assert "> 10" in comparison.markdown(rows)
-    assert "70.000" in comparison.markdown(rows)
+    rows = [compare.row({"top": "5"}, {"seeds": 4, "queries_to_optimum": optimum, "final": final})]
+    assert ">= 9.5" in compare.text(rows)
+    assert "> 10" in compare.markdown(rows)
+    assert "70.000" in compare.markdown(rows)
     assert execute.broken([{"broken": {}}], ["f"], 0) is None

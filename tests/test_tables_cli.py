@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from experiments import nasbench
 from weaknas_jax import TableError, load_table, save_table
-from weaknas_jax.tables import kinds, shipped
+from weaknas_jax.tables import registry
 from weaknas_jax.tables.__main__ import main
+from weaknas_jax.tables.importers import kinds
 
 ROOT = Path(__file__).parents[1]
 CSV = "name,depth,op,valid,test\n" + "".join(
@@ -68,7 +69,7 @@ def files(tmp_path, monkeypatch):
 def test_list_names_every_table(say):
     status, out, _ = say("list")
     assert status == 0
-    for name in shipped.names():
+    for name in registry.names():
         assert name in out
     rows = {line.split()[0]: line for line in out.splitlines()[1:]}
     assert rows["nasbench201/cifar100@v1.1"].split()[1:4] == ["15,625", "73.493", "73.513"]
@@ -85,7 +86,7 @@ def test_info_of_a_shipped_table(say):
         assert part in out
     for part in ("extra params", "73306 .. 1531546", "packed/NOTICE", "MIT and Apache-2.0"):
         assert part in out
-    assert shipped.checksum("nasbench201/cifar10") in out
+    assert registry.checksum("nasbench201/cifar10") in out
     assert "7,456 labels missing" in say("info", "nasbench201/cifar10@nats")[1]
 
 

@@ -11,7 +11,9 @@ from conftest import planted_table
 from experiments import paper, rows, tables
 from experiments.configure import configure
 from experiments.flags import values
-from weaknas_jax import metrics, runfolder, save_table
+from weaknas_jax import save_table
+from weaknas_jax.measures import metrics
+from weaknas_jax.report import run_folder
 
 FLAGS = flags.FLAGS
 OWN = {"init": 6, "per_round": 3, "top": 9, "acquisition": "mean", "sampling": "uniform"}
@@ -50,7 +52,7 @@ def test_rows_are_what_the_searches_did(out, capsys):
     rows = read(out / "table1-linear.csv")
     assert [r["row"] for r in rows] == ["weak ones", "weak ones", "somebody's", "improvement"]
     table = planted_table(noise=0.3, runs=3)
-    trace = runfolder.load_trace(out / "weak-linear-30")
+    trace = run_folder.load_trace(out / "weak-linear-30")
     assert trace.queried.shape == (2, 30)
     for row in rows[:2]:
         told = trace.scores[:, : int(row["queries"])]
@@ -69,9 +71,9 @@ def test_rows_are_what_the_searches_did(out, capsys):
 
 def test_the_same_line_goes_on_and_adds_runs(out):
     assert call(out, "--predictor=linear") == 0
-    before = runfolder.load_trace(out / "weak-linear-30")
+    before = run_folder.load_trace(out / "weak-linear-30")
     assert call(out, "--predictor=linear", "--seeds=3") == 0
-    after = runfolder.load_trace(out / "weak-linear-30")
+    after = run_folder.load_trace(out / "weak-linear-30")
     assert after.run.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(after.queried[:2], before.queried)
 
@@ -170,7 +172,7 @@ def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys, monkey
     best = planted_table(noise=0.3, runs=3).test_mean.argmax()
     met = {}
     for key in ("weak-linear", "evolution"):
-        queried = runfolder.load_trace(optimum_out / f"cifar10-{key}-30").queried
+        queried = run_folder.load_trace(optimum_out / f"cifar10-{key}-30").queried
         hit = queried == best
         met[key] = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, 30)
     difference = (met["evolution"] - met["weak-linear"][:2]).mean()

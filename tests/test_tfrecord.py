@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weaknas_jax import TableError, load_table
-from weaknas_jax.spaces import nasbench101, nasbench101_encodings
-from weaknas_jax.tables import kinds, official101, tfrecord, wire
+from weaknas_jax.spaces.nasbench101 import cells as nasbench101
+from weaknas_jax.spaces.nasbench101 import encodings
 from weaknas_jax.tables.__main__ import main
+from weaknas_jax.tables.importers import kinds, official101, tfrecord, wire
 
 pytest.importorskip("google_crc32c", reason="the extra 'tfrecord' is not installed")
 
@@ -132,7 +133,7 @@ def test_every_value_is_that_of_the_file(file):
         assert table.extra["train_time_s"][row] == np.mean([time for *_, time in RUNS[key]])
     assert table.extra["params"].tolist() == [PARAMS[key] for key in ORDER]
     assert table.extra["params"].dtype == np.int64
-    encoded = nasbench101_encodings.org(official101._cells(GRAPHS))
+    encoded = encodings.org(official101._cells(GRAPHS))
     np.testing.assert_array_equal(table.encoding, encoded)
     assert "f.tfrecord, 108 epochs" in table.source
 

@@ -17,10 +17,12 @@ from flax import nnx
 from mobilenet_calls import QUICKLY, TINY, calls
 from PIL import Image
 
-from weaknas_jax import checkpoint, runfolder
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import augment, images, train
-from weaknas_jax.supernet.static import Static
+from weaknas_jax.report import run_folder
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.storage import checkpoint
+from weaknas_jax.supernets.data import augment, images
+from weaknas_jax.supernets.mobilenet import train_subnet
+from weaknas_jax.supernets.mobilenet.subnet import Static
 
 CLASSES, EACH, EPOCHS, BATCH = 3, 18, 4, 8
 STEPS = CLASSES * EACH // BATCH
@@ -104,14 +106,14 @@ def test_interrupted_at_any_step_it_goes_on_to_the_same_result(root, whole, tmp_
     out, expected, _ = whole
     again = line(root, tmp_path / "out", "--save_every=0")
     process = subprocess.Popen(again, env=environment(), stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "out" / runfolder.CHECKPOINTS / "3").exists():
+    while not (tmp_path / "out" / run_folder.CHECKPOINTS / "3").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130, stderr
     assert "interrupted; the same line goes on: python -m experiments.mobilenet train" in stderr
-    kept = checkpoint.Checkpoints(tmp_path / "out" / runfolder.CHECKPOINTS).load()
+    kept = checkpoint.Checkpoints(tmp_path / "out" / run_folder.CHECKPOINTS).load()
     assert 3 <= kept[".step"] < STEPS * EPOCHS
     code, stdout, stderr = run(root, tmp_path / "out", "--save_every=0")
     assert code == 0, stderr
@@ -122,7 +124,7 @@ def test_interrupted_at_any_step_it_goes_on_to_the_same_result(root, whole, tmp_
         if part != "loss":  # the mean of the epoch that was broken into is of its rest
             assert mine == theirs
     ours, theirs = (
-        checkpoint.Checkpoints(f / runfolder.CHECKPOINTS).load() for f in (tmp_path / "out", out)
+        checkpoint.Checkpoints(f / run_folder.CHECKPOINTS).load() for f in (tmp_path / "out", out)
     )
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
@@ -134,7 +136,7 @@ def test_four_devices_train_the_same_network(root, whole, tmp_path):
     code, _, stderr = run(root, tmp_path / "out", devices=4)
     assert code == 0, stderr
     ours, theirs = (
-        checkpoint.Checkpoints(f / runfolder.CHECKPOINTS).load()
+        checkpoint.Checkpoints(f / run_folder.CHECKPOINTS).load()
         for f in (tmp_path / "out", whole[0])
     )
     for name, array in theirs.items():
@@ -189,7 +191,7 @@ def batch_of(rng, count=BATCH, classes=CLASSES):
 def training(**settings):
     settings = {"epochs": 20, "warmup": 1, "ema": 0.9, "dropout": 0.1} | settings
     net = Static(TINY, archs.largest(TINY), nnx.Rngs(0))
-    return train.make(net, train.Recipe(**settings), 4)
+    return train_subnet.make(net, train_subnet.Recipe(**settings), 4)
 
 
 @pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -201,7 +203,9 @@ def test_loss_falls(bf16):
         losses.append(float(loss))
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
     fresh = batch_of(rng, 64)
-    right = [int(train.count(made.network(state, averaged), fresh).top1) for averaged in (0, 1)]
+    right = [
+        int(train_subnet.count(made.network(state, averaged), fresh).top1) for averaged in (0, 1)
+    ]
     assert min(right) > 2 * 64 / CLASSES
     kinds = {leaf.dtype.name for leaf in jax.tree.leaves((state.params, state.stats))}
     assert kinds == {"float32"}
@@ -223,10 +227,13 @@ def test_what_is_not_valid_weighs_nothing_in_the_loss():
 
 def test_rmsprop_is_tensorflows():
     """Written from its rule: mean square from one, epsilon in the root, rate in the momentum."""
-    recipe, rng = train.Recipe(warmup=0, epochs=3, weight_decay=0.1), np.random.default_rng(2)
+    recipe, rng = (
+        train_subnet.Recipe(warmup=0, epochs=3, weight_decay=0.1),
+        np.random.default_rng(2),
+    )
     params = {"kernel": rng.normal(size=(3, 2)), "bias": rng.normal(size=3)}
     params = jax.tree.map(jnp.float32, params)
-    made = train.optimizer(recipe, 2)
+    made = train_subnet.optimizer(recipe, 2)
     state, ours = made.init(params), params
     theirs = {k: np.asarray(v, np.float64) for k, v in params.items()}
     square = {k: np.ones_like(v) for k, v in theirs.items()}
@@ -246,8 +253,8 @@ def test_rmsprop_is_tensorflows():
 
 
 def test_the_rate_rises_and_falls_by_epochs():
-    recipe = train.Recipe()
-    found = [float(train.rate(recipe, 10)(step)) for step in (0, 9, 10, 29, 30, 3000, 5999)]
+    recipe = train_subnet.Recipe()
+    found = [float(train_subnet.rate(recipe, 10)(step)) for step in (0, 9, 10, 29, 30, 3000, 5999)]
     first, peak, last = 1e-6, 1e-2, 1e-5
 
     def cosine(epoch):
@@ -278,10 +285,10 @@ def test_averages_and_running_statistics_by_hand():
 
 
 def test_the_order_of_an_epoch():
-    order = train.epoch_order(3, 1, 50, 8)
+    order = train_subnet.epoch_order(3, 1, 50, 8)
     assert len(order) == len(set(order.tolist())) == 48
-    np.testing.assert_array_equal(order, train.epoch_order(3, 1, 50, 8))
-    assert (order != train.epoch_order(3, 2, 50, 8)).any()
+    np.testing.assert_array_equal(order, train_subnet.epoch_order(3, 1, 50, 8))
+    assert (order != train_subnet.epoch_order(3, 2, 50, 8)).any()
 
 
 def test_what_an_image_becomes_does_not_depend_on_where_an_epoch_begins(root):

@@ -7,14 +7,16 @@ import pytest
 from conftest import planted_table
 from sklearn.linear_model import Ridge
 
-from weaknas_jax import HONEST, Settings, metrics, random_search, run_many, task
-from weaknas_jax.baselines.lanas import lanas, leaves
-from weaknas_jax.baselines.mcts import mcts
-from weaknas_jax.spaces import adjacent
+from weaknas_jax import HONEST, Settings, random_search, run_many
+from weaknas_jax.measures import metrics
+from weaknas_jax.runs import task
+from weaknas_jax.search.baselines.lanas import lanas, leaves
+from weaknas_jax.search.baselines.mcts import mcts
+from weaknas_jax.spaces import neighbours
 
 
 def test_prefixes_number_those_that_begin_alike():
-    found = adjacent.prefixes(planted_table((2, 3, 2)).encoding)
+    found = neighbours.prefixes(planted_table((2, 3, 2)).encoding)
     choices = np.array(np.meshgrid(*map(np.arange, (2, 3, 2)), indexing="ij")).reshape(3, -1).T
     assert found.shape == (3, 12)
     for level, groups in enumerate(found):
@@ -35,7 +37,7 @@ def test_prefixes_of_columns_of_many_levels():
     """Numbers of pairs are far apart there: a table of them all would not fit."""
     one = np.repeat(np.arange(1000), 2)
     x = np.stack([one, np.random.default_rng(0).permutation(2000)], axis=1)
-    first, last = adjacent.prefixes(x)
+    first, last = neighbours.prefixes(x)
     np.testing.assert_array_equal(first, one)
     assert np.lexsort((x[:, 1], one)).tolist() == np.argsort(last).tolist()
 

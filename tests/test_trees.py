@@ -17,10 +17,12 @@ from sklearn.ensemble import RandomForestRegressor
 
 from experiments.configure import configure
 from experiments.flags import NAMES, flags
-from weaknas_jax import HONEST, Job, Plan, Program, Settings, plan, task
-from weaknas_jax.acquisition import jitter
-from weaknas_jax.methods import METHODS
+from weaknas_jax import HONEST, Job, Plan, Program, Settings
+from weaknas_jax.core import plan
+from weaknas_jax.core.keys import jitter
 from weaknas_jax.predictors import forest, gbrt, trees
+from weaknas_jax.runs import task
+from weaknas_jax.search.methods import METHODS
 
 TABLE = planted_table((5, 5, 5), noise=0.5)
 SPACE = task.make(TABLE, HONEST).space

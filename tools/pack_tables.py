@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from weaknas_jax.tables.store import read_npz, write_npz
 
 from weaknas_jax.spaces import nasbench101, nasbench201
 from weaknas_jax.tables import nasbench101 as packed101
 from weaknas_jax.tables import nasbench201 as packed
-from weaknas_jax.tables.store import read_npz, write_npz
 
 _SOURCE = flags.DEFINE_string("source", "../shared/data", "Folder with the raw arrays.")
 

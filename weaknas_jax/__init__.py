@@ -1,23 +1,29 @@
 """Predictor-based neural architecture search in JAX.
 
-The data's path: `tables` -> `spaces` -> `predictors` -> `ranking` -> `sampling` -> `search` ->
-`batch` -> `metrics`, `stats` -> `report`, `plots`; with real jobs `search` -> `drive` -> `jobs`.
-Start reading at `weaknas_jax.search`.
+The packages, each of which imports only those before it:
+
+`core`, `storage` -> `spaces`, `predictors` -> `tables` -> `search` -> `runs` -> `measures` ->
+`report` -> `jobs` -> `supernets`; `integrations` and `cli` stand above all.
+Start reading at `weaknas_jax.search.loop`.
 """
 
 from weaknas_jax import _interrupt  # noqa: F401 (before what takes long to import)
 
 # isort: split
-from weaknas_jax import jobs, methods, repeats
+from weaknas_jax import jobs
 from weaknas_jax._version import __version__
-from weaknas_jax.baselines.random import random_search
-from weaknas_jax.batch import Job, Program, run, run_grid, run_many
-from weaknas_jax.lanes import Settings
-from weaknas_jax.plan import Plan, PlanError
+from weaknas_jax.core.plan import Plan, PlanError
+from weaknas_jax.core.protocol import HONEST, PAPER, Protocol
+from weaknas_jax.core.trace import Trace
+from weaknas_jax.core.types import Info, Method, Number, Prediction, Predictor, Scorer, Space
+from weaknas_jax.measures import repeats
 from weaknas_jax.predictors import PREDICTORS, gp, linear, mlp
-from weaknas_jax.protocol import HONEST, PAPER, Protocol
-from weaknas_jax.ranking import refit
-from weaknas_jax.search import weaknas
+from weaknas_jax.predictors.refit import refit
+from weaknas_jax.runs.lanes import Settings
+from weaknas_jax.runs.program import Job, Program, run, run_grid, run_many
+from weaknas_jax.search import methods
+from weaknas_jax.search.baselines.random import random_search
+from weaknas_jax.search.loop import weaknas
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
 from weaknas_jax.tables import (
     Table,
@@ -27,8 +33,6 @@ from weaknas_jax.tables import (
     load_table,
     save_table,
 )
-from weaknas_jax.trace import Trace
-from weaknas_jax.types import Info, Method, Number, Prediction, Predictor, Scorer, Space
 
 __all__ = [
     "HONEST",

@@ -18,9 +18,9 @@ from absl import flags
 
 from experiments import console, entry
 from experiments.help import SEARCH, About
-from weaknas_jax import endings
-from weaknas_jax.checkpoint import CheckpointError
-from weaknas_jax.tables.store import TableError
+from weaknas_jax.core import endings
+from weaknas_jax.storage.checkpoint import CheckpointError
+from weaknas_jax.storage.npz import TableError
 
 COMMANDS = ("demo", "convert", "evaluate", "search", "train", "pool")
 

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy import stats
 
-from weaknas_jax import canvas, quality
+from weaknas_jax.measures import predictor_quality
+from weaknas_jax.report import canvas
 
 _RESAMPLES = 2000
 
@@ -50,9 +51,9 @@ def tau(inherited: np.ndarray, retrained: np.ndarray, seed: int = 0) -> tuple[fl
     """Kendall's tau-b of [N] and [N], and its 95 % percentile bootstrap interval over networks."""
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(inherited), (_RESAMPLES, len(inherited)))
-    found = [quality.kendall(inherited[some], retrained[some]) for some in drawn]
+    found = [predictor_quality.kendall(inherited[some], retrained[some]) for some in drawn]
     low, high = np.nanpercentile(found, (2.5, 97.5))
-    return quality.kendall(inherited, retrained), [float(low), float(high)]
+    return predictor_quality.kendall(inherited, retrained), [float(low), float(high)]
 
 
 def place(values: np.ndarray, at: int) -> int:

@@ -4,7 +4,7 @@ python -m experiments.mobilenet convert --weights=FILE --out=FOLDER
 """
 
 from experiments.mobilenet import flags
-from weaknas_jax.supernet import weights
+from weaknas_jax.supernets.mobilenet import weights
 
 SHARED = ("weights", "width", "out")
 """The flags that it reads of those in `flags`."""

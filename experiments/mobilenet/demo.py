@@ -30,14 +30,19 @@ from flax import nnx
 
 from experiments import console
 from experiments.mobilenet import agreement, flags
-from weaknas_jax import files, methods, runfolder
-from weaknas_jax.spaces.mobilenet import SubNetworks
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, digits, fit, images, pool, retrain, search, shrink
-from weaknas_jax.supernet.arch import Arch
-from weaknas_jax.supernet.config import SupernetConfig
-from weaknas_jax.supernet.fit import Data
-from weaknas_jax.supernet.supernet import Supernet
+from weaknas_jax.report import run_folder
+from weaknas_jax.search import methods
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, cost, window
+from weaknas_jax.spaces.mobilenet.arch import Arch
+from weaknas_jax.spaces.mobilenet.config import SupernetConfig
+from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
+from weaknas_jax.storage import files
+from weaknas_jax.supernets import search, training
+from weaknas_jax.supernets.data import digits, images
+from weaknas_jax.supernets.mobilenet import train_many, train_supernet
+from weaknas_jax.supernets.mobilenet.supernet import Supernet
+from weaknas_jax.supernets.training import Data
 
 SHARED = ("out", "seed")
 """The flags that it reads of those in `flags`."""
@@ -85,7 +90,7 @@ def main() -> int:
     sizes = QUICK if _QUICK.value else Sizes()
     usual = f"runs/demo-{seed}{'-quick' * _QUICK.value}"
     named = usual if flags.OUT.value is None else flags.OUT.value
-    out = runfolder.prepare(named, "demo", may_hold_one=True, names=FILES, kind="a demo")
+    out = run_folder.prepare(named, "demo", may_hold_one=True, names=FILES, kind="a demo")
     timing: dict[str, float] = {}
     if _QUICK.value:
         console.note("quick: everything runs, nothing is trained long enough to mean anything")
@@ -94,14 +99,14 @@ def main() -> int:
         some = slice(sizes.calibrate)
         calibration = batched(Data(train.images[some], train.labels[some]))
     wide = dataclasses.replace(config.digits(), classes=int(train.labels.max()) + 1)
-    accuracy = jax.jit(functools.partial(fit.accuracy, how=_HOW))
+    accuracy = jax.jit(functools.partial(training.accuracy, how=_HOW))
     with timed(timing, "supernet"):
         net, learning = supernet(wide, sizes, train, seed)
 
     def inherits(arch: Arch) -> float:
         return float(accuracy(net, arch, calibration.images, validation))
 
-    space = SubNetworks(wide, pool.Window(0, limit_of(wide), whole=False), wide.image_size)
+    space = SubNetworks(wide, window.Window(0, limit_of(wide), whole=False), wide.image_size)
     with timed(timing, "search"):
         found = searched(space, inherits, sizes, seed)
     winner = found.best()[0].arch
@@ -111,7 +116,8 @@ def main() -> int:
         runs, losses = retrained(wide, chosen, sizes, train, seed)
     with timed(timing, "test"):
         tested = [
-            float(accuracy(*one, calibration.images, test)) for one in retrain.networks(wide, runs)
+            float(accuracy(*one, calibration.images, test))
+            for one in train_many.networks(wide, runs)
         ]
     scores = np.reshape(tested, (_NETWORKS.value, _TRAININGS.value))
     costs = [cost.multiply_adds(wide, e.arch) / 1e6 for e in found.evaluations]
@@ -150,7 +156,7 @@ def batched(data: Data) -> Data:
 
 def limit_of(wide: SupernetConfig) -> float:
     """The limit that --limit says, millions of multiply-adds."""
-    least, most = pool.reach(wide, wide.image_size)
+    least, most = window.reach(wide, wide.image_size)
     return least + _LIMIT.value * (most - least)
 
 
@@ -158,9 +164,9 @@ def supernet(
     wide: SupernetConfig, sizes: Sizes, train: Data, seed: int
 ) -> tuple[Supernet, np.ndarray]:
     """A supernet trained by progressive shrinking, and its losses."""
-    return shrink.train(
+    return train_supernet.train(
         Supernet(wide, nnx.Rngs(seed)),
-        shrink.stages(wide, sizes.shrink, rate=1e-2, later=4e-3),
+        train_supernet.stages(wide, sizes.shrink, rate=1e-2, later=4e-3),
         train,
         seed=seed,
         batch=2 * _BATCH,
@@ -205,33 +211,33 @@ def spread_out(
     """
     wide = space.config
     drawn = archs.random(wide, np.random.default_rng([seed, 1]), 5000)
-    rows = np.unique(pool.rows(pool.canonical(wide, drawn)), axis=0)
-    rows = rows[(rows != pool.rows(winner)).any(axis=1)]
-    costs = cost.multiply_adds(wide, pool.unrows(wide, rows))
+    rows = np.unique(window.rows(window.canonical(wide, drawn)), axis=0)
+    rows = rows[(rows != window.rows(winner)).any(axis=1)]
+    costs = cost.multiply_adds(wide, window.unrows(wide, rows))
     inside = space.window.holds(costs)
     rows, costs = rows[inside], costs[inside] / 1e6
     targets = np.linspace(costs.min(), costs.max(), sizes.sample)
     near = np.unique(np.abs(costs[:, None] - targets).argmin(axis=0))
     if len(near) < _NETWORKS.value - 1:
         raise ValueError(f"--networks={_NETWORKS.value}: no more than {len(near) + 1} here")
-    inherited = np.array([inherits(pool.unrows(wide, row)) for row in rows[near]])
+    inherited = np.array([inherits(window.unrows(wide, row)) for row in rows[near]])
     order = np.argsort(-inherited, kind="stable")
     even = np.linspace(0, len(order) - 1, _NETWORKS.value - 1).round().astype(int)
     taken = order[even]
-    chosen = pool.unrows(wide, np.stack([pool.rows(winner), *rows[near][taken]]))
+    chosen = window.unrows(wide, np.stack([window.rows(winner), *rows[near][taken]]))
     return chosen, np.array([inherits(winner), *inherited[taken]])
 
 
 def retrained(
     wide: SupernetConfig, chosen: Arch, sizes: Sizes, train: Data, seed: int
-) -> tuple[retrain.Runs, np.ndarray]:
+) -> tuple[train_many.Runs, np.ndarray]:
     """All networks trained from scratch, a network's trainings side by side; and their losses."""
     repeats = _TRAININGS.value
     population = jax.tree.map(lambda part: np.repeat(part, repeats, axis=0), chosen)
     keys = jax.random.split(jax.random.key(seed + 2**16), _NETWORKS.value * repeats)
-    return retrain.train(
+    return train_many.train(
         wide,
-        retrain.start(wide, population, keys),
+        train_many.start(wide, population, keys),
         train,
         steps=sizes.retrain,
         rate=1e-2,
@@ -265,8 +271,8 @@ def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[st
         "sizes": sizes._asdict(),
         "seconds": {name: round(value, 1) for name, value in timing.items()},
         "seconds_total": round(sum(timing.values()), 1),
-        "device": runfolder.device(),
-        "versions": runfolder.versions(),
+        "device": run_folder.device(),
+        "versions": run_folder.versions(),
     }
 
 
@@ -277,7 +283,7 @@ def write(out: Path, wide, chosen: Arch, inherited, scores, summary: dict[str, A
     trainings = [f"retrained_{i}" for i in range(scores.shape[1])]
     writer.writerow(["network", "winner", "multiply_adds", "parameters", "inherited", *trainings])
     costs, sizes = cost.multiply_adds(wide, chosen), cost.parameters(wide, chosen)
-    for i, name in enumerate(pool.names(chosen)):
+    for i, name in enumerate(window.names(chosen)):
         row = [f"{value:.3f}" for value in (inherited[i], *scores[i])]
         writer.writerow([name, int(i == 0), int(costs[i]), int(sizes[i]), *row])
     for name, content in (

@@ -18,9 +18,11 @@ import jax
 
 from experiments import console
 from experiments.mobilenet import flags
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, cost, evaluate, images, weights
-from weaknas_jax.supernet.supernet import default_how
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, cost
+from weaknas_jax.supernets.data import images
+from weaknas_jax.supernets.mobilenet import evaluate, weights
+from weaknas_jax.supernets.mobilenet.supernet import default_how
 
 SHARED = (
     "weights",

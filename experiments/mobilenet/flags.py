@@ -3,9 +3,10 @@
 from absl import flags
 
 from experiments import entry
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import config, images
-from weaknas_jax.supernet.pool import Window
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config
+from weaknas_jax.spaces.mobilenet.window import Window
+from weaknas_jax.supernets.data import images
 
 WEIGHTS = flags.DEFINE_string("weights", None, "PyTorch file, or folder made by convert.")
 IMAGENET = flags.DEFINE_string("imagenet", None, "Folder with train/CLASS/* and val/CLASS/*.")

@@ -9,9 +9,10 @@ No measurement: the labels are predicted.
 from pathlib import Path
 
 from experiments.mobilenet import flags
-from weaknas_jax import ownership
-from weaknas_jax.supernet import cost, oracle
-from weaknas_jax.supernet import pool as pools
+from weaknas_jax.spaces.mobilenet import cost
+from weaknas_jax.spaces.mobilenet import window as pools
+from weaknas_jax.storage import ownership
+from weaknas_jax.supernets.mobilenet import oracle
 from weaknas_jax.tables import Table, load_table, save_table
 
 SHARED = (

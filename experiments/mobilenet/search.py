@@ -23,12 +23,16 @@ from experiments import console, idle
 from experiments.configure import NUMBERS
 from experiments.mobilenet import flags
 from experiments.mobilenet.evaluate import read_images
-from weaknas_jax import jobs, methods, runfolder
-from weaknas_jax.command import Command
+from weaknas_jax import jobs
+from weaknas_jax.jobs.command import Command
 from weaknas_jax.predictors import PREDICTORS
-from weaknas_jax.spaces.mobilenet import SubNetworks
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import evaluate, held, oracle, search, searchreport, weights
+from weaknas_jax.report import run_folder
+from weaknas_jax.search import methods
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
+from weaknas_jax.supernets import search, search_report
+from weaknas_jax.supernets.data import decoded_cache
+from weaknas_jax.supernets.mobilenet import evaluate, oracle, weights
 
 SHARED = (
     "weights",
@@ -111,8 +115,8 @@ def main() -> int:
     mark = hashlib.sha256(json.dumps([settings, source.about]).encode()).hexdigest()[:8]
     name = f"mobilenet-{_EVALUATOR.value}"
     out = f"runs/{name}-{mark}" if flags.OUT.value is None else flags.OUT.value
-    folder = runfolder.prepare(
-        out, name, may_hold_one=True, names=searchreport.FILES, kind="a search of sub-networks"
+    folder = run_folder.prepare(
+        out, name, may_hold_one=True, names=search_report.FILES, kind="a search of sub-networks"
     )
     with console.stoppable("stopping after this sub-network") as stop:
         console.note(f"{folder}: {_REPEATS.value} x {method.budget} queries")
@@ -123,9 +127,9 @@ def main() -> int:
     if not results:
         return console.interrupted("experiments.mobilenet search", stop)
     more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
-    more |= {"budget": method.budget, "device": runfolder.device()}
-    summary = searchreport.summarize(results, space, **more, versions=runfolder.versions())
-    print(searchreport.text(summary, searchreport.save(folder, results, space, summary)))
+    more |= {"budget": method.budget, "device": run_folder.device()}
+    summary = search_report.summarize(results, space, **more, versions=run_folder.versions())
+    print(search_report.text(summary, search_report.save(folder, results, space, summary)))
     if stop():
         return console.interrupted("experiments.mobilenet search", stop)
     return 0
@@ -222,8 +226,8 @@ def _supernet(wide) -> Source:
     tested = flags.split("val", wide, flags.IMAGES.value)
     about = {
         "weights": weights.digest(net),
-        "train": held.fingerprint(train),
-        "val": held.fingerprint(tested),
+        "train": decoded_cache.fingerprint(train),
+        "val": decoded_cache.fingerprint(tested),
         "image_size": flags.SIZE.value,
         "batch": flags.BATCH.value,
         "data_seed": flags.DATA_SEED.value,
@@ -244,7 +248,7 @@ def _supernet(wide) -> Source:
 
 def _held(path: Path, split, what: str, stop, augment: bool) -> list | None:
     """The batches of a split, decoded into a file once; None = stopped before they were."""
-    found = held.read(path)
+    found = decoded_cache.read(path)
     if found is None:
         broken: list[str] = []
         size, count = flags.SIZE.value, len(split.paths)
@@ -252,11 +256,11 @@ def _held(path: Path, split, what: str, stop, augment: bool) -> list | None:
         batches = read_images(
             split, what, lambda: False, broken, flags.DATA_SEED.value if augment else None
         )
-        if not held.write(path, batches, stop):
+        if not decoded_cache.write(path, batches, stop):
             return None
         for name in broken:
             console.note(f"left out, cannot be read: {name}")
-        found = held.read(path)
+        found = decoded_cache.read(path)
     return found
 
 

@@ -24,15 +24,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments import console
 from experiments.mobilenet import flags
-from weaknas_jax import files, runfolder
-from weaknas_jax.supernet import arch as archs
-from weaknas_jax.supernet import augment, cost, images, train
-from weaknas_jax.supernet.evaluate import total
-from weaknas_jax.supernet.static import Static
+from weaknas_jax.report import run_folder
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import cost
+from weaknas_jax.storage import files
+from weaknas_jax.supernets.data import augment, images
+from weaknas_jax.supernets.mobilenet import train_subnet
+from weaknas_jax.supernets.mobilenet.evaluate import total
+from weaknas_jax.supernets.mobilenet.subnet import Static
 
 SHARED = ("arch", "width", "image_size", "imagenet", "out", "seed", "workers")
 """The flags that it reads of those in `flags`."""
-_usual = train.Recipe()
+_usual = train_subnet.Recipe()
 _int, _float = absl_flags.DEFINE_integer, absl_flags.DEFINE_float
 _EPOCHS = _int("epochs", _usual.epochs, "Passes over the training images.", lower_bound=1)
 _help = "Images in a step, on all devices together. Default: 128 for each."
@@ -63,7 +66,7 @@ def main() -> int:
         raise ValueError(f"--batch_size={batch}: there are {len(split.paths):,} training images")
     if batch % len(devices):
         raise ValueError(f"--batch_size={batch}: give a multiple of the {len(devices)} devices")
-    recipe = train.Recipe(
+    recipe = train_subnet.Recipe(
         epochs=_EPOCHS.value,
         rate=_RATE.value,
         warmup=_WARMUP.value,
@@ -83,7 +86,7 @@ def main() -> int:
     folder = _folder(settings)
     net = Static(wide, arch, nnx.Rngs(flags.SEED.value))
     run = _Run(folder, net, recipe, split, tested, batch)
-    with runfolder.locked(folder), console.stoppable("stopping after this step") as stop:
+    with run_folder.locked(folder), console.stoppable("stopping after this step") as stop:
         console.note(f"{folder}: {_said(wide, arch, size)}, {recipe.epochs} epochs")
         if not run.work(stop):
             return console.interrupted("experiments.mobilenet train", stop)
@@ -93,7 +96,7 @@ def main() -> int:
     }
     found = {"averaged": run.tested(True), "last": run.tested(False)}
     result = {**found, **costs, "settings": settings}
-    result |= {"device": runfolder.device(), "versions": runfolder.versions()}
+    result |= {"device": run_folder.device(), "versions": run_folder.versions()}
     _write(folder / "result.json", result)
     print(f"top-1 {found['averaged']['top1']:.2f} %, top-5 {found['averaged']['top5']:.2f} %")
     print(json.dumps(result))
@@ -113,10 +116,10 @@ def _folder(settings: dict[str, Any]) -> Path:
     """
     folder = Path(flags.needed(flags.OUT, "name the folder to write to"))
     names = ("settings.json", "log.csv", "result.json")
-    runfolder.prepare(str(folder), "train", may_hold_one=True, names=names)
+    run_folder.prepare(str(folder), "train", may_hold_one=True, names=names)
     path = folder / "settings.json"
     if not path.exists():
-        _write(path, settings | {"checkpoints": runfolder.CHECKPOINTS})
+        _write(path, settings | {"checkpoints": run_folder.CHECKPOINTS})
     there = json.loads(path.read_text())
     if other := [name for name in settings if there.get(name) != settings[name]]:
         said = ", ".join(f"{name}={settings[name]} (there: {there.get(name)})" for name in other)
@@ -135,24 +138,24 @@ class _Run:
         self.folder, self.net, self.recipe, self.batch = folder, net, recipe, batch
         self.split, self.val = split, tested
         self.steps = len(split.paths) // batch
-        self.training = train.make(net, recipe, self.steps)
+        self.training = train_subnet.make(net, recipe, self.steps)
         mesh = Mesh(np.array(jax.devices()), ("batch",))
         self.shared = NamedSharding(mesh, PartitionSpec("batch"))
         self.same = NamedSharding(mesh, PartitionSpec())
         self.step = jax.jit(self.training.step, donate_argnums=0)
-        self.count = jax.jit(train.count)
+        self.count = jax.jit(train_subnet.count)
         begun = json.loads((folder / "settings.json").read_text())
-        self.kept = runfolder.checkpoints(folder, begun)
+        self.kept = run_folder.checkpoints(folder, begun)
         self.state = jax.device_put(self.training.init(), self.same)
         if (stored := self.kept.load()) is not None:
-            self.state = jax.device_put(train.restored(self.state, stored), self.same)
+            self.state = jax.device_put(train_subnet.restored(self.state, stored), self.same)
             console.note(f"{folder}: goes on after step {int(self.state.step):,}")
         self.log = _Log(folder, int(self.state.step))
 
     def work(self, stop) -> bool:
         """Trains to the end (True), or until ``stop``; what is done is kept."""
         total, key = self.recipe.epochs * self.steps, jax.random.key(flags.SEED.value)
-        schedule = train.rate(self.recipe, self.steps)
+        schedule = train_subnet.rate(self.recipe, self.steps)
         saved = last = time.monotonic()
         while (done := int(self.state.step)) < total:
             epoch, losses, begun, first = done // self.steps, [], time.monotonic(), done
@@ -173,7 +176,7 @@ class _Run:
                 if stop() or now - saved > 60 * _SAVE.value:
                     saved = now
                     self._check(losses, done)
-                    self.kept.save(train.arrays(self.state))
+                    self.kept.save(train_subnet.arrays(self.state))
                 if stop():
                     return False
             self._check(losses, done)
@@ -185,7 +188,7 @@ class _Run:
                 "images_per_second": (done - first) * self.batch / (time.monotonic() - begun),
             }
             self.log.write(row | self.tested(True))
-            self.kept.save(train.arrays(self.state))
+            self.kept.save(train_subnet.arrays(self.state))
             saved = time.monotonic()
         return True
 
@@ -199,7 +202,7 @@ class _Run:
 
     def _batches(self, epoch: int, skip: int):
         seed = flags.SEED.value
-        order = train.epoch_order(seed, epoch, len(self.split.paths), self.batch)
+        order = train_subnet.epoch_order(seed, epoch, len(self.split.paths), self.batch)
         return images.batches(
             self.split,
             flags.SIZE.value,

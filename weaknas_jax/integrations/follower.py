@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weaknas_jax import methods
-from weaknas_jax.drive import Driver
-from weaknas_jax.spaces import pool as pools
+from weaknas_jax.core.types import Method, Space
+from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates as pools
 from weaknas_jax.spaces.choices import Arch, Choices, SpaceError
-from weaknas_jax.types import Method, Space
 
 BUDGET = 100
 """Scores that a driver has room for at first; one that is full gives way to one of twice that."""

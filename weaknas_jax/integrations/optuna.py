@@ -29,10 +29,10 @@ except ModuleNotFoundError as error:
         "weaknas_jax.integrations.optuna needs Optuna: pip install -e '.[optuna]'"
     ) from error
 
-from weaknas_jax import expressions
 from weaknas_jax.integrations.follower import BUDGET, Follower, Manner, method_of
 from weaknas_jax.integrations.others import Other, announce, look
 from weaknas_jax.integrations.structure import Plan, Structure
+from weaknas_jax.spaces import expressions
 from weaknas_jax.spaces.choices import Arch, Choices
 
 _TURNS, _LOOKS, _PAUSE = 4, 20, 0.01  # another suggestion at most so often; seconds between looks

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from weaknas_jax.core.types import Predictor, Scorer
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
@@ -15,7 +16,6 @@ from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.mlp import mlp
 from weaknas_jax.predictors.trees import forest, gbrt
-from weaknas_jax.types import Predictor, Scorer
 
 PREDICTORS: dict[str, Callable[..., Predictor | Scorer]] = {
     "gp": gp,

@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax import plan, ranking, scaling
+from weaknas_jax.core import plan, scaling
+from weaknas_jax.core.types import Number, Prediction, Predictor, Scorer, Space
+from weaknas_jax.predictors import refit
 from weaknas_jax.predictors.mlp import Params, apply, default_widths, init_params, mlp, train
-from weaknas_jax.types import Number, Prediction, Predictor, Scorer, Space
 
 
 def ensemble(
@@ -80,7 +81,7 @@ def warm_ensemble(
 
         params = _each(one, (jax.random.split(key, members), before))
         chunk = plan.first(space.size).chunk
-        prediction = ranking.score_in_chunks(
+        prediction = refit.score_in_chunks(
             lambda params, x: _predict(params, scale(x)), params, space.encoding, chunk
         )
         return (jnp.bool_(True), params), prediction

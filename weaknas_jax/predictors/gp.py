@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from weaknas_jax.core.types import Number, Prediction, Scorer, Space
 from weaknas_jax.predictors import kernels
 from weaknas_jax.predictors.kernels import Block
-from weaknas_jax.types import Number, Prediction, Scorer, Space
 
 CELL = (
     Block("cauchy", "paths", 1 / 3, 10.0),

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from weaknas_jax.core.types import Number, Scorer, Space
 from weaknas_jax.predictors import kernels
 from weaknas_jax.predictors.gp import State as Process
 from weaknas_jax.predictors.gp import default_blocks, gp
 from weaknas_jax.predictors.kernels import Block
-from weaknas_jax.types import Number, Scorer, Space
 
 
 class State(NamedTuple):

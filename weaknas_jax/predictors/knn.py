@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax.types import Prediction, Predictor
+from weaknas_jax.core.types import Prediction, Predictor
 
 
 def knn(neighbours: int = 10) -> Predictor:

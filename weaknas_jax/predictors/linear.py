@@ -8,7 +8,7 @@ Machine Learning, section 3.3.
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax.types import Number, Prediction, Predictor
+from weaknas_jax.core.types import Number, Prediction, Predictor
 
 
 def linear(*, noise: Number = 0.01, draws: int = 0) -> Predictor:

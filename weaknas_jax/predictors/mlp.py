@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from weaknas_jax.core.types import Number, Prediction, Predictor
 from weaknas_jax.predictors import losses
-from weaknas_jax.types import Number, Prediction, Predictor
 
 Params = list[
     tuple[jax.Array, jax.Array]

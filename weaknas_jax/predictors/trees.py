@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weaknas_jax.acquisition import jitter
-from weaknas_jax.plan import cores
-from weaknas_jax.types import Prediction, Scorer
+from weaknas_jax.core.keys import jitter
+from weaknas_jax.core.plan import cores
+from weaknas_jax.core.types import Prediction, Scorer
 
 Learn = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """``learn(words uint32 [W], x [n, D], y [n], table [N, D]) -> [P, N]``, n > 0: see `on_host`."""

@@ -10,10 +10,10 @@ from collections.abc import Hashable, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from weaknas_jax import scaling
-from weaknas_jax.spaces import generic
+from weaknas_jax.core import scaling
+from weaknas_jax.core.types import Space
+from weaknas_jax.spaces import columns as generic
 from weaknas_jax.spaces.choice import Choice
-from weaknas_jax.types import Space
 
 WIDEST, SIGNS = 4096, 64
 

@@ -13,7 +13,7 @@
 An architecture is a dict of a value for each choice; a conditional choice (``when``) whose
 condition does not hold is *inactive*, its value None. Inside, it is a row of codes: the place of
 each value among the options, -1 = inactive. All of a small space is enumerated; of a large one the
-search holds a `spaces.pool`. A list of architectures is a space too: `Choices.from_list`.
+search holds a `spaces.candidates`. A list of architectures is a space too: `Choices.from_list`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from weaknas_jax import expressions
-from weaknas_jax.spaces import choice_columns, listed
+from weaknas_jax.core.types import Space
+from weaknas_jax.spaces import choice_columns, expressions, listed
 from weaknas_jax.spaces.choice import (
     Choice,
     SpaceError,
@@ -33,7 +33,6 @@ from weaknas_jax.spaces.choice import (
 )
 from weaknas_jax.spaces.clock import Clock
 from weaknas_jax.spaces.listed import Arch
-from weaknas_jax.types import Space
 
 __all__ = ["Arch", "Choice", "Choices", "SpaceError", "categorical", "integer", "ordinal"]
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weaknas_jax import expressions
+from weaknas_jax.spaces import expressions
 from weaknas_jax.spaces.choices import Choices, SpaceError
 
 

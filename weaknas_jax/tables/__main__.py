@@ -14,12 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from weaknas_jax import endings, files, ownership
-from weaknas_jax.spaces import nasbench101
-from weaknas_jax.tables import describe, kinds, official, official101, shipped
+from weaknas_jax.core import endings
+from weaknas_jax.spaces.nasbench101 import cells
+from weaknas_jax.storage import files, ownership
+from weaknas_jax.storage.npz import TableError, content_sha256, read_npz
+from weaknas_jax.tables import describe, registry
 from weaknas_jax.tables.canonical import load_table, save_table
-from weaknas_jax.tables.store import Table, TableError, content_sha256, read_npz
-from weaknas_jax.tables.user import Imported, import_arrays, import_csv
+from weaknas_jax.tables.importers import kinds, official101, official201
+from weaknas_jax.tables.importers.user import Imported, import_arrays, import_csv
+from weaknas_jax.tables.table import Table
 
 
 class _Reader(NamedTuple):
@@ -32,7 +35,7 @@ _COLUMNS = ("valid", "test", "name", "extra", "scale", "minimize", "merge_repeat
 READERS = {
     "csv": _Reader(import_csv, (*_COLUMNS, "features", "one_hot"), "CSV"),
     "npz": _Reader(import_arrays, (*_COLUMNS, "encoding"), ".npz of arrays"),
-    "pth": _Reader(official.read_nasbench201, ("dataset",), "official NAS-Bench-201 file"),
+    "pth": _Reader(official201.read_nasbench201, ("dataset",), "official NAS-Bench-201 file"),
     "tfrecord": _Reader(
         official101.read_nasbench101, ("dataset", "epochs"), "official NAS-Bench-101 file"
     ),
@@ -43,34 +46,34 @@ SHOWN = 40  # decisions
 
 def list_tables(args: argparse.Namespace) -> None:
     print(f"{'name':<32} {'size':>7} {'best valid':>11} {'best test':>10}  --labels")
-    for name in shipped.names():
-        table = shipped.load(name)
+    for name in registry.names():
+        table = registry.load(name)
         valid = "-" if table.signal == "test" else f"{table.valid_mean.max():.3f}"
         best = f"{valid:>11} {table.test_mean.max():>10.3f}"
         print(f"{name:<32} {len(table):>7,} {best}  {', '.join(describe.labels(table))}")
 
 
 def show_info(args: argparse.Namespace) -> None:
-    if args.table.partition("/")[0] in shipped.SHIPPED and not Path(args.table).exists():
-        packed = f"{shipped.checksum(args.table)} (of the packed file)"
-        print(describe.info(shipped.load(args.table), packed))
+    if args.table.partition("/")[0] in registry.SHIPPED and not Path(args.table).exists():
+        packed = f"{registry.checksum(args.table)} (of the packed file)"
+        print(describe.info(registry.load(args.table), packed))
         return
     if not Path(args.table).exists():
         raise TableError(
-            f"{args.table}: no such file; shipped tables are {', '.join(shipped.names())}"
+            f"{args.table}: no such file; shipped tables are {', '.join(registry.names())}"
         )
     print(describe.info(*_canonical(args.table)))
 
 
 def verify(args: argparse.Namespace) -> int:
     wrong = 0
-    for name in () if args.files else shipped.SHIPPED:
-        found = shipped.faults(name)
+    for name in () if args.files else registry.SHIPPED:
+        found = registry.faults(name)
         wrong += len(found)
         for fault in found:
             _say_error(fault)
         if not found:
-            print(f"{name}: ok, sha256 {shipped.checksum(name)} and the known optima")
+            print(f"{name}: ok, sha256 {registry.checksum(name)} and the known optima")
     for path in args.files:
         try:
             table, checksum = _canonical(path)
@@ -107,7 +110,7 @@ def import_table(args: argparse.Namespace) -> None:
         _compare(table)
     if kind == "tfrecord":
         same, known = official101.agreement(table)
-        print(f"the file has {len(table):,} of the {nasbench101.SIZE:,} architectures")
+        print(f"the file has {len(table):,} of the {cells.SIZE:,} architectures")
         print(f"test means equal to the shipped ones: {same:,} of {known:,} with three repeats")
     if decisions:
         print("the columns were taken as (other options: --one_hot, --features, --extra)")
@@ -120,9 +123,9 @@ def import_table(args: argparse.Namespace) -> None:
 
 
 def _compare(table: Table) -> None:
-    if len(table) < shipped.SHIPPED["nasbench201"].size:
+    if len(table) < registry.SHIPPED["nasbench201"].size:
         print(f"the file has {len(table):,} of the 15,625 architectures; the rows are those")
-    for found in official.agreement(table):
+    for found in official201.agreement(table):
         print(
             f"means equal to the shipped {found.version}: valid {found.valid:,} "
             f"and test {found.test:,} of {found.rows:,} architectures"

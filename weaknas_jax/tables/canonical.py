@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from weaknas_jax.tables import kinds
-from weaknas_jax.tables.store import Table, TableError, read_npz, write_npz
+from weaknas_jax.storage.npz import TableError, read_npz, write_npz
+from weaknas_jax.tables.importers import kinds
+from weaknas_jax.tables.table import Table
 
 FORMAT = "weaknas-table-1"
 LARGEST = 1e18  # of a label: squares of more do not fit into float32

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from weaknas_jax.protocol import CHOICES
-from weaknas_jax.tables.store import Table
-from weaknas_jax.task import target_mask
+from weaknas_jax.core.protocol import CHOICES
+from weaknas_jax.tables.table import Table
+from weaknas_jax.tables.targets import target_mask
 
 TIES = 3  # of the best architectures, so many are named
 

@@ -4,8 +4,8 @@ There is no validation accuracy here. The search sees test labels, which is said
 (``labels=test``), and with which the published numbers are not comparable as they stand; a table
 made of the benchmark's own file has both (`official101`).
 
-Rows are in the order of the cells' numbers (`spaces.nasbench101.code`). An accuracy is stored as
-its count of correct images and comes back exact. 644 cells near 10 % are trainings that failed;
+Rows are in the order of the cells' numbers (`nasbench101.cells.code`). An accuracy is stored as its
+count of correct images and comes back exact. 644 cells near 10 % are trainings that failed;
 they are real and stay. Sources and licences: ``packed/NOTICE``.
 """
 
@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from weaknas_jax.spaces import nasbench101, nasbench101_encodings
-from weaknas_jax.spaces.nasbench101_neighbours import neighbours
-from weaknas_jax.tables.store import Table, check_edition, read_npz
+from weaknas_jax.spaces.nasbench101 import cells as nasbench101
+from weaknas_jax.spaces.nasbench101 import encodings
+from weaknas_jax.spaces.nasbench101.neighbours import neighbours
+from weaknas_jax.storage.npz import read_npz
+from weaknas_jax.tables.table import Table, check_edition
 
 FORMAT = "weaknas-nasbench101-1"
 FILE = Path(__file__).parent / "packed" / "nasbench101.npz"
@@ -54,7 +56,7 @@ def load_nasbench101(dataset: str = "cifar10", version: str = "test108") -> Tabl
     return Table(
         space="nasbench101",
         dataset=dataset,
-        encoding=nasbench101_encodings.org(cells),
+        encoding=encodings.org(cells),
         valid=test,
         test=test,
         names=nasbench101.names(numbers),

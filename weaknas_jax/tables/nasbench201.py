@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from weaknas_jax.spaces import nasbench201
-from weaknas_jax.tables.store import Table, check_edition, read_npz
+from weaknas_jax.storage.npz import read_npz
+from weaknas_jax.tables.table import Table, check_edition
 
 FORMAT = "weaknas-nasbench201-1"
 FILE = Path(__file__).parent / "packed" / "nasbench201.npz"

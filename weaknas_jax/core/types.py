@@ -1,0 +1,257 @@
+"""The few types that everything else is built from.
+
+Shape legend, the same letters in every docstring:
+
+|   |                                       |   |                                    |
+|---|---------------------------------------|---|------------------------------------|
+| S | seeds (independent runs)              | B | queries in one round (padded)      |
+| N | architectures in the space            | T | rounds after the initial one       |
+| D | encoding features                     | R | training runs behind a label       |
+| Q | query budget (padded)                 | K | top-K                              |
+| H | settings (points)                     | E | members of an ensemble, draws      |
+
+A search method is three pure functions (`Method`), a predictor two (`Predictor`), and what the
+loop speaks to is a `Scorer`: something that is updated with labels and scores the whole space.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from weaknas_jax.core.conventions import kept
+
+Number = jax.Array | float
+"""A numeric setting that may be traced: its values can differ between lanes of one program."""
+
+
+def numbers(builder: Callable[..., Any]) -> dict[str, float]:
+    """The numeric settings of a builder with their defaults: its keywords of type `Number`.
+
+    >>> def builder(width: int, *, noise: Number = 0.5): ...
+    >>> numbers(builder)
+    {'noise': 0.5}
+    """
+    keywords = inspect.signature(builder).parameters.values()
+    return {k.name: k.default for k in keywords if k.annotation == Number}
+
+
+@struct.dataclass
+class Space:
+    """What a method may know of the architectures before any of them is trained.
+
+    Attributes:
+      encoding: float32 [N, D], one row an architecture.
+      features: further descriptions by name, float32 [N, d] each; which there are is known by
+        `spaces`.
+      neighbours: int32 [N, d], the rows that are one edit away from each, -1 = none; None where
+        they were not asked for (`task.space`).
+      prefixes: int32 [L, N], of L choices made one after another: rows that agree in the first
+        l + 1 have the same number in row l; in the last no two have. None with ``neighbours``.
+    """
+
+    encoding: jax.Array
+    features: Mapping[str, jax.Array] = struct.field(default_factory=dict)
+    neighbours: jax.Array | None = None
+    prefixes: jax.Array | None = None
+
+    def need_neighbours(self, method: str) -> None:
+        """Raises ValueError where they are not known, which ``method`` needs."""
+        if self.neighbours is None:
+            raise ValueError(
+                f"method={method} walks from neighbour to neighbour and this space has none: make "
+                "it by task.space(table, neighbours=True)"
+            )
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.encoding.shape[0]
+
+
+def check_space(space: Any) -> None:
+    """Raises ValueError, one sentence, for what is no `Space` of real numbers.
+
+    On the host only: inside a compiled program the arrays of a space have no values to look at.
+    """
+    if not isinstance(space, Space):
+        raise ValueError(
+            "space: give Choices, or a Space of an encoding [N, D], one row an architecture; this "
+            f"is a {type(space).__name__}"
+        )
+    if not isinstance(space.features, Mapping):
+        kind = type(space.features).__name__
+        raise ValueError(f"space: features must be arrays by name, not a {kind}")
+    size = _check_rows("encoding", space.encoding, None)
+    for name, block in space.features.items():
+        _check_rows(f"features[{name!r}]", block, size)
+    for name, array, axis in (("neighbours", space.neighbours, 0), ("prefixes", space.prefixes, 1)):
+        if array is None:
+            continue
+        shape, dtype = np.shape(array), getattr(array, "dtype", np.dtype(object))
+        if len(shape) != 2 or shape[axis] != size or dtype.kind not in "iu":
+            wanted = ("[N, d]", "[L, N]")[axis]
+            raise ValueError(
+                f"space: {name} must be whole numbers {wanted} with N={size:,}, not {dtype} "
+                f"{list(shape)}"
+            )
+        if size and np.asarray(array).max(initial=-1) >= size:
+            raise ValueError(f"space: {name} has a number that is no row; rows are below {size:,}")
+
+
+def _check_rows(name: str, array: Any, size: int | None) -> int:
+    """Raises ValueError where it is no finite [N, D]; returns N."""
+    shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
+    if shape is None or dtype is None:
+        raise ValueError(f"space: {name} must be an array [N, D], not a {type(array).__name__}")
+    shape = tuple(shape)
+    if len(shape) != 2 or 0 in shape or size not in (None, shape[0]):
+        wanted = "[N, D] with N and D at least 1" if size is None else f"[{size:,}, d]"
+        raise ValueError(f"space: {name} must be an array {wanted}, not {list(shape)}")
+    if not (jnp.issubdtype(dtype, jnp.floating) or dtype.kind in "biu"):
+        raise ValueError(f"space: {name} must be real numbers, not {dtype}")
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(array).astype(np.float32))
+    if not finite.all():
+        row = int(np.flatnonzero(~finite.all(axis=1))[0])
+        raise ValueError(f"space: {name} has a value in row {row} that is not a finite number")
+    return shape[0]
+
+
+class Prediction(NamedTuple):
+    """Scores of n architectures; larger is better, on whatever scale the labels were fitted."""
+
+    mean: jax.Array  # float32 [n]
+    std: jax.Array | None = None  # float32 [n], or None: the predictor says nothing of it
+    draws: jax.Array | None = None  # float32 [E, n], of the whole function, e.g. an ensemble's
+
+
+class _Predictor(NamedTuple):
+    fit: Callable[..., Any]
+    predict: Callable[..., Prediction]
+
+
+class Predictor(_Predictor):
+    """A regressor that is fitted from scratch on what has been evaluated.
+
+    ``fit(key, x [Q, D], y [Q], mask bool [Q]) -> params``; rows where ``mask`` is False are
+    padding and never influence the result, whatever they hold.
+    ``predict(params, x [n, D]) -> Prediction [n]``.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, fit: Callable[..., Any], predict: Callable[..., Prediction]) -> "Predictor":
+        return super().__new__(cls, kept(fit), kept(predict))
+
+
+class _Scorer(NamedTuple):
+    init: Callable[..., Any]
+    update: Callable[..., tuple[Any, Prediction]]
+    select: Callable[..., jax.Array] | None = None
+
+
+class Scorer(_Scorer):
+    """What the search loop asks: learn from new labels and score all N architectures.
+
+    ``init(space, budget) -> state``;
+    ``update(key, state, space, queried int32 [Q], y [Q], mask [Q], indices int32 [B])
+    -> (state, Prediction [N])``, where ``queried, y, mask`` are everything known so far and
+    ``indices`` (-1 = none) what is new.
+    The state is what one update hands to the next, nothing else: it is kept for every lane and in
+    every checkpoint. The space is an argument for the same reason.
+    Optional, for a scorer that knows how one query bears on the next:
+    ``select(state, space, score, prediction, seen [N], batch, count) -> int32 [batch]``, the
+    ``count`` best to ask for together, -1 = none; ``score(Prediction) -> [N]`` is to be maximised.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        init: Callable[..., Any],
+        update: Callable[..., tuple[Any, Prediction]],
+        select: Callable[..., jax.Array] | None = None,
+    ) -> "Scorer":
+        return super().__new__(cls, kept(init), kept(update), select and kept(select))
+
+
+class Info(NamedTuple):
+    """What a method reports after each ``tell``."""
+
+    prediction: Prediction | None = None  # over all N, or None: the method has no predictor
+    top: Number | None = None  # N of the draw that follows, where there is one
+
+
+class _Method(NamedTuple):
+    init: Callable[..., Any]
+    ask: Callable[..., Any]
+    tell: Callable[..., Any]
+    believe: Callable[..., jax.Array]
+    move: Callable[..., Any]
+    sizes: tuple[int, ...]
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+
+class Method(_Method):
+    """A search method.
+
+    ``init(key, space) -> state``;
+    ``ask(state) -> (state, indices int32 [B])``, -1 = none (all -1: the method has finished);
+    ``tell(state, indices [B], scores float32 [B]) -> (state, Info)``, NaN = a failed evaluation.
+    The same object is scanned over a table and drives real training jobs (`jobs.driver`), for which
+    it has two functions more:
+    ``believe(state, indices [B]) -> float32 [B]``: the scores that it expects;
+    ``move(state, space) -> state``: the same knowledge in another space of N rows, where what was
+    asked for has kept its rows.
+    ``sizes``: queries of each round, the initial one first; T+1 numbers, B the largest.
+    ``settings``: what `methods.make` made it of.
+
+    Its functions work under `conventions`, whatever JAX is set to. Driven by hand under
+    ``jax_debug_nans``, ``init`` raises a ValueError: there NaN is no accident.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        init: Callable[..., Any],
+        ask: Callable[..., Any],
+        tell: Callable[..., Any],
+        believe: Callable[..., jax.Array],
+        move: Callable[..., Any],
+        sizes: tuple[int, ...],
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> "Method":
+        functions = (kept(function) for function in (ask, tell, believe, move))
+        return super().__new__(cls, _needs_nans(kept(init)), *functions, sizes, settings)
+
+    @property
+    def budget(self) -> int:
+        """Q, the most queries that it will ask for."""
+        return sum(self.sizes)
+
+
+def _needs_nans(init: Callable[..., Any]) -> Callable[..., Any]:
+    """``init``, but for a clear line where a program of the user's would stop at the first NaN."""
+    if hasattr(init, "needs_nans"):
+        return init
+
+    @functools.wraps(init)
+    def checked(key: jax.Array, space: Space) -> Any:
+        if jax.config.jax_debug_nans:
+            raise ValueError(
+                "jax_debug_nans is on, and NaN stands for scores that failed or are not there "
+                "yet: drive the method under jax.debug_nans(False), or call weaknas_jax.run or "
+                "jobs.search, which do"
+            )
+        return init(key, space)
+
+    checked.needs_nans = True
+    return checked

@@ -1,0 +1,175 @@
+"""How well a predictor ranks architectures that it has not seen (paper section 4, Figure 1).
+
+A fit is what a search of one round makes: the first n of the run's draw are labelled, the scorer
+is told all of them at once and scores the space. Run i draws the same order whatever n and
+predictor follow, so that samples are nested and everything can be compared in pairs.
+The ranking is judged by those alone that were not drawn, against the mean validation accuracy.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from weaknas_jax.core import keys
+from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.types import Scorer, Space
+from weaknas_jax.search import sampling
+from weaknas_jax.search.label_transforms import TRANSFORMS
+
+
+class Quality(NamedTuple):
+    """Of one ranking.
+
+    Attributes:
+      nan: how many of the judged predictions were NaN; where any is, no metric is defined.
+      metrics: by name (`metric_names`), NaN = not defined.
+    """
+
+    nan: int
+    metrics: dict[str, float]
+
+
+class Cell(NamedTuple):
+    """One run of one predictor at one n."""
+
+    predictor: str
+    n: int
+    run: int
+    quality: Quality
+
+
+@kept
+def draw(key: jax.Array, truth: np.ndarray) -> np.ndarray:
+    """The rows that have a label, in the uniform order in which a run draws them, int32.
+
+    They begin as the initial architectures of a search's run with this ``key``, if all have one.
+
+    Args:
+      key: the run's.
+      truth: [N], NaN = no label.
+    """
+    unknown = ~np.isfinite(truth)
+    key = keys.key_for(key, keys.DESIGN)
+    order = np.asarray(sampling.draw(key, jnp.asarray(unknown), len(truth)))
+    return order[order >= 0]
+
+
+def ranker(scorer: Scorer, transform: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """``rank(key, space, sample int32 [n], scores [n]) -> predicted mean [N]``, jitted.
+
+    It is compiled anew for each n: nothing is padded, so that a result does not depend on which
+    other n are measured.
+    """
+
+    def rank(key, space, sample, scores):
+        told = jnp.ones(len(sample), bool)
+        y = transform(scores, told)
+        state, key = scorer.init(space, len(sample)), keys.key_for(key, keys.FIT, 1)
+        return scorer.update(key, state, space, sample, y, told, sample)[1].mean
+
+    return jax.jit(rank)
+
+
+@kept
+def measure(
+    rank: Callable[..., jax.Array],
+    key: jax.Array,
+    space: Space,
+    truth: np.ndarray,
+    n: int,
+    ks: Sequence[int],
+) -> Quality:
+    """One run of one predictor at one n.
+
+    Args:
+      rank: of `ranker`.
+      key: the run's.
+      space: what the predictor may know.
+      truth: float [N], mean validation accuracy, percent; NaN = no label.
+      n: how many labels it is given.
+      ks: of precision@k.
+    """
+    order = draw(key, truth)
+    sample, rest = order[:n], order[n:]
+    scores = jnp.asarray(truth[sample], jnp.float32)
+    prediction = np.asarray(rank(key, space, jnp.asarray(sample), scores))
+    return judge(prediction[rest], truth[rest], ks)
+
+
+@kept
+def cells(
+    scorers: Mapping[str, tuple[Scorer, str]],
+    sizes: Sequence[int],
+    keys: Sequence[jax.Array],
+    space: Space,
+    truth: np.ndarray,
+    ks: Sequence[int],
+    known: Collection[tuple[str, int, int]] = (),
+) -> Iterator[Cell]:
+    """Measures every predictor at every n in every run, one by one, but for what is ``known``.
+
+    Args:
+      scorers: by name, each with the name of its label transform.
+      sizes: n.
+      keys: one a run.
+      space, truth, ks: as in `measure`.
+      known: (predictor, n, run) that need not be measured.
+    """
+    for name, (scorer, transform) in scorers.items():
+        rank = ranker(scorer, TRANSFORMS[transform])
+        for n in sizes:
+            for run, key in enumerate(keys):
+                if (name, n, run) not in known:
+                    yield Cell(name, n, run, measure(rank, key, space, truth, n, ks))
+
+
+def judge(prediction: np.ndarray, truth: np.ndarray, ks: Sequence[int]) -> Quality:
+    """`Quality` of predictions [m] against finite truth [m]."""
+    nan = int(np.isnan(prediction).sum())
+    if nan:
+        return Quality(nan, dict.fromkeys(metric_names(ks), float("nan")))
+    values = [spearman(prediction, truth), kendall(prediction, truth)]
+    values += [precision(prediction, truth, k) for k in ks]
+    return Quality(0, dict(zip(metric_names(ks), values, strict=True)))
+
+
+def metric_names(ks: Sequence[int]) -> list[str]:
+    """
+    >>> metric_names([10, 100])
+    ['spearman', 'kendall', 'precision@10', 'precision@100']
+    """
+    return ["spearman", "kendall", *(f"precision@{k}" for k in ks)]
+
+
+def spearman(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Spearman's rho, equal values sharing their mean rank; NaN where either is constant."""
+    if _constant(prediction) or _constant(truth):
+        return float("nan")
+    return float(stats.spearmanr(prediction, truth).statistic)
+
+
+def kendall(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Kendall's tau-b; NaN where either is constant."""
+    return float(stats.kendalltau(prediction, truth, variant="b").statistic)
+
+
+def precision(prediction: np.ndarray, truth: np.ndarray, k: int) -> float:
+    """Share of the predicted best k that are among the truly best k.
+
+    Equal predictions go to the earlier place; `measure` has them in the order of the run's draw,
+    which is random and the same for every predictor. All that are truly as good as the k-th count.
+
+    >>> precision(np.array([4.0, 3.0, 3.0, 1.0]), np.array([9.0, 8.0, 8.5, 7.0]), 2)
+    0.5
+    """
+    best = np.argsort(-prediction, kind="stable")[:k]
+    least = np.sort(truth)[-k:][0]
+    return float(np.mean(truth[best] >= least))
+
+
+def _constant(values: np.ndarray) -> bool:
+    return bool(np.all(values == values[0]))

@@ -1,0 +1,1 @@
+"""What experiments leave: text, pictures, folders."""

@@ -1,0 +1,142 @@
+"""What a comparison of predictors leaves in its folder.
+
+``cells.jsonl`` holds one line for each (predictor, n, run), appended as it is computed, and is all
+that is needed to go on. The others are made of it: ``predictors.csv`` and ``predictors.md`` (mean
+and standard error over runs), ``predictors.png``, and ``predictors.json``, which is there from the
+start with the flags and gets each cell at the end.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from weaknas_jax.measures.predictor_quality import Cell, Quality
+from weaknas_jax.report import run_folder, standings
+from weaknas_jax.report.run_folder import FolderError
+from weaknas_jax.storage import files, ownership
+
+CELLS, CONFIG = "cells.jsonl", "predictors.json"
+_RESULTS = ("predictors.csv", "predictors.md", "predictors.png", CONFIG)
+FILES = (*_RESULTS, CELLS, ownership.LIST)
+
+
+def prepare(out: str | None, default_name: str, may_hold_one: bool) -> Path:
+    """The folder to write to, as `run_folder.prepare` makes it.
+
+    Raises:
+      FolderError: it cannot be used, or holds a comparison already.
+      ownership.NotOurs: somebody else's file has the name of one of ours.
+    """
+    folder = run_folder.prepare(out, default_name, names=_RESULTS)
+    _claim_cells(folder / CELLS)
+    if not may_hold_one and any((folder / name).exists() for name in (*_RESULTS, CELLS)):
+        why = "holds a comparison; go on with it by --resume, or name another folder"
+        raise FolderError(f"--out={out}: {why}")
+    return folder
+
+
+def stored(folder: Path) -> dict | None:
+    """What ``predictors.json`` says of the comparison in ``folder``; None = there is none.
+
+    Raises:
+      FolderError: it cannot be read.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text())
+        if not isinstance(config["flags"], dict) or not isinstance(config["sessions"], list):
+            raise TypeError("fields 'flags' and 'sessions'")
+        return config
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"cannot be resumed from ({error!r}); name another folder"
+        raise FolderError(f"{path}: {why}") from None
+
+
+def _claim_cells(path: Path) -> None:
+    """Finds that there is none, or one whose beginning is ours."""
+    if not os.path.lexists(path):
+        return
+    start = json.dumps({"predictor": ""})[:-2].encode()
+    if path.is_file():
+        with open(path, "rb") as file:
+            head = file.read(len(start))
+        begun = ownership.ours(path.parent / CONFIG) and start.startswith(head)  # cut short
+        if head == start or begun:
+            return
+    ownership.refuse(path)
+
+
+def begin(folder: Path, config: dict) -> list[Cell]:
+    """Writes ``predictors.json`` and returns the cells that are there already.
+
+    A last line that was cut short is removed, so that what is appended stands on its own.
+
+    Raises:
+      FolderError: another line cannot be read.
+    """
+    path = folder / CELLS
+    _claim_cells(path)
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        lines = enumerate(whole.decode().splitlines(), 1)
+        cells = [_parsed(line, f"{path}, line {at}") for at, line in lines]
+    except UnicodeDecodeError:
+        raise FolderError(f"{path}: is damaged; name another folder") from None
+    if whole != content:
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
+    _write_config(folder, config, cells)
+    return cells
+
+
+def append(folder: Path, cell: Cell) -> None:
+    """Keeps a cell."""
+    with open(folder / CELLS, "a") as file:
+        file.write(json.dumps(_plain(cell), allow_nan=False) + "\n")
+
+
+def save(folder: Path, config: dict, cells: Sequence[Cell], title: str) -> list[str]:
+    """Writes everything that is made of the cells; returns the paths."""
+    rows = standings.summarize(cells)
+    sheet = io.StringIO()
+    csv.writer(sheet, lineterminator="\n").writerows([standings.Row._fields, *rows])
+    _write(folder / "predictors.csv", sheet.getvalue())
+    transforms = ", ".join(map(" ".join, config["label_transforms"].items()))
+    how = f"Fitted on n labels drawn uniformly, the same for all (seed {config['flags']['seed']})"
+    how += f"; label transforms: {transforms}."
+    _write(folder / "predictors.md", f"# {title}\n\n{how}\n\n{standings.text(cells)}\n")
+    standings.draw(rows, title, folder / "predictors.png")
+    _write_config(folder, config, cells)
+    return [str(folder / name) for name in (*_RESULTS, CELLS)]
+
+
+def _plain(cell: Cell) -> dict:
+    metrics = {k: v if math.isfinite(v) else None for k, v in cell.quality.metrics.items()}
+    of = {"predictor": cell.predictor, "n": cell.n, "run": cell.run}
+    return of | {"nan": cell.quality.nan, "metrics": metrics}
+
+
+def _parsed(line: str, where: str) -> Cell:
+    try:
+        cell = json.loads(line)
+        metrics = {k: math.nan if v is None else float(v) for k, v in cell["metrics"].items()}
+        quality = Quality(int(cell["nan"]), metrics)
+        return Cell(str(cell["predictor"]), int(cell["n"]), int(cell["run"]), quality)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FolderError(f"{where}: is damaged ({error!r}); remove the line, then go on") from None
+
+
+def _write_config(folder: Path, config: dict, cells: Sequence[Cell]) -> None:
+    content = config | {"cells": [_plain(cell) for cell in cells]}
+    _write(folder / CONFIG, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _write(path: Path, content: str) -> None:
+    files.write_text(path, content)

@@ -1,0 +1,290 @@
+"""The summary of an experiment, as JSON and as the table that is printed."""
+
+from typing import Any
+
+import numpy as np
+
+from weaknas_jax.core.protocol import Protocol
+from weaknas_jax.core.trace import Trace
+from weaknas_jax.measures import metrics, stats
+from weaknas_jax.measures import repeats as repeats_
+from weaknas_jax.measures.repeats import Repeats
+from weaknas_jax.tables import registry, targets
+from weaknas_jax.tables.table import Table
+
+
+def summarize(
+    trace: Trace,
+    table: Table,
+    protocol: Protocol,
+    repeats: Repeats | None = None,
+    **more: Any,
+) -> dict:
+    """Everything that ``summary.json`` holds of the results; ``more`` is put beside it.
+
+    Labels are in the table's unit and direction (``percent``, ``minimize``). ``final`` is of the
+    state at the end of each run; its ``test_mean``, ``regret`` and ranks are of what
+    ``protocol.report`` names; a regret is never negative. After ``repeats``
+    (`repeats.ask_again`) the best by validation is their answer.
+    """
+    target = targets.target_mask(table, protocol.target)
+    budget = trace.queried.shape[1]
+    queries = metrics.queries_to_target(trace, target, protocol)
+    curves = metrics.curves(trace, table, protocol)
+    test = metrics.test_accuracy(table)
+    last = {name: getattr(curves, name)[:, -1] for name in LABELS if name != "best_valid"}
+    asked_again = {}
+    if repeats is not None:
+        before = of_accuracy(last["best_valid_test"], test, table.minimize)
+        asked_again["repeats"] = repeats_.summary(repeats, table) | {"before": before}
+        last["best_valid_test"] = np.where(repeats.answer >= 0, test[repeats.answer], np.nan)
+    each = {name: of_accuracy(accuracy, test, table.minimize) for name, accuracy in last.items()}
+    return {
+        "space": table.space,
+        "dataset": table.dataset,
+        "architectures": len(table),
+        "table_version": table.version or None,
+        "minimize": table.minimize,
+        "percent": table.percent,
+        "seeds": len(trace.run),
+        "runs": trace.run.tolist(),
+        "queries_made": (trace.queried >= 0).sum(axis=1).tolist(),
+        "budget": budget,
+        "protocol": {
+            "name": protocol.name,
+            **protocol.switches(),
+            "counts_predicted_top": protocol.predicted_top == "counted",
+        },
+        "queries_to_optimum": {
+            "target": protocol.target,
+            "target_rows": table.rows[target].tolist(),
+            **stats.queries_to_optimum(queries, budget),
+        },
+        "milestones": {
+            name: stats.queries_to_optimum(metrics.queries_to_target(trace, mask, protocol), budget)
+            for name, mask in metrics.milestones(table, protocol).items()
+        },
+        "curve": {
+            "queries": list(range(1, budget + 1)),
+            **{name: stats.mean_std(c) for name, c in curves._asdict().items()},
+        },
+        "final": {
+            "report": protocol.report,
+            **each.get(protocol.report, of_accuracy(np.array([]), test, table.minimize)),
+            "best_valid_mean": stats.mean_std(curves.best_valid)["mean"][-1],
+            "each": each,
+        },
+        "rounds": {
+            "queries": np.cumsum(np.bincount(trace.round)).tolist(),
+            **{
+                name: stats.mean_std(getattr(trace, name))
+                for name in ("kendall", "kendall_top50", "top50_probability")
+            },
+        },
+        "broken": {
+            str(run): int(round_)
+            for run, round_ in zip(trace.run, trace.broken, strict=True)
+            if round_ >= 0
+        },
+        "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),
+        **asked_again,
+        **more,
+    }
+
+
+def of_accuracy(accuracy: np.ndarray, test: np.ndarray, minimize: bool = False) -> dict:
+    """Mean, deviation, regret to the best of the table, and both readings of rank.
+
+    Args:
+      accuracy: of each run [S]; all is over the ``runs`` in which it is known, and None where that
+        is none.
+      test: of the table [N], in the same unit.
+      minimize: the lowest is the best.
+    """
+    accuracy = accuracy[np.isfinite(accuracy)]
+    keys = ("test_mean", "test_std", "regret", "mean_rank", "rank_of_mean")
+    if not len(accuracy):
+        return {"runs": 0} | dict.fromkeys(keys)
+    sign = -1.0 if minimize else 1.0
+    mean, worth, best = float(accuracy.mean()), sign * test, float(np.nanmax(sign * test))
+    return {
+        "runs": len(accuracy),
+        "test_mean": mean,
+        "test_std": stats.spread(accuracy),
+        "regret": max(0.0, best - sign * mean),
+        "mean_rank": float(metrics.rank_of(worth, sign * accuracy).mean()),
+        "rank_of_mean": float(metrics.rank_of(worth, sign * mean)),
+    }
+
+
+def number(value: float, percent: bool) -> str:
+    """Three places of a percent; six digits of anything else.
+
+    >>> number(93.12345, True), number(0.000123456789, False)
+    ('93.123', '0.000123457')
+    """
+    return f"{value:.3f}" if percent else f"{value:.6g}"
+
+
+def axis(summary: dict) -> str:
+    """What a summary's labels are called on an axis."""
+    if summary.get("percent", True):
+        return "accuracy (%)"
+    return "loss (the lowest is the best)" if summary.get("minimize") else "score"
+
+
+TEST_LABELS = "the search saw test labels: not comparable with the paper's numbers as they stand"
+_TIMES = ("run_s", "compile_s")
+FRONT = 10  # so many points of a Pareto front are printed
+LABELS = {
+    "best_valid_test": "test of best by valid",
+    "oracle_test": "best test (oracle)",
+    "predicted_best_test": "test of predicted best",
+    "best_valid": "best valid",
+}
+
+
+def shared(summaries: list[dict]) -> str:
+    """What several searches have in common of how they were done, printed."""
+    first, *others = [_what(summary) for summary in summaries]
+    rows = [row for row in first if all(row in other for other in others)]
+    spent = [sum(s["timing"][k] / s["timing_of_searches"] for s in summaries) for k in _TIMES]
+    rows.append(
+        ("time", f"{spent[0]:.1f} s + {spent[1]:.1f} s compiling, on {_devices(summaries)}")
+    )
+    return _columns(rows)
+
+
+def text(summary: dict, files: list[str]) -> str:
+    """The printed table."""
+    rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["seeds"])]
+    for name, reached in summary["milestones"].items():
+        met = f"in {summary['seeds'] - reached['censored']} of {summary['seeds']} runs"
+        rows.append((f"queries to {name}", f"median {_median(reached)}, {met}"))
+    final, reported, percent = summary["final"], "  <- reported", summary.get("percent", True)
+    unit = " %" * percent
+    for key, each in final["each"].items():
+        if each["test_mean"] is not None:
+            value = number(each["test_mean"], percent)
+            value += "" if each["test_std"] is None else f" +- {number(each['test_std'], percent)}"
+            value += f"{unit}, regret {number(each['regret'], percent)}"
+            value += f", mean rank {each['mean_rank']:.1f}"
+            if each["runs"] < summary["seeds"]:
+                value += f" ({each['runs']} of {summary['seeds']} runs; test unknown in the others)"
+            rows.append((LABELS[key], value + reported * (key == final["report"])))
+    if final["best_valid_mean"] is not None:
+        value = number(final["best_valid_mean"], percent) + unit
+        rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
+    if summary.get("repeats"):
+        rows += _repeats(summary["repeats"], summary["seeds"], percent)
+    if summary["failed_queries"]:
+        rows.append(("failed queries", str(summary["failed_queries"])))
+    if summary["broken"]:
+        value = ", ".join(f"run {run} in round {at}" for run, at in summary["broken"].items())
+        rows.append(("stopped", f"{value}: the predictor returned NaN"))
+    if summary.get("pareto"):
+        rows += _pareto(summary["pareto"], percent)
+    run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
+    together = summary.get("timing_of_searches", 1)
+    value = f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"
+    rows.append(("time", value + f", {together} searches together" * (together > 1)))
+    rows += [("files" * (i == 0), name) for i, name in enumerate(files)]
+    return _columns(rows)
+
+
+def _columns(rows: list[tuple[str, str]]) -> str:
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
+
+
+def _devices(summaries: list[dict]) -> str:
+    return ", ".join(dict.fromkeys(summary["device"] for summary in summaries))
+
+
+def _what(summary: dict) -> list[tuple[str, str]]:
+    """Rows of the printed table: what was searched, how, under which protocol."""
+    protocol, seeds = summary["protocol"], summary["seeds"]
+    searched = f"{summary['space']} / {summary['dataset']}"
+    searched += f" {summary['table_version']}" * bool(summary["table_version"])
+    best = "lowest" if summary.get("minimize") else "highest"
+    unit = "in percent" if summary.get("percent", True) else "in the table's unit"
+    own = summary["space"] not in registry.SHIPPED
+    method = summary["method"] + f" with {summary['predictor']}" * bool(summary["predictor"])
+    switches = ("labels", "normalize", "counting", "predicted_top")
+    how = ("label_transform", "acquisition", "sampling")
+    said = [f"{name}={summary[name]}" for name in how if summary.get(name)]
+    return [
+        ("searched", f"{searched}, {summary['architectures']:,} architectures"),
+        *([("best is", f"the {best} score, {unit}")] if own else []),
+        *([("constraint", _constraint(summary))] if summary.get("constraint") else []),
+        ("method", f"{method}, {seeds} run{'s' * (seeds != 1)} of {summary['budget']} queries"),
+        *([("", ", ".join(said))] if said else []),
+        ("protocol", protocol["name"]),
+        ("", ", ".join(f"{switch}={protocol[switch]}" for switch in switches)),
+        *([("", TEST_LABELS)] if protocol["labels"] == "test" else []),
+    ]
+
+
+def _constraint(summary: dict) -> str:
+    met = f"met by {summary['architectures']:,} of {summary['of']:,} architectures"
+    return f"{summary['constraint']}; {met}"
+
+
+def _repeats(repeats: dict, seeds: int, percent: bool) -> list[tuple[str, str]]:
+    """Rows of the printed table: what was trained again, and what that changed."""
+    if repeats["mean"] is None:
+        return [("trained again", "nothing: the best by label have no other training")]
+    spent = f"{repeats['repeats']:.1f} trainings more a run, {repeats['trainings']:.1f} in all"
+    changed = f"another answer in {repeats['changed']} of {seeds} run{'s' * (seeds != 1)}"
+    mean = number(repeats["mean"], percent)
+    if repeats["standard_error"] is not None:
+        mean += f" +- {number(repeats['standard_error'], percent)}"
+    mean += " %" * percent + f", mean and standard error of its {repeats['count']:.1f} repeats"
+    regrets = [number(repeats["valid_regret"][when], percent) for when in ("after", "before")]
+    compared = "by mean valid {}, {} without repeats".format(*regrets)
+    if repeats["before"]["regret"] is not None:
+        compared += f"; by test without them {number(repeats['before']['regret'], percent)}"
+    return [
+        ("trained again", f"{spent}; {changed}"),
+        ("label of the answer", mean),
+        ("regret of the answer", compared),
+    ]
+
+
+def _pareto(pareto: dict, percent: bool = True) -> list[tuple[str, str]]:
+    """Rows of the printed table: the front of valid score against cost, its dearest end."""
+    front, size, share = (pareto[key] for key in ("front", "table_front", "share_of_table_front"))
+    said = f"{len(front)} evaluated that no other beats in valid and {pareto['cost']}"
+    if share is not None:
+        said += f"; a run evaluated {100 * share:.0f} % of the {size} of the table"
+    if unknown := pareto.get("cost_unknown"):
+        said += f"; {unknown:,} of unknown cost are left out"
+    lines = [("cost", "valid", "test", "runs", "row", "name" * any(one["name"] for one in front))]
+    for one in front[-FRONT:]:
+        test = "-" if one["test"] is None else number(one["test"], percent)
+        name = one["name"] or ""
+        cost, valid = f"{one['cost']:.7g}", number(one["valid"], percent)
+        lines.append((cost, valid, test, str(one["runs"]), str(one["row"]), name))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    if len(front) > FRONT:
+        table.insert(1, f"... {len(front) - FRONT} cheaper ones, see summary.json")
+    return [("pareto front", said), *(("", line) for line in table)]
+
+
+def _median(queries: dict) -> str:
+    return f"> {queries['budget']}" if queries["median"] is None else f"{queries['median']:g}"
+
+
+def _queries(optimum: dict, seeds: int) -> list[tuple[str, str]]:
+    """Rows of the printed table: queries to the optimum."""
+    budget, censored, (low, high) = optimum["budget"], optimum["censored"], optimum["ci95"]
+    bound = ">= " * (censored > 0)
+    interval = f" (95% CI {low:.1f} .. {high:.1f})" if low is not None else ""
+    value = f"{bound}{optimum['mean']:.1f} mean{interval}, median {_median(optimum)}"
+    met = f"target = best by {optimum['target']}; met in {seeds - censored} of {seeds} runs"
+    met += f", {censored} censored at {budget} and counted as {budget}" * (censored > 0)
+    return [("queries to optimum", value), ("", met)]

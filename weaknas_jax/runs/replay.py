@@ -1,0 +1,180 @@
+"""A finished run once more, from its trace alone: what the predictor thought in every round.
+
+A trace holds what was asked and answered, not how the space was ranked then. The run's key gives
+every random number again, so that a predictor that is told the same in the same rounds thinks the
+same: its predictions need not have been kept to be looked at.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from weaknas_jax.core import history
+from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.keys import run_keys
+from weaknas_jax.core.trace import Trace
+from weaknas_jax.core.types import Method
+from weaknas_jax.runs import dynamics, task
+from weaknas_jax.runs.dynamics import Dynamics
+from weaknas_jax.runs.program import typed
+
+_ROUNDING = 1e-3
+_TOLERANCE = {"kendall": 0.005, "kendall_top50": 0.02, "top50_probability": 0.05}
+"""What rounding may change: a score, in deviations of the scores, and measures of a few swaps."""
+
+
+class ReplayError(ValueError):
+    """What is replayed is not what the trace says; the message names the run and the round."""
+
+
+class Round(NamedTuple):
+    """What the predictor thought after a round was told; NumPy.
+
+    Attributes:
+      number: of the round; 0 = the initial one.
+      told: queries known by then.
+      scores: float32 [N], the predicted mean.
+      top: N of the draw that follows.
+      dynamics: measured against the truth.
+    """
+
+    number: int
+    told: int
+    scores: np.ndarray
+    top: int
+    dynamics: Dynamics
+
+
+def replay(
+    method: Method | Callable[..., Method],
+    problem: task.Task,
+    trace: Trace,
+    run: int,
+    *,
+    seed: int = 0,
+    point: Mapping[str, float] | None = None,
+    chunk: int | None = None,
+    strict: bool = True,
+) -> Iterator[Round]:
+    """The rounds of run number ``run``, one at a time; each is compared with the trace.
+
+    Args:
+      method: as it searched: a `Method`, or a builder ``method(chunk=..., **point) -> Method``.
+      problem: the task that it searched.
+      trace: what it did.
+      run: number of the run.
+      seed: root of the random numbers.
+      point: numeric settings of the builder.
+      chunk: architectures scored at once, for the builder (``settings`` of ``config.json``).
+      strict: whether a difference is an error; else it is a warning, one for a run.
+
+    Raises:
+      ReplayError: no such run, another method or table than that of the trace, or a round whose
+        predicted best or measures differ by more than rounding.
+    """
+    place = _place(trace, run)
+    if isinstance(method, Method):
+        method = method._replace(settings=())  # hashable: what a program is compiled for
+    numbers = typed(point or {})
+    sizes = _made(method, chunk, numbers).sizes
+    rounds = np.repeat(np.arange(len(sizes)), sizes)
+    if not np.array_equal(rounds, trace.round):
+        raise ReplayError(
+            f"run {run}: the method asks in rounds of {_short(sizes)}, the trace has "
+            f"{_short(np.bincount(trace.round))}"
+        )
+    queried, scores = trace.queried[place], trace.scores[place]
+    scores = -scores if problem.minimize else scores
+    if queried.max() >= problem.space.size:
+        raise ReplayError(
+            f"run {run}: row {queried.max()} was queried, and the table has {problem.space.size:,}"
+        )
+    state = _begin(method, chunk, numbers, run_keys(seed, [run])[0], problem.space)
+    told, as_it_was = 0, True
+    for number in range(len(sizes)):
+        slots = np.flatnonzero((trace.round == number) & (queried >= 0))
+        if not len(slots):  # the run had ended
+            return
+        padding = (0, max(sizes) - len(slots))
+        asked = np.pad(queried[slots], padding, constant_values=-1)
+        answered = np.pad(scores[slots], padding, constant_values=np.nan)
+        told += len(slots)
+        state, (mean, top, measured) = _tell(
+            method, chunk, numbers, state, asked, answered, problem
+        )
+        measured = Dynamics(*(np.asarray(value)[()] for value in measured))
+        now = Round(number, told, np.asarray(mean), int(top), measured)
+        if as_it_was and (differs := _difference(now, trace, place)):
+            as_it_was = False  # one warning for a run: rounds that follow differ as well
+            message = (
+                f"run {run}, round {number}: {differs}; this trace is of another table, seed, "
+                "method or setting, or of another backend, version or plan, which round otherwise"
+            )
+            if strict:
+                raise ReplayError(message)
+            warnings.warn(message, stacklevel=2)
+        yield now
+
+
+def _difference(now: Round, trace: Trace, place: int) -> str | None:
+    """What a round differs in from the trace by more than rounding; None = nothing."""
+    best, scores = int(trace.predicted_top[place, now.number]), now.scores
+    found = int(now.dynamics.predicted_top)
+    if best < 0:
+        return f"the predicted best is row {found}, and the trace has none"
+    if best >= len(scores) or scores[found] - scores[best] > _ROUNDING * np.std(scores):
+        return f"the predicted best is row {found}, and row {best} in the trace"
+    for name in ("kendall", "kendall_top50", "top50_probability"):
+        there, here = getattr(trace, name)[place, now.number], getattr(now.dynamics, name)
+        if abs(there - here) > _TOLERANCE[name]:  # not where either is NaN: not measured
+            return f"{name} is {here:.4f}, and {there:.4f} in the trace"
+    return None
+
+
+def _place(trace: Trace, run: int) -> int:
+    found = np.flatnonzero(trace.run == run)
+    if not len(found):
+        raise ReplayError(f"run {run}: the trace has the runs {_short(trace.run)}")
+    return int(found[0])
+
+
+def _short(numbers: Any) -> str:
+    """The first few of some numbers."""
+    few = ", ".join(map(str, numbers[:8]))
+    return few + ", ..." * (len(numbers) > 8)
+
+
+def _made(method: Method | Callable[..., Method], chunk: int | None, point: Mapping) -> Method:
+    return method if isinstance(method, Method) else method(chunk=chunk, **point)
+
+
+@kept
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _begin(method: Any, chunk: int | None, point: Mapping, key: jax.Array, space: Any) -> Any:
+    return _made(method, chunk, point).init(key, space).replace(space=None)
+
+
+@kept
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
+def _tell(
+    method: Any,
+    chunk: int | None,
+    point: Mapping,
+    bare: Any,
+    indices: jax.Array,
+    scores: jax.Array,
+    problem: task.Task,
+) -> tuple[Any, tuple[jax.Array, Any, Dynamics]]:
+    """A round as `lanes` does it, but for what is asked."""
+    method = _made(method, chunk, point)
+    known, indices = history.ask(bare.history, indices, method.sizes)
+    state, info = method.tell(bare.replace(space=problem.space, history=known), indices, scores)
+    if info.prediction is None:
+        raise ReplayError("the method has no predictor, and so no predictions to replay")
+    mean = info.prediction.mean
+    measured = dynamics.measure(mean, problem.truth, state.history.seen, info.top)
+    return state.replace(space=None), (mean, info.top, measured)

@@ -1,0 +1,147 @@
+"""A batch that survives: it keeps what it knows as it goes, and goes on from what was kept.
+
+What is kept is every run that has ended and every lane under way, by the number of its run. A
+lane goes on in whatever slot of whatever device is free: which one makes no difference to it. Lanes
+of more than `LARGEST` bytes in all are not kept, and their runs begin again: what makes them large
+is what a Gaussian process remembers of all architectures, and that takes longer to write, several
+times over in memory, than to work out again.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.trace import Trace
+from weaknas_jax.runs.lanes import Lane
+from weaknas_jax.runs.program import Job, Program, Progress, raw
+from weaknas_jax.storage.checkpoint import Checkpoints
+
+LARGEST = 2**28
+
+
+class Kept(NamedTuple):
+    """A batch under way.
+
+    Attributes:
+      ended: jobs that ended, each with its trace of one run.
+      running: jobs under way, each with its lane (NumPy).
+      seconds: spent on it so far.
+    """
+
+    ended: list[tuple[Job, Trace]]
+    running: list[tuple[Job, Lane]]
+    seconds: float = 0.0
+
+
+class Result(NamedTuple):
+    """What `execute` achieved; ``complete``: all of it, not stopped before."""
+
+    ended: list[tuple[Job, Trace]]
+    seconds: float
+    complete: bool
+
+
+@kept
+def execute(
+    program: Program,
+    seed: int,
+    jobs: Sequence[Job],
+    checkpoints: Checkpoints,
+    *,
+    every: float = 10.0,
+    seconds: float = 0.0,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Does ``jobs``, going on from the latest checkpoint, and keeps checkpoints on the way.
+
+    Args:
+      program: what is run.
+      seed: root of the random numbers.
+      jobs: what is to be done in all.
+      checkpoints: where they are; those of another program are an error of the caller.
+      every: seconds between checkpoints; 0 = after every call of the program.
+      seconds: spent on it before, if no checkpoint knows.
+      progress: called after each call of the program.
+      stop: asked after each call of the program; if so, a checkpoint is kept and work ends.
+
+    Raises:
+      CheckpointError: one could not be written.
+    """
+    wanted, kept = set(jobs), unpack(program, checkpoints.load(), seconds)
+    ended = [(job, trace) for job, trace in kept.ended if job in wanted]
+    running = [(job, lane) for job, lane in kept.running if job in wanted]
+    todo = [job for job in jobs if job not in {job for job, _ in ended}]
+    before, began = len(ended), time.perf_counter()
+    last, kept_so_far = began, before
+    lanes_too = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(program.empty)) <= LARGEST
+    for step in program.work(seed, todo, running):
+        ended += step.ended
+        if progress is not None:
+            progress(_whole(step.progress, before))
+        now, stopping = time.perf_counter(), stop()
+        if step.progress.finished == step.progress.runs:
+            break
+        worthwhile = lanes_too or len(ended) > kept_so_far
+        if stopping or (worthwhile and now - last >= every):
+            seconds = kept.seconds + now - began
+            running = step.running() if lanes_too else []
+            checkpoints.save(pack(Kept(ended, running, seconds)))
+            last, kept_so_far = time.perf_counter(), len(ended)
+        if stopping:
+            return Result(ended, kept.seconds + now - began, complete=False)
+    return Result(ended, kept.seconds + time.perf_counter() - began, complete=True)
+
+
+def _whole(now: Progress, before: int) -> Progress:
+    """Progress of all jobs, where ``before`` had ended earlier."""
+    runs = now.runs + before
+    share = (now.share * now.runs + before) / runs
+    return now._replace(finished=now.finished + before, runs=runs, share=share)
+
+
+def pack(kept: Kept) -> dict[str, np.ndarray]:
+    """As named arrays."""
+    arrays = {"seconds": np.float64(kept.seconds)}
+    if kept.ended:
+        arrays["ended"] = np.array([job for job, _ in kept.ended], np.int32)
+        columns = zip(*(trace for _, trace in kept.ended), strict=True)
+        arrays |= {f"trace.{n}": np.stack(c) for n, c in zip(Trace._fields, columns, strict=True)}
+    if kept.running:
+        arrays["running"] = np.array([job for job, _ in kept.running], np.int32)
+        columns = zip(*(jax.tree.leaves(lane) for _, lane in kept.running), strict=True)
+        arrays |= {f"lane.{i}": np.stack(column) for i, column in enumerate(columns)}
+    return arrays
+
+
+def unpack(program: Program, arrays: dict[str, np.ndarray] | None, seconds: float = 0.0) -> Kept:
+    """The inverse of `pack`; where ``arrays`` is None, nothing but the ``seconds``.
+
+    Raises:
+      ValueError: the arrays are not of this program.
+    """
+    if arrays is None:
+        return Kept([], [], seconds)
+    empty = jax.eval_shape(lambda lanes: jax.tree.map(raw, lanes), program.empty)
+    leaves, structure = jax.tree.flatten(empty)
+    ended = running = []
+    if "ended" in arrays:
+        columns = [arrays[f"trace.{name}"] for name in Trace._fields]
+        traces = [Trace(*one) for one in zip(*columns, strict=True)]
+        ended = list(zip(_jobs(arrays["ended"]), traces, strict=True))
+    if "running" in arrays:
+        kept = [arrays.get(f"lane.{i}") for i in range(len(leaves))]
+        for array, leaf in zip(kept, leaves, strict=True):
+            if array is None or (array.shape[1:], array.dtype) != (leaf.shape[1:], leaf.dtype):
+                raise ValueError("the checkpoint is of another configuration or version")
+        lanes = [structure.unflatten(columns) for columns in zip(*kept, strict=True)]
+        running = list(zip(_jobs(arrays["running"]), lanes, strict=True))
+    return Kept(ended, running, float(arrays["seconds"]))
+
+
+def _jobs(numbers: np.ndarray) -> list[Job]:
+    return [Job(int(point), int(run)) for point, run in numbers]

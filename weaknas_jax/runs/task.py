@@ -1,0 +1,191 @@
+"""A table under a protocol: the arrays that a search runs against, on device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from weaknas_jax.core import keys
+from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.protocol import Protocol
+from weaknas_jax.core.types import Number, Space
+from weaknas_jax.search import label_transforms
+from weaknas_jax.spaces import columns, nasbench201
+from weaknas_jax.spaces import neighbours as adjacent
+from weaknas_jax.spaces.mobilenet import config, encodings, window
+from weaknas_jax.spaces.nasbench101 import cells as nasbench101
+from weaknas_jax.spaces.nasbench101 import encodings as nasbench101_encodings
+from weaknas_jax.spaces.nasbench101 import rows as nasbench101_rows
+from weaknas_jax.storage import cache
+from weaknas_jax.storage.npz import TableError
+from weaknas_jax.tables import targets
+from weaknas_jax.tables.table import Table
+
+
+@struct.dataclass
+class Task:
+    """What the rounds of a search on a table need.
+
+    Attributes:
+      space: what the method may see.
+      scores: float32 [N, R], what a query may return, by `Table.worth`; NaN = no such run.
+      truth: float32 [N], the mean of them, against which predictions are judged.
+      target: bool [N], the optimum (more than one in a tie).
+      noise: float32 [], deviation of the noise on each label, in their unit.
+      minimize: scores and truth are the negative of the table's.
+    """
+
+    space: Space
+    scores: jax.Array
+    truth: jax.Array
+    target: jax.Array
+    noise: jax.Array
+    minimize: bool = struct.field(pytree_node=False, default=False)
+
+
+@kept
+def make(
+    table: Table,
+    protocol: Protocol,
+    kind: str = "space",
+    without: str | None = None,
+    neighbours: bool = False,
+) -> Task:
+    """The `Task` of a table under a protocol.
+
+    Args:
+      table: the table.
+      protocol: the switches.
+      kind, without, neighbours: as of `space`.
+
+    Raises:
+      TableError: the table cannot serve a switch; the message names the flag.
+    """
+    return Task(
+        space=space(table, kind, without, neighbours),
+        scores=targets.possible_scores(table, protocol.labels),
+        truth=jnp.asarray(table.worth(table.valid_mean), jnp.float32),
+        target=jnp.asarray(targets.target_mask(table, protocol.target)),
+        noise=jnp.float32(protocol.label_noise),
+        minimize=table.minimize,
+    )
+
+
+@kept
+def space(
+    table: Table, kind: str = "space", without: str | None = None, neighbours: bool = False
+) -> Space:
+    """What methods may see of a table.
+
+    Args:
+      table: the table.
+      kind, without: as of `features`.
+      neighbours: also who is one edit away from whom, and who begins alike (`Space.prefixes`),
+        which some methods need.
+
+    Raises:
+      TableError: there is no such block.
+    """
+    walks = ()
+    if neighbours:
+        walks = jnp.asarray(_neighbours(table)), jnp.asarray(adjacent.prefixes(table.encoding))
+    encoding = jnp.asarray(table.encoding, jnp.float32)
+    return Space(encoding, features(table, kind, without), *walks)
+
+
+def _neighbours(table: Table) -> np.ndarray:
+    if table.space == "nasbench201" and table.names is not None:
+        return adjacent.one_apart(np.array([nasbench201.parse(n) for n in table.names]))
+    if table.space == "nasbench101" and table.names is not None:
+
+        def find() -> np.ndarray:
+            return nasbench101_rows.rows(nasbench101.read_names(table.names))
+
+        whole = len(table) == nasbench101.SIZE  # parts are too many to keep, and found sooner
+        return cache.rows("nasbench101-neighbours-1", table.names, find) if whole else find()
+    return adjacent.of_columns(table.encoding)
+
+
+@kept
+def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:
+    """The feature blocks of a table by name, float32 [N, d] each.
+
+    Args:
+      table: the table.
+      kind: ``space``, those of the table's space (of its columns, where it is unknown); or
+        ``columns``, what can be made of the encoding alone (`spaces.columns`).
+      without: a block to leave out, to see what it is worth.
+
+    Raises:
+      TableError: there is no such block.
+    """
+    if kind == "space" and table.space == "nasbench201" and table.names is not None:
+        blocks = nasbench201.features(np.array([nasbench201.parse(n) for n in table.names]))
+    elif kind == "space" and table.space == "nasbench101" and table.names is not None:
+        cells = nasbench101.read_names(table.names)
+        blocks = nasbench101_encodings.features(cells)
+    elif kind == "space" and table.space == "mobilenet_v3" and table.names is not None:
+        blocks = encodings.features(config.mobilenet_v3(), window.parse(table.names))
+    else:
+        blocks = columns.features(table.encoding)
+    if without is not None and without not in blocks:
+        raise TableError(f"--without={without}: there are the blocks {', '.join(blocks)}")
+    return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}
+
+
+@kept
+def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
+    """What queries return in one run, float32 [N].
+
+    One of an architecture's scores, drawn evenly among those that exist, and noise.
+    """
+    scores = problem.scores
+    run = jnp.argmax(_chances(key, scores), axis=1)
+    drawn = jnp.sum(jnp.where(jnp.arange(scores.shape[1]) == run[:, None], scores, 0.0), axis=1)
+    key = jax.random.fold_in(keys.key_for(key, keys.LABELS), 1)
+    return drawn + problem.noise * jax.random.normal(key, drawn.shape)
+
+
+def draw_repeats(
+    key: jax.Array, scores: jax.Array, noise: Number, rows: jax.Array, places: jax.Array
+) -> jax.Array:
+    """What further trainings of some architectures return in one run, float32 [K].
+
+    An architecture's runs come in the order of their chance, of which `draw_labels` took the first:
+    the others follow without replacement, and NaN once there is none. A table of one column has no
+    runs behind its labels: the same score comes again. Noise is drawn anew each time.
+
+    Args:
+      key: of the run.
+      scores: float32 [N, R], as of `Task`.
+      noise: deviation, percent.
+      rows: int32 [K]; what is drawn for a row does not depend on the others.
+      places: int32 [K], which further training of each it is, 0 = the first.
+    """
+    if scores.shape[1] == 1:
+        again = scores[rows, 0]
+    else:
+        order = jnp.argsort(-_chances(key, scores)[rows], axis=1)
+        column = jnp.minimum(places + 1, scores.shape[1] - 1)
+        run = jnp.take_along_axis(order, column[:, None], axis=1)[:, 0]
+        again = jnp.where(places + 1 < scores.shape[1], scores[rows, run], jnp.nan)
+
+    def fresh(row: jax.Array, place: jax.Array) -> jax.Array:
+        one = jax.random.fold_in(keys.key_for(key, keys.REPEAT, place), row)
+        return jax.random.normal(one, dtype=jnp.float32)
+
+    return again + noise * jax.vmap(fresh)(rows, places)
+
+
+def _chances(key: jax.Array, scores: jax.Array) -> jax.Array:
+    """Chance of each run of each architecture in a search, [N, R]; below 0 where there is none."""
+    chance = jax.random.uniform(keys.key_for(key, keys.LABELS), scores.shape, jnp.float32)
+    return jnp.where(jnp.isfinite(scores), chance, -1.0)
+
+
+def transform_for(table: Table, protocol: Protocol):
+    """The label transform that ``protocol.normalize`` names."""
+    if protocol.normalize == "observed":
+        return label_transforms.standardize_observed
+    mean = table.worth(table.valid_mean)
+    return label_transforms.standardize_by(float(np.nanmean(mean)), float(np.nanstd(mean)))

@@ -1,0 +1,139 @@
+"""From a prediction to what an architecture is worth asking for; larger is better.
+
+An acquisition is ``score(prediction, known, key) -> float32 [N]``. ``known`` is the history, its
+scores being the labels that the predictor was fitted on; ``key`` is the run's, the same in every
+round (fold in ``known.round`` for what is to be drawn anew). Registering one in `ACQUISITIONS`
+offers it as a flag.
+
+The paper ranks by `mean` (eq. 4); the others are those of its Bayesian-optimisation variant
+(Table 3), with the constants of its code where they are named so.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+
+from weaknas_jax.core.history import History
+from weaknas_jax.core.keys import jitter
+from weaknas_jax.core.types import Number, Prediction
+
+Acquisition = Callable[[Prediction, History, jax.Array], jax.Array]
+
+_WIDEST = 4.0
+
+
+def mean() -> Acquisition:
+    """The predicted score itself, the paper's choice (eq. 4)."""
+    return lambda prediction, known, key: prediction.mean
+
+
+def ucb(*, beta: Number = 1.5, patience: Number = 20.0) -> Acquisition:
+    """Upper confidence bound ``mean + b std`` (Srinivas et al., 2010).
+
+    ``b = beta``, and ``beta s / patience`` (at most 4) once the best score is s > ``patience``
+    queries old: a search that has stopped to improve looks further away. The reference's is
+    ``beta = 0.5`` and no end of patience.
+    """
+
+    def score(prediction: Prediction, known: History, key: jax.Array) -> jax.Array:
+        best = jnp.argmax(jnp.where(known.mask, known.scores, -jnp.inf))
+        since = known.told - 1 - best
+        width = jnp.minimum(beta * jnp.maximum(1.0, since / patience), jnp.maximum(beta, _WIDEST))
+        return prediction.mean + width * prediction.std + _noise(key, prediction)
+
+    return score
+
+
+def ei(*, calibration: Number = 1.0) -> Acquisition:
+    """Expected improvement on the best label (Jones et al., 1998).
+
+    ``calibration`` divides the deviation; the reference's code has 5 for its ensemble.
+    """
+
+    def score(prediction: Prediction, known: History, key: jax.Array) -> jax.Array:
+        gain, std = prediction.mean - _best(known), prediction.std / calibration
+        z = gain / jnp.maximum(std, 1e-9)
+        # The logarithm orders alike, and keeps apart what float32 would round to no improvement.
+        return _log_improvement(z) + jnp.log(jnp.maximum(std, 1e-9)) + _noise(key, prediction)
+
+    return score
+
+
+def pi(*, margin: Number = 0.0) -> Acquisition:
+    """Probability of an improvement on the best label by ``margin``, as its normal quantile."""
+
+    def score(prediction: Prediction, known: History, key: jax.Array) -> jax.Array:
+        gain = prediction.mean - _best(known) - margin
+        return gain / jnp.maximum(prediction.std, 1e-9) + _noise(key, prediction)
+
+    return score
+
+
+def ts() -> Acquisition:
+    """Thompson sampling: one draw of the whole function, anew in each round.
+
+    Of an ensemble, a member at random; of a Gaussian process, a draw of its posterior.
+    """
+
+    def score(prediction: Prediction, known: History, key: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(key, known.round)
+        return prediction.draws[jax.random.randint(key, (), 0, len(prediction.draws))]
+
+    return score
+
+
+def its() -> Acquisition:
+    """Independent Thompson sampling: a normal draw for each architecture by itself."""
+
+    def score(prediction: Prediction, known: History, key: jax.Array) -> jax.Array:
+        draw = jax.random.normal(jax.random.fold_in(key, known.round), prediction.mean.shape)
+        return prediction.mean + prediction.std * draw
+
+    return score
+
+
+def percentile() -> Acquisition:
+    """What the most hopeful draw (member of an ensemble) says of an architecture."""
+    return lambda prediction, known, key: prediction.draws.max(axis=0) + _noise(key, prediction)
+
+
+def confidence(*, caution: Number = 2.0) -> Acquisition:
+    """Lower confidence bound, ``mean - caution std``: what is good for sure."""
+    return lambda prediction, known, key: (
+        prediction.mean - caution * prediction.std + _noise(key, prediction)
+    )
+
+
+def _noise(key: jax.Array, prediction: Prediction) -> jax.Array:
+    return jitter(key, len(prediction.mean))
+
+
+def _best(known: History) -> jax.Array:
+    """The best label; 0, the labels' mean, before there is one."""
+    best = jnp.max(jnp.where(known.mask, known.scores, -jnp.inf))
+    return jnp.where(jnp.isfinite(best), best, 0.0)
+
+
+def _log_improvement(z: jax.Array) -> jax.Array:
+    """``log(pdf(z) + z cdf(z))``, also where both are 0 in float32 (Ament et al., 2023)."""
+    near, far, above = jnp.clip(z, -8.0, 0.0), jnp.minimum(z, -8.0), jnp.maximum(z, 0.0)
+    ratio = jnp.exp(norm.logcdf(near) - norm.logpdf(near))
+    left = jnp.where(z > -8.0, near * ratio, -1 + (1 - 3 / far**2 + 15 / far**4) / far**2)
+    below = norm.logpdf(z) + jnp.log1p(left)
+    return jnp.where(z > 0, jnp.log(norm.pdf(above) + above * norm.cdf(above)), below)
+
+
+ACQUISITIONS: dict[str, Callable[..., Acquisition]] = {
+    "mean": mean,
+    "ucb": ucb,
+    "ei": ei,
+    "pi": pi,
+    "ts": ts,
+    "its": its,
+    "percentile": percentile,
+    "confidence": confidence,
+}
+NEEDS_DEVIATION = {"ucb", "ei", "pi", "its", "confidence"}
+NEEDS_DRAWS = {"ts", "percentile"}

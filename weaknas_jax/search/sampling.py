@@ -1,0 +1,198 @@
+"""From scores to the next queries (paper eq. 4-6, Table 2).
+
+A `Sampler` draws ``batch`` unseen architectures from scores [N], larger is better. Registering one
+in `SAMPLINGS` offers it as a flag. Those that draw in the top N walk down the ranking where fewer
+than ``batch`` unseen remain there, as the published code does.
+
+With N and M fixed, M uniform draws from the top N hit the M best with chance M / N each: the paper
+reads M / N as the greedy share of an epsilon-greedy search (section 2.3). `epsilon_greedy` is that
+search itself.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weaknas_jax.core import ranking
+from weaknas_jax.core.history import History
+from weaknas_jax.core.types import Number, Space
+
+_NEAR = 4096  # the best, where all else need not be sorted: on a CPU that takes 50 times as long
+
+
+class Sampler(NamedTuple):
+    """How the next queries are drawn.
+
+    ``draw(key, scores [N], seen bool [N], top, batch) -> int32 [batch]``, none twice, -1 = nothing
+    unseen is left; ``top`` is N of the paper and may be traced.
+    ``greedy``: it asks for the best, so that a scorer's own `select` may choose them together.
+    """
+
+    draw: Callable[..., jax.Array]
+    greedy: bool = False
+
+
+def uniform() -> Sampler:
+    """Evenly in the top N, the paper's choice (eq. 5-6)."""
+    return _in_the_top(lambda place: jnp.zeros_like(place))
+
+
+def linear(*, slope: Number = 1.0) -> Sampler:
+    """Linear decay in the top N: the i-th best (from 0) with chance ~ ``1 - slope i / N``."""
+    return _in_the_top(lambda place: jnp.log(jnp.maximum(1 - slope * place, 1e-9)))
+
+
+def exponential(*, rate: Number = 5.0) -> Sampler:
+    """Exponential decay in the top N: the i-th best (from 0) with chance ~ ``exp(-rate i / N)``."""
+    return _in_the_top(lambda place: -rate * place)
+
+
+def greedy() -> Sampler:
+    """The best unseen."""
+    return Sampler(lambda key, scores, seen, top, batch: best(scores, seen, batch), greedy=True)
+
+
+def epsilon_greedy(*, epsilon: Number = 0.1) -> Sampler:
+    """The best unseen; in place of each, with chance ``epsilon``, one of all that are unseen."""
+
+    def drawn(key, scores, seen, top, batch):
+        del top
+        chance, which = jax.random.split(key)
+        good = best(scores, seen, batch)
+        taken = seen.at[jnp.where(good >= 0, good, len(seen))].set(True, mode="drop")
+        anything = draw(which, taken, batch)
+        explores = (jax.random.uniform(chance, (batch,)) < epsilon) & (anything >= 0)
+        return jnp.where(explores, anything, good[jnp.cumsum(~explores) - 1])
+
+    return Sampler(drawn)
+
+
+def _in_the_top(log_weight: Callable[[jax.Array], jax.Array]) -> Sampler:
+    """Without replacement, by the weight of a place i / N in [0, 1)."""
+
+    def priority(places, chance, top):
+        # Gumbel noise on log weights: the largest are a draw without replacement.
+        gumbel = -jnp.log(-jnp.log(jnp.maximum(chance, 1e-30)))
+        weighed = jnp.maximum(log_weight(jnp.minimum(places / top, 1.0)), -500.0) + gumbel
+        return jnp.where(places < top, weighed, -1e3 - places)
+
+    def drawn(key, scores, seen, top, batch):
+        chance = jax.random.uniform(key, seen.shape)
+
+        def in_all():
+            return _largest(priority(ranking.positions(scores), chance, top), seen, batch)
+
+        if len(seen) < 4 * _NEAR:
+            return in_all()
+        near = jax.lax.top_k(jnp.nan_to_num(scores, nan=-jnp.inf), _NEAR)[1]
+
+        def in_near():
+            weighed = priority(jnp.arange(_NEAR), chance[near], top)
+            places = _largest(weighed, seen[near], batch)
+            return jnp.where(places >= 0, near[places], -1)
+
+        enough = (top <= _NEAR) & (jnp.sum(~seen[near]) >= batch)
+        return jax.lax.cond(enough, in_near, in_all)
+
+    return Sampler(drawn)
+
+
+def schedule(start: Number, end: Number, rounds: int) -> jax.Array:
+    """N of each round, int32 [rounds], falling from ``start`` to ``end`` as the reference has it.
+
+    ``0.96^x`` at x evenly from 0 to 99, scaled to the two ends.
+
+    >>> schedule(1000, 100, 4).tolist()
+    [1000, 322, 145, 100]
+    """
+    fall = 0.96 ** np.linspace(0.0, 99.0, rounds)
+    share = (fall - fall[-1]) / (fall[0] - fall[-1]) if rounds > 1 else np.ones(rounds)
+    return jnp.floor(end + (start - end) * jnp.asarray(share, jnp.float32) + 1e-3).astype(jnp.int32)
+
+
+def draw(key: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
+    """``batch`` unseen architectures, uniform, none twice, int32 [batch]; -1 = none left."""
+    return _largest(jax.random.uniform(key, seen.shape), seen, batch)
+
+
+def best(scores: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
+    """The ``batch`` unseen of the highest scores, int32 [batch]; -1 = nothing unseen is left.
+
+    >>> best(jnp.array([1.0, 9.0, 5.0]), jnp.array([False, True, False]), 3).tolist()
+    [2, 0, -1]
+    """
+    return _largest(jnp.nan_to_num(scores, nan=jnp.finfo(scores.dtype).min), seen, batch)
+
+
+def unseen_near(space: Space, seen: jax.Array, centre: jax.Array) -> jax.Array:
+    """Which neighbours of row ``centre`` are unseen, bool [d]; of -1 there are none."""
+    near = space.neighbours[centre]
+    return (centre >= 0) & (near >= 0) & ~seen[jnp.maximum(near, 0)]
+
+
+def draw_near(
+    key: jax.Array, space: Space, seen: jax.Array, centre: jax.Array, batch: int
+) -> jax.Array:
+    """As `draw`, among the neighbours of row ``centre``."""
+    places = draw(key, ~unseen_near(space, seen, centre), batch)
+    return jnp.where(places >= 0, space.neighbours[centre][places], -1)
+
+
+def scaled(scores: jax.Array) -> jax.Array:
+    """Scores evenly to [0, 1] over those that are finite; the others, and equal ones, are 0.
+
+    >>> scaled(jnp.array([4.0, jnp.nan, 2.0])).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    real = jnp.isfinite(scores)
+    least = jnp.min(jnp.where(real, scores, jnp.inf))
+    width = jnp.max(jnp.where(real, scores, -jnp.inf)) - least
+    return jnp.where(real & (width > 0), (scores - least) / jnp.where(width > 0, width, 1.0), 0.0)
+
+
+def near_best(space: Space, known: History, parents: int, count: jax.Array | int) -> jax.Array:
+    """Which rows are neighbours of the ``parents`` best evaluated, bool [N].
+
+    All rows where fewer than ``count`` of them are unseen.
+
+    Args:
+      space: one that knows its neighbours.
+      known: what was evaluated, with scores [Q]; of equal scores the first counts.
+    """
+    worth = jnp.where(known.mask, known.scores, -jnp.inf)
+    worth, slots = jax.lax.top_k(worth, min(parents, len(worth)))
+    near = jnp.where((worth > -jnp.inf)[:, None], space.neighbours[known.queried[slots]], -1)
+    near = jnp.where(near >= 0, near, space.size)
+    mask = jnp.zeros(space.size, bool).at[near].set(True, mode="drop")
+    return mask | (jnp.sum(mask & ~known.seen) < count)
+
+
+def best_first(indices: jax.Array, places: jax.Array, seen: jax.Array) -> jax.Array:
+    """``indices`` with the best predicted unseen architecture as the first of them.
+
+    If it was drawn anyway it moves to the front, otherwise it takes the place of the last.
+    """
+    best = jnp.argmin(jnp.where(seen, len(places), places)).astype(indices.dtype)
+    at = jnp.argmax(jnp.append(indices[:-1] == best, True))
+    slots = jnp.arange(len(indices))
+    moved = jnp.where(slots == 0, best, jnp.where(slots <= at, jnp.roll(indices, 1), indices))
+    return jnp.where(jnp.all(seen), indices, moved)
+
+
+def _largest(priority: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
+    values, indices = jax.lax.top_k(jnp.where(seen, -jnp.inf, priority), min(batch, len(seen)))
+    indices = jnp.where(values > -jnp.inf, indices, -1).astype(jnp.int32)
+    return jnp.pad(indices, (0, batch - len(indices)), constant_values=-1)
+
+
+SAMPLINGS: dict[str, Callable[..., Sampler]] = {
+    "uniform": uniform,
+    "linear": linear,
+    "exponential": exponential,
+    "greedy": greedy,
+    "epsilon_greedy": epsilon_greedy,
+}
+NOT_IN_THE_TOP = {"greedy", "epsilon_greedy"}

@@ -1,0 +1,1 @@
+"""Sub-networks of a Once-for-all MobileNetV3 supernet: choices, costs, windows, encodings."""

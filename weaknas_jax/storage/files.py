@@ -1,0 +1,88 @@
+"""Files that appear whole or not at all, and replace nothing but what we wrote (`ownership`)."""
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from weaknas_jax.storage import ownership
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a whole text file, or leaves ``path`` as it was (`replacing`)."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_picture(
+    path: str | os.PathLike, figure: Any, dpi: float = 150, *, overwrite: bool = False
+) -> None:
+    """Writes a figure of Matplotlib; the ending chooses the format, by default PNG."""
+    kind = Path(path).suffix.lstrip(".").lower() or "png"
+    with replacing(path, overwrite=overwrite) as file:
+        metadata = ownership.picture_metadata(kind)
+        figure.savefig(file, format=kind, dpi=dpi, **({"metadata": metadata} if metadata else {}))
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the place of ``path`` once it is complete and on disk.
+
+    If the body or the disk fails, ``path`` stays as it was. Of a link the target is replaced. A
+    file keeps the permissions that it had; a new one has those that the process gives.
+
+    Args:
+      path: a file, which need not exist.
+      overwrite: the user named this very file and said that it may be replaced, whoever wrote it.
+
+    Raises:
+      ownership.NotOurs: we did not write what is there, or it is no regular file.
+    """
+    path = Path(path)
+    ownership.check(path, overwrite=overwrite)
+    real = Path(os.path.realpath(path))
+    scratch, handle = _scratch(real.parent)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if real.exists():
+            _keep_permissions(real, scratch)
+        proven = overwrite or ownership.recognised(scratch, path.name)
+        if not proven or ownership.has_list(path.parent):
+            ownership.enter(path, ownership.sha256(scratch))
+        os.replace(scratch, real)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def probe(folder: Path) -> None:
+    """Raises OSError where no file can be made in ``folder``."""
+    scratch, handle = _scratch(folder)
+    os.close(handle)
+    scratch.unlink()
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a file is what a process leaves that dies while it writes."""
+    return name.startswith(ownership.SCRATCH) and name.endswith(".tmp")
+
+
+def _scratch(folder: Path) -> tuple[Path, int]:
+    """A new empty file of a name that nothing had, open for writing."""
+    while True:
+        path = folder / f"{ownership.SCRATCH}{secrets.token_hex(8)}.tmp"
+        with contextlib.suppress(FileExistsError):
+            return path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _keep_permissions(old: Path, new: Path) -> None:
+    before = old.stat()
+    with contextlib.suppress(OSError):  # only root may give files away
+        os.chown(new, before.st_uid, before.st_gid)
+    os.chmod(new, stat.S_IMODE(before.st_mode))

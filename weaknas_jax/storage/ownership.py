@@ -1,0 +1,293 @@
+"""What may be replaced or removed: only what we can prove to have written.
+
+A file proves itself by its content (`recognised`: the fields of our JSON, the arrays of our
+``.npz``, the mark in our pictures). What cannot, text above all, is listed with its checksum in
+``.weaknas-files`` beside it, before it appears (`listed`). Everything else belongs to the user, and
+is refused by its path (`check`, `claim`). Folders that we clear have private names and a marker in
+them (`checkpoint`). Nothing in the package replaces or removes a file but by `files` and this.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from weaknas_jax._version import __version__
+from weaknas_jax.core.trace import Trace
+
+LIST = ".weaknas-files"
+SCRATCH = ".weaknas-"
+"""Begins the names of files that are not complete yet."""
+_HEAD = {"format": "weaknas-files-1"}
+MARK = "weaknas-picture-1"
+"""In the metadata of every picture."""
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a link that leads nowhere",
+}
+FIELDS = {
+    "config.json": {"": {"flags", "settings", "runs", "sessions", "table_sha256"}},
+    "sweep.json": {"": {"axes", "flags", "platform", "versions"}},
+    "predictors.json": {"": {"flags", "label_transforms", "sessions", "table_sha256"}},
+    "settings.json": {
+        "": {"arch", "width", "image_size", "batch_size", "seed", "images", "warmup"}
+    },
+    "result.json": {"": {"averaged", "last", "settings", "versions"}},
+    "summary.json": {
+        "a search on a table": {"curve", "queries_to_optimum", "final", "protocol"},
+        "a search with jobs": {"complete", "finished", "job_seconds", "best_so_far", "versions"},
+        "a search of sub-networks": {"complete", "queries", "promised", "curves", "versions"},
+        "a demo": {"tau", "winner_place", "spread", "sizes", "versions"},
+    },
+}
+"""By name of a JSON file the fields that each kind of it holds at least."""
+
+
+class NotOurs(ValueError):
+    """A file that is in the way and stays as it is; the message names it and says what to do."""
+
+
+def ours(path: Path) -> bool:
+    """Whether ``path`` is a regular file, or a link to one, that we can prove to have written."""
+    return os.path.isfile(path) and (recognised(path) or listed(path))
+
+
+def recognised(path: Path, name: str | None = None) -> bool:
+    """Whether a regular file's content is one that only we write.
+
+    Args:
+      path: where the content is.
+      name: what the file is to be called, if otherwise.
+    """
+    name = name or path.name
+    try:
+        if Path(name).suffix == ".json":
+            return _our_fields(path, name)
+        if Path(name).suffix == ".npz" or zipfile.is_zipfile(path):
+            return _our_arrays(path, name)
+        return Path(name).suffix in (".png", ".pdf", ".svg", "") and is_picture(path)
+    except (OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError):
+        return False
+    except (zipfile.BadZipFile, zlib.error):
+        return False
+
+
+def _our_fields(path: Path, name: str) -> bool:
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, dict):
+        return False
+    if name in FIELDS:
+        return any(of <= content.keys() for of in FIELDS[name].values())
+    return str(content.get("format")).startswith("weaknas-")
+
+
+def _our_arrays(path: Path, name: str) -> bool:
+    """A trace, or a file whose ``format`` says that it is ours."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = {i.filename.removesuffix(".npy"): i.file_size for i in archive.infolist()}
+    if sizes.keys() - {"sha256"} == set(Trace._fields):
+        return True
+    if name == "trace.npz" or sizes.get("format", 2**20) > 1000:
+        return False
+    with np.load(path, allow_pickle=False) as arrays:
+        return str(arrays["format"]).startswith("weaknas-")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture that we drew."""
+    content = path.read_bytes()
+    picture = content.startswith((b"\x89PNG", b"%PDF", b"<?xml"))
+    return picture and MARK.encode() in content
+
+
+def picture_metadata(kind: str) -> dict[str, str] | None:
+    """By which a picture proves itself, for Matplotlib; None = the kind can hold none."""
+    field = {"png": "Software", "pdf": "Creator", "svg": "Creator"}.get(kind)
+    return field and {field: f"weaknas_jax {__version__}, {MARK}"}
+
+
+def listed(path: Path) -> bool:
+    """Whether ``path`` has the content that the list beside it says we wrote."""
+    sums = {line["sha256"] for line in _lines(path.parent) or () if line.get("file") == path.name}
+    return bool(sums) and sha256(path) in sums
+
+
+def enter(path: Path, checksum: str) -> None:
+    """Lists a file that is about to appear.
+
+    Raises:
+      NotOurs: the list's name is taken by another file.
+    """
+    place = path.parent / LIST
+    if not has_list(path.parent):
+        scratch = place.with_name(f"{SCRATCH}{secrets.token_hex(8)}.tmp")
+        scratch.write_text(json.dumps(_HEAD))
+        os.rename(scratch, place)
+    with open(place, "a") as file:  # each line begins with its break: a torn one harms no other
+        file.write("\n" + json.dumps({"file": path.name, "sha256": checksum}))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def has_list(folder: Path) -> bool:
+    """Whether a folder has our list.
+
+    Raises:
+      NotOurs: there is something else of that name.
+    """
+    there = _lines(folder) is not None
+    if not there and os.path.lexists(folder / LIST):
+        refuse(folder / LIST)
+    return there
+
+
+def _lines(folder: Path) -> list[dict] | None:
+    """What our list says; None = there is none, or it is not ours."""
+    place = folder / LIST
+    if not os.path.isfile(place):
+        return None
+    try:
+        head, *lines = place.read_text().split("\n")
+        if json.loads(head) != _HEAD:
+            return None
+    except ValueError:
+        return None
+    return [record for line in lines if (record := _record(line)) is not None]
+
+
+def _record(line: str) -> dict | None:
+    try:
+        record = json.loads(line)
+        return record if isinstance(record, dict) and "sha256" in record else None
+    except ValueError:
+        return None
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check(path: Path, *, overwrite: bool = False) -> None:
+    """Finds that ``path`` is free, or a file that may be replaced.
+
+    Args:
+      path: links are followed.
+      overwrite: the user named this very file and said that it may be replaced.
+
+    Raises:
+      NotOurs: it is not.
+    """
+    real = Path(os.path.realpath(path))
+    if not os.path.lexists(real):
+        return
+    kind = stat.S_IFMT(os.lstat(real).st_mode)
+    if kind != stat.S_IFREG:
+        what = _KINDS.get(kind, "something else")
+        raise NotOurs(f"{path}: is {what} and no regular file; name another place by --out")
+    if not (overwrite or ours(path)):
+        refuse(path)
+
+
+def refuse(path: Path) -> NoReturn:
+    """Raises `NotOurs`."""
+    raise NotOurs(
+        f"{path}: was not written by weaknas_jax, or was changed since, and not even --overwrite "
+        "replaces it; move it away, or name another place by --out"
+    )
+
+
+def claim(folder: Path, names: Iterable[str], kind: str = "") -> None:
+    """Finds that all files that will be written to ``folder`` may be, before anything is computed.
+
+    What version 0.1 left, which had no list, is listed now.
+
+    Args:
+      folder: need not exist.
+      names: of the files.
+      kind: of the ``summary.json`` that may be among them.
+
+    Raises:
+      NotOurs: one may not; names it.
+    """
+    old = not has_list(folder)
+    for path in (folder / name for name in names):
+        if old and os.path.isfile(path) and not ours(path) and _of_version_0_1(path):
+            enter(path, sha256(path))
+        check(path)
+        of = FIELDS.get(path.name, {}).get(kind)
+        if of and path.exists() and not of <= json.loads(path.read_bytes()).keys():
+            raise NotOurs(f"{path}: is not of {kind}; name another place by --out")
+
+
+_FIRST_LINES = {
+    "sweep.csv": rb".*runs,queries,lower_bound,se,.*",
+    "sweep.md": rb"\|.*queries to optimum.*",
+    "results.csv": rb"(query,score|repeat,query|network,winner),.*",
+    "predictors.csv": rb"predictor,n,.*",
+    "predictors.md": rb"# .*ranking what was not drawn.*",
+    "log.csv": rb"step,epoch,loss,rate,.*",
+}
+"""Of what version 0.1 wrote beside JSON that is ours."""
+
+
+def _of_version_0_1(path: Path) -> bool:
+    """Whether a file is as version 0.1 wrote it, beside an index that is ours."""
+    content, folder = path.read_bytes(), path.parent
+    paged = any(map(_is_page, (path, path.with_suffix(".md"), folder / "protocols.md")))
+    indexes = [name for name in FIELDS if ours(folder / name)]
+    if path.suffix == ".png":
+        return bool(indexes or paged) and b"Matplotlib version" in content[:4096]
+    if path.name == "best.json" and "summary.json" in indexes:
+        best = json.loads((folder / "summary.json").read_bytes()).get("best")
+        best = best[0] if isinstance(best, list) and best else best
+        return _read(path) == (best or {}).get("arch", path)
+    first = _FIRST_LINES.get(path.name)
+    if first is not None:
+        return bool(indexes) and re.fullmatch(first, content.split(b"\n")[0].strip()) is not None
+    return paged and path.suffix in (".md", ".csv")
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is a page of Markdown that begins or ends with the command that made it."""
+    if path.suffix != ".md" or not os.path.isfile(path):
+        return False
+    lines, command = path.read_bytes().strip().split(b"\n"), b"`python -m experiments."
+    if path.name == "protocols.md":
+        return lines[0].startswith(command)
+    return lines[0].startswith(b"**") and lines[-1].startswith(command)
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        return None
+
+
+def remove_list(folder: Path) -> None:
+    """Removes a folder's list if nothing that it names is there any more."""
+    lines = _lines(folder)
+    if lines is not None and not any((folder / str(line.get("file"))).exists() for line in lines):
+        (folder / LIST).unlink()
+
+
+def remove(path: Path) -> bool:
+    """Removes a file if it is ours (of a link the target); returns whether nothing is there now."""
+    if ours(path):
+        Path(os.path.realpath(path)).unlink()
+    return not path.exists()

@@ -1,0 +1,1 @@
+"""Weight-sharing networks: search among their sub-networks, training, images."""

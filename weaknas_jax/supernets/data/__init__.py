@@ -1,0 +1,1 @@
+"""Images: folders, augmentation, decoded copies, and digits that need no download."""

@@ -1,0 +1,128 @@
+"""One data set of one benchmark in memory.
+
+Indices in every output are row numbers of the table.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from weaknas_jax.storage.npz import TableError
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One data set of a benchmark, on the host.
+
+    Attributes:
+      space: name of the architecture space, e.g. ``nasbench201``.
+      dataset: name of the data set, e.g. ``cifar10``.
+      encoding: float32 [N, D].
+      valid: float64 [N, R], in `unit`; NaN = that run does not exist.
+      test: float64 [N, R'], in the same, or None.
+      names: str [N], or None.
+      version: which edition of the benchmark the labels are from.
+      signal: ``valid``; or ``test``: there is no validation accuracy, ``valid`` repeats ``test``.
+      minimize: the lowest labels are the best (losses, times); else the highest.
+      unit: of the labels, ``%`` or ``score``; empty: not stated, see `percent`.
+      extra: further columns [N]: costs, other test accuracies.
+      columns: what the encoding was made of, by name, [N] each: for constraints and costs.
+      source, licence: where the figures come from and on what terms.
+    """
+
+    space: str
+    dataset: str
+    encoding: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray | None = None
+    names: np.ndarray | None = None
+    version: str = ""
+    signal: str = "valid"
+    minimize: bool = False
+    unit: str = ""
+    extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    source: str = ""
+    licence: str = ""
+
+    def __len__(self) -> int:
+        return len(self.encoding)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Each row's number in the whole table, int64 [N]; see `where`."""
+        column = self.extra.get("row")
+        if column is None or column.dtype.kind not in "iu":
+            return np.arange(len(self))
+        return column.astype(np.int64)
+
+    def where(self, mask: np.ndarray) -> "Table":
+        """The table of some of the rows, and a column ``row`` of their numbers in this one.
+
+        A table that has such a column keeps it, so that it numbers the rows of the largest.
+
+        Args:
+          mask: bool [N], which rows are kept.
+
+        Raises:
+          TableError: the mask is not that.
+        """
+        mask = np.asarray(mask)
+        if mask.dtype != bool or mask.shape != (len(self),):
+            why = f"is {mask.dtype} {mask.shape}; expected bool [{len(self)}], a mark for each row"
+            raise TableError(f"{self.space}/{self.dataset}: the mask {why}")
+        parts = {name: getattr(self, name) for name in ("encoding", "valid", "test", "names")}
+        extra = {"row": np.arange(len(self)), **self.extra}
+        return dataclasses.replace(
+            self,
+            **{name: None if part is None else part[mask] for name, part in parts.items()},
+            extra={name: np.asarray(column)[mask] for name, column in extra.items()},
+            columns={name: np.asarray(column)[mask] for name, column in self.columns.items()},
+        )
+
+    @property
+    def percent(self) -> bool:
+        """Whether the labels are percent: so it is stated, or could be, where nothing is."""
+        if self.unit:
+            return self.unit == "%"
+        low, high = np.nanmin(self.valid), np.nanmax(self.valid)
+        return bool(not self.minimize and low >= 0 and high <= 100)
+
+    def worth(self, labels: np.ndarray) -> np.ndarray:
+        """Labels as the search sees them, the more the better; its own inverse."""
+        return -labels if self.minimize else labels
+
+    @property
+    def valid_mean(self) -> np.ndarray:
+        """Mean over the existing runs, float64 [N], in `unit`; NaN where there is none."""
+        return _mean(self.valid)
+
+    @property
+    def test_mean(self) -> np.ndarray:
+        """Mean over the existing runs, float64 [N], in `unit`; NaN where there is none.
+
+        Raises:
+          TableError: the table has no test accuracy.
+        """
+        if self.test is None:
+            raise TableError(
+                f"the table {self.space}/{self.dataset} has no field 'test': "
+                "use --target=valid, or add test accuracies to the file"
+            )
+        return _mean(self.test)
+
+
+def _mean(x: np.ndarray) -> np.ndarray:
+    exists = np.isfinite(x)
+    count = exists.sum(axis=1)
+    total = np.where(exists, x, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def check_edition(benchmark, dataset, datasets, version, versions) -> None:
+    """Raises `TableError` where a benchmark has no such data set or edition."""
+    if dataset not in datasets:
+        raise TableError(f"unknown dataset {dataset!r}; {benchmark} has {', '.join(datasets)}")
+    if version not in versions:
+        raise TableError(f"unknown table version {version!r}; known: {', '.join(versions)}")
