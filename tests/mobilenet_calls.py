@@ -33,7 +33,7 @@ import contextlib, io, json, sys
 import grain  # before flags are saved: it has some of its own
 from absl import flags
 from absl.testing import flagsaver
-from experiments.mobilenet import __main__ as mobilenet
+from weaknas_jax.cli.mobilenet import main as mobilenet
 from experiments.mobilenet import flags as shared
 from mobilenet_calls import TINY
 tiny, cases = json.load(sys.stdin)

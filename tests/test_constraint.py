@@ -14,9 +14,9 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
 
-from experiments import nasbench, sweep
-from experiments.configure import load
 from weaknas_jax import save_table
+from weaknas_jax.cli import search, sweep
+from weaknas_jax.cli.configure import load
 from weaknas_jax.measures import pareto
 from weaknas_jax.report import run_folder
 from weaknas_jax.tables import constraints
@@ -43,7 +43,7 @@ def file(table, tmp_path):
     return tmp_path / "planted.npz"
 
 
-def call(*arguments, module=nasbench):
+def call(*arguments, module=search):
     rest, axes = sweep.split(["main", *map(str, arguments)])
     with flagsaver.flagsaver():
         FLAGS.unparse_flags()

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
-from experiments.mobilenet import agreement
+from weaknas_jax.cli.mobilenet import agreement
 from weaknas_jax.spaces.mobilenet import config, cost, window
 from weaknas_jax.supernets.data import digits
 

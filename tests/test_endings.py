@@ -150,7 +150,7 @@ def test_help_of_every_main(line):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_says_which_shared_flags_it_reads(command):
     """``SHARED`` is what its module, and what that calls of the shared one, mention."""
-    folder = ROOT / "experiments" / "mobilenet"
+    folder = ROOT / "weaknas_jax" / "cli" / "mobilenet"
     shared = ast.parse((folder / "flags.py").read_text())
     constants = {
         node.targets[0].id: node.value.args[0].value
@@ -219,12 +219,12 @@ def test_a_path_too_long_is_one_line(tmp_path, capsys):
     from absl import flags
     from absl.testing import flagsaver
 
-    from experiments import nasbench
+    from weaknas_jax.cli import search
 
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
         flags.FLAGS(["nasbench", f"--out={tmp_path / ('a' * 300)}", "--dataset=cifar10"])
-        assert nasbench.main(["nasbench"]) == 2
+        assert search.main(["nasbench"]) == 2
     error = capsys.readouterr().err
     assert "File name too long" in error
     assert len(error.splitlines()) == 1

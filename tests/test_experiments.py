@@ -14,8 +14,8 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
 
-from experiments import nasbench
 from weaknas_jax import Table, save_table
+from weaknas_jax.cli import search
 from weaknas_jax.report import run_folder
 
 FLAGS, ROOT = flags.FLAGS, Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def call(*arguments):
     with flagsaver.flagsaver():
         FLAGS.unparse_flags()
         FLAGS(["nasbench", *map(str, arguments)])
-        return nasbench.main(["nasbench"])
+        return search.main(["nasbench"])
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_readme_points_at_what_exists():
     links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
-    mains = "".join(path.read_text() for path in (ROOT / "experiments").rglob("*.py"))
+    mains = "".join(path.read_text() for path in (ROOT / "weaknas_jax" / "cli").rglob("*.py"))
     known = {*FLAGS, *re.findall(r'(?:DEFINE_\w+|_enum|_int|_float)\("(\w+)"', mains)}
     for name in re.findall(r" `?--([a-z_]+)", re.sub(r"<!--.*?-->", "", text)):
         assert name in known or name in ("help", "dist")  # the latter is pytest's

@@ -9,8 +9,8 @@ from absl.testing import flagsaver
 from conftest import planted_table, ridge
 
 import weaknas_jax as wn
-from experiments import figures as main
 from weaknas_jax import save_table
+from weaknas_jax.cli.paper import figures as main
 from weaknas_jax.report import figures, run_folder
 from weaknas_jax.runs import task
 from weaknas_jax.runs.replay import ReplayError, replay

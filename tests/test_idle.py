@@ -10,9 +10,9 @@ from conftest import planted_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import entry, idle, nasbench, sweep
-from experiments.flags import NAMES, values
 from weaknas_jax import save_table
+from weaknas_jax.cli import entry, idle, search, sweep
+from weaknas_jax.cli.flags import NAMES, values
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.search import methods
 
@@ -31,7 +31,7 @@ def call(*arguments):
     with flagsaver.flagsaver():
         FLAGS.unparse_flags()
         FLAGS(rest)
-        return sweep.main(["sweep"], axes) if axes else nasbench.main(["nasbench"])
+        return sweep.main(["sweep"], axes) if axes else search.main(["nasbench"])
 
 
 SIZES = ["--seeds=1", "--init=4", "--per_round=2", "--budget=8"]

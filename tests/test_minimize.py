@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import weaknas_jax as wn
-from experiments import nasbench, sweep
 from weaknas_jax import TableError, load_table, save_table
+from weaknas_jax.cli import search, sweep
 from weaknas_jax.measures import metrics, pareto
 from weaknas_jax.report import plots, run_folder
 from weaknas_jax.runs import replay
@@ -36,7 +36,7 @@ def mirrored(table, factor=-0.03, offset=2.0):
     return dataclasses.replace(table, valid=losses[0], test=losses[1], minimize=True)
 
 
-def call(*arguments, module=nasbench):
+def call(*arguments, module=search):
     rest, axes = sweep.split(["main", *map(str, arguments)])
     with flagsaver.flagsaver():
         FLAGS.unparse_flags()

@@ -11,8 +11,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import nasbench
 from weaknas_jax import HONEST, TableError, load_nasbench101, load_nasbench201
+from weaknas_jax.cli import search
 from weaknas_jax.core.plan import Plan
 from weaknas_jax.core.protocol import resolve
 from weaknas_jax.runs import task
@@ -30,7 +30,7 @@ def call(*arguments):
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
         flags.FLAGS(["nasbench", *map(str, arguments)])
-        return nasbench.main(["nasbench"])
+        return search.main(["nasbench"])
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from conftest import planted_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import nasbench, sweep
 from weaknas_jax import save_table
+from weaknas_jax.cli import search, sweep
 from weaknas_jax.measures.predictor_quality import Cell, Quality
 from weaknas_jax.report import quality_folder, run_folder
 from weaknas_jax.storage import checkpoint, files, ownership
@@ -116,12 +116,12 @@ def finished(table, tmp_path_factory):
     return out
 
 
-def call(*arguments, module=nasbench):
+def call(*arguments, module=search):
     rest, axes = sweep.split([str(a) for a in arguments])
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
         flags.FLAGS(["main", *rest])
-        return nasbench.main(["main"]) if module is nasbench else sweep.main(["main"], axes)
+        return search.main(["main"]) if module is search else sweep.main(["main"], axes)
 
 
 def use_as_run_folder(folder: Path, experiment: Path) -> None:

@@ -46,7 +46,7 @@ def in_its_process(arguments, builders, only, stop_after):
     from absl import flags
     from absl.testing import flagsaver
 
-    from experiments import predictors
+    from weaknas_jax.cli import predictors
     from weaknas_jax.measures import predictor_quality
 
     measure, made, out, err = predictor_quality.measure, [], io.StringIO(), io.StringIO()

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conftest import planted_table
 
-from experiments import protocols_page, searchers, switches
-from experiments.searchers import Runs, Searcher
-from experiments.switches import Read
 from weaknas_jax import HONEST, Trace
+from weaknas_jax.cli.paper import protocols_page, searchers, switches
+from weaknas_jax.cli.paper.searchers import Runs, Searcher
+from weaknas_jax.cli.paper.switches import Read
 from weaknas_jax.measures import metrics
 
 ROOT = Path(__file__).parents[1]

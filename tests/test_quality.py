@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import SMALL, planted_table, ridge
 
-from experiments.configure import CHOICES
 from weaknas_jax import HONEST, PREDICTORS, Prediction, Predictor, Scorer, refit, weaknas
+from weaknas_jax.cli.configure import CHOICES
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.measures import predictor_quality
 from weaknas_jax.measures.predictor_quality import Cell, Quality, judge, precision

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from experiments import nasbench, sweep
 from weaknas_jax import HONEST, Table, run_many, save_table
+from weaknas_jax.cli import search as nasbench
+from weaknas_jax.cli import sweep
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.plan import Plan
 from weaknas_jax.core.protocol import resolve

@@ -17,8 +17,8 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
 
-from experiments import nasbench
 from weaknas_jax import save_table
+from weaknas_jax.cli import search
 from weaknas_jax.report import run_folder
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def here(capsys):
         with flagsaver.flagsaver():
             flags.FLAGS.unparse_flags()
             flags.FLAGS(["nasbench", *map(str, arguments)])
-            code = nasbench.main(["nasbench"])
+            code = search.main(["nasbench"])
         out, err = capsys.readouterr()
         return code, out, err
 

@@ -8,10 +8,10 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import nasbench
-from experiments.configure import configure
-from experiments.flags import NAMES
 from weaknas_jax import save_table
+from weaknas_jax.cli import search as nasbench
+from weaknas_jax.cli.configure import configure
+from weaknas_jax.cli.flags import NAMES
 from weaknas_jax.tables import read_arrays, read_csv
 
 FLAGS = flags.FLAGS

@@ -13,8 +13,8 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
 
-from experiments import execute, nasbench, sweep
 from weaknas_jax import Prediction, Predictor, Program, save_table
+from weaknas_jax.cli import execute, search, sweep
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.report import compare, run_folder
 
@@ -33,8 +33,8 @@ def call(*arguments, module=sweep):
     with flagsaver.flagsaver():
         FLAGS.unparse_flags()
         FLAGS(["sweep", *rest])
-        if module is nasbench:
-            return nasbench.main(["nasbench"])
+        if module is search:
+            return search.main(["nasbench"])
         return sweep.main(["sweep"], axes)
 
 
@@ -72,7 +72,7 @@ def test_numbers_share_a_program_and_choices_do_not(file, tmp_path, programs, ca
 
     alone = tmp_path / "alone"
     single = ["--top=20", "--noise=0.1", "--sampling=uniform", f"--out={alone}"]
-    assert call(f"--table={file}", *QUICK, *single, module=nasbench) == 0
+    assert call(f"--table={file}", *QUICK, *single, module=search) == 0
     a = run_folder.load_trace(out / "top=20_sampling=uniform_noise=0.1")
     b = run_folder.load_trace(alone)
     np.testing.assert_array_equal(a.queried, b.queried)
@@ -125,7 +125,7 @@ def test_replaced_as_a_whole(file, tmp_path, capsys):
     assert sorted(f.parent.name for f in out.glob("*/trace.npz")) == ["top=21", "top=9"]
     assert not (out / "checkpoints" / "0").exists()
     for more in ([], ["--overwrite"]):
-        assert call(*line, *more, module=nasbench) == 2
+        assert call(*line, *more, module=search) == 2
         assert "holds a sweep" in capsys.readouterr().err
 
 
@@ -133,14 +133,14 @@ def test_replaced_as_a_whole(file, tmp_path, capsys):
 def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--out={out}", "--seeds=1", "--budget=4"]
-    assert call(*line, module=nasbench) == 0
+    assert call(*line, module=search) == 0
     found = sorted(f.parent.name for f in out.glob("*/trace.npz"))
     assert found == ["dataset=cifar10", "dataset=cifar100", "dataset=imagenet16"]
-    assert call(f"--out={out}", "--resume", "--seeds=2", module=nasbench) == 0
+    assert call(f"--out={out}", "--resume", "--seeds=2", module=search) == 0
     for name in found:
         summary = run_folder.load_summary(out / name)
         assert (summary["predictor"], summary["seeds"], summary["stop"]) == ("gp", 2, "optimum")
-    assert call(f"--out={out / found[0]}", "--resume", module=nasbench) == 0
+    assert call(f"--out={out / found[0]}", "--resume", module=search) == 0
     assert "finished already" in capsys.readouterr().err
 
 
@@ -181,7 +181,7 @@ def test_a_predictor_that_returns_nan_ends_its_run_and_is_named(
     builder = functools.wraps(PREDICTORS["linear"])(lambda **unused: Predictor(fit, predict))
     monkeypatch.setitem(PREDICTORS, "linear", builder)
     out = tmp_path / "out"
-    code = call(f"--table={file}", f"--out={out}", *QUICK, "--seeds=8", "--top=8", module=nasbench)
+    code = call(f"--table={file}", f"--out={out}", *QUICK, "--seeds=8", "--top=8", module=search)
     assert code == 1
     captured = capsys.readouterr()
     trace = run_folder.load_trace(out)

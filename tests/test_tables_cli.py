@@ -18,8 +18,8 @@ from conftest import planted_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import nasbench
 from weaknas_jax import TableError, load_table, save_table
+from weaknas_jax.cli import search
 from weaknas_jax.tables import registry
 from weaknas_jax.tables.__main__ import main
 from weaknas_jax.tables.importers import kinds
@@ -128,7 +128,7 @@ def test_import_a_csv_and_search_it(say, files):
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
         flags.FLAGS([*command[2:], "--method=random", "--seeds=1", "--out=run"])
-        assert nasbench.main(["nasbench"]) == 0
+        assert search.main(["nasbench"]) == 0
     assert Path("run", "summary.json").exists()
 
 
@@ -336,7 +336,7 @@ def test_a_search_of_what_is_not_imported_says_how_to(name, files, capsys):
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
         flags.FLAGS(["nasbench", f"--table={name}", "--out=run"])
-        assert nasbench.main(["nasbench"]) == 2
+        assert search.main(["nasbench"]) == 2
     error = capsys.readouterr().err
     assert f"python -m weaknas_jax.tables import {name} --out=" in error
     assert error.count("\n") == 1

@@ -8,10 +8,11 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
 
-from experiments import paper, rows, tables
-from experiments.configure import configure
-from experiments.flags import values
 from weaknas_jax import save_table
+from weaknas_jax.cli.configure import configure
+from weaknas_jax.cli.flags import values
+from weaknas_jax.cli.paper import printed as paper
+from weaknas_jax.cli.paper import rows, tables
 from weaknas_jax.measures import metrics
 from weaknas_jax.report import run_folder
 

@@ -46,10 +46,10 @@ def root(tmp_path_factory):
 
 
 SCRIPT = """
-from experiments.mobilenet import __main__ as mobilenet, flags
+from weaknas_jax.cli.mobilenet import flags, main as mobilenet
 from mobilenet_calls import TINY
 flags.config.mobilenet_v3 = lambda width, size: TINY
-mobilenet.main()
+mobilenet.start()
 """
 
 

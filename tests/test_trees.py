@@ -15,9 +15,9 @@ import xgboost
 from conftest import planted_table
 from sklearn.ensemble import RandomForestRegressor
 
-from experiments.configure import configure
-from experiments.flags import NAMES, flags
 from weaknas_jax import HONEST, Job, Plan, Program, Settings
+from weaknas_jax.cli.configure import configure
+from weaknas_jax.cli.flags import NAMES, flags
 from weaknas_jax.core import plan
 from weaknas_jax.core.keys import jitter
 from weaknas_jax.predictors import forest, gbrt, trees

@@ -3,7 +3,7 @@
 python -m experiments.mobilenet convert --weights=FILE --out=FOLDER
 """
 
-from experiments.mobilenet import flags
+from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.supernets.mobilenet import weights
 
 SHARED = ("weights", "width", "out")

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import jax
 from absl import flags
 
-from experiments import console
-from experiments.configure import Configured
-from weaknas_jax import Job, Plan, PlanError, Program
+from weaknas_jax.cli import console
+from weaknas_jax.cli.configure import Configured
+from weaknas_jax.core.plan import Plan, PlanError
 from weaknas_jax.core.trace import join
 from weaknas_jax.measures import pareto, repeats
 from weaknas_jax.report import run_folder, text
 from weaknas_jax.runs import session
+from weaknas_jax.runs.program import Job, Program
 from weaknas_jax.storage.checkpoint import CheckpointError, Checkpoints
 
 

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments import console, idle
-from experiments.configure import Configured, configure
-from experiments.execute import Member, check_platform, execute
-from experiments.flags import FREE, NAMES
+from weaknas_jax.cli import console, idle
+from weaknas_jax.cli.configure import Configured, configure
+from weaknas_jax.cli.execute import Member, check_platform, execute
+from weaknas_jax.cli.flags import FREE, NAMES
 from weaknas_jax.report import run_folder
 from weaknas_jax.report.run_folder import FolderError
 

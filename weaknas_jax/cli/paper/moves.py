@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments import console, pages, tables
-from experiments.flags import NAMES
-from experiments.pages import Page, Source
+from weaknas_jax.cli import console
+from weaknas_jax.cli.flags import NAMES
+from weaknas_jax.cli.paper import pages, tables
+from weaknas_jax.cli.paper.pages import Page, Source
 from weaknas_jax.report import figures
 
 _help = "Figures 3 and 4: folder of a finished search to look at, in place of a new one."

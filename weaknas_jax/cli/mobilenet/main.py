@@ -13,11 +13,12 @@ Each has flags of its own: ``python -m experiments.mobilenet COMMAND --help``.
 import functools
 import importlib
 import sys
+from typing import NoReturn
 
 from absl import flags
 
-from experiments import console, entry
-from experiments.help import SEARCH, About
+from weaknas_jax.cli import console, entry
+from weaknas_jax.cli.help import SEARCH, About
 from weaknas_jax.core import endings
 from weaknas_jax.storage.checkpoint import CheckpointError
 from weaknas_jax.storage.npz import TableError
@@ -44,7 +45,7 @@ def run(command: str, argv: list[str]) -> int:
 
 def module(command: str):
     """The module of a command; its flags are defined by importing it."""
-    return importlib.import_module(f"experiments.mobilenet.{command}")
+    return importlib.import_module(f"weaknas_jax.cli.mobilenet.{command}")
 
 
 def about(command: str) -> About:
@@ -56,7 +57,7 @@ def about(command: str) -> About:
     return About(line, part.__doc__, [*part.SHARED, *own], depending)
 
 
-def main() -> None:
+def start() -> NoReturn:
     """Finds the command and lets it have its flags, and no other's."""
     argv = sys.argv
     if len(argv) < 2 or argv[1] not in COMMANDS:
@@ -65,7 +66,3 @@ def main() -> None:
         sys.exit(console.fail(f"name one command first: {', '.join(COMMANDS)}"))
     command = sys.argv.pop(1)
     entry.start(functools.partial(run, command), lambda: about(command))
-
-
-if __name__ == "__main__":
-    main()

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import console, paper, rows
-from experiments.execute import broken
+from weaknas_jax.cli import console
+from weaknas_jax.cli.execute import broken
+from weaknas_jax.cli.paper import printed as paper
+from weaknas_jax.cli.paper import rows
 from weaknas_jax.core.types import Predictor
 from weaknas_jax.measures import metrics, stats
 from weaknas_jax.predictors import PREDICTORS

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from experiments import entry
+from weaknas_jax.cli import entry
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config
 from weaknas_jax.spaces.mobilenet.window import Window

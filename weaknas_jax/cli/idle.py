@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.configure import NUMBERS
+from weaknas_jax.cli.configure import NUMBERS
 from weaknas_jax.predictors import habits_of
 from weaknas_jax.search import methods
 from weaknas_jax.search.sampling import NOT_IN_THE_TOP

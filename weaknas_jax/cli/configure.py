@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from weaknas_jax import Settings
 from weaknas_jax.core import plan, protocol
 from weaknas_jax.core.types import Method, numbers
 from weaknas_jax.measures import repeats
 from weaknas_jax.predictors import PREDICTORS, Habits, habits_of
 from weaknas_jax.runs import task
+from weaknas_jax.runs.lanes import Settings
 from weaknas_jax.search import label_transforms, methods
 from weaknas_jax.search.acquisition import ACQUISITIONS
 from weaknas_jax.search.methods import CHOICES

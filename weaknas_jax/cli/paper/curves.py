@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments import console, pages, paper, tables
-from experiments.pages import Page
+from weaknas_jax.cli import console
+from weaknas_jax.cli.paper import pages, printed, tables
+from weaknas_jax.cli.paper.pages import Page
 from weaknas_jax.measures import metrics
 from weaknas_jax.report import figures, run_folder
 from weaknas_jax.report.figures import Curve
@@ -25,7 +26,7 @@ def weak_and_strong(folder: Path, given: Mapping, stop: console.Stop, axes: Mapp
     where = {"space": "nasbench101", "table": None, "budget": most}
     if flags.FLAGS["space"].present:
         del where["space"], where["table"]
-    common = paper.SETTING | where | {"stop": "budget"}
+    common = printed.SETTING | where | {"stop": "budget"}
     first, asked = (given[k] or common[k] for k in ("init", "per_round"))
     sizes = [n for n in (100, 150, 200, 300, 400, 500, 1000, 2000) if first <= n <= most - asked]
     if quick:

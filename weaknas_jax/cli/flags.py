@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.configure import CHOICES, NUMBERS
+from weaknas_jax.cli.configure import CHOICES, NUMBERS
 from weaknas_jax.core import protocol
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.search import methods

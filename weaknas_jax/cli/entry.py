@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from absl import flags, logging
 
-from experiments import help as helps
+from weaknas_jax.cli import help as helps
 from weaknas_jax.core import conventions, endings
 
 _HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
@@ -51,7 +51,7 @@ def _begun(main: Callable[[list[str]], int], about: helps.About, argv: list[str]
 
 
 def _is_ours(module: str) -> bool:
-    return module.startswith("experiments") or module == sys.argv[0]
+    return module.startswith("weaknas_jax.cli") or module == sys.argv[0]
 
 
 def _strangers(names: Collection[str]) -> list[str]:

@@ -8,7 +8,7 @@ No measurement: the labels are predicted.
 
 from pathlib import Path
 
-from experiments.mobilenet import flags
+from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.spaces.mobilenet import cost
 from weaknas_jax.spaces.mobilenet import window as pools
 from weaknas_jax.storage import ownership

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.configure import NUMBERS
+from weaknas_jax.cli.configure import NUMBERS
 from weaknas_jax.core import protocol
 from weaknas_jax.predictors import PREDICTORS, habits_of
 from weaknas_jax.search import methods

@@ -22,8 +22,8 @@ from absl import flags as absl_flags
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from experiments import console
-from experiments.mobilenet import flags
+from weaknas_jax.cli import console
+from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.report import run_folder
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import cost

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.searchers import GP, LOCAL, RANDOM, TEN, Runs, Search, Searcher
-from weaknas_jax import HONEST, PAPER, Protocol, Table
-from weaknas_jax.core.protocol import resolve
+from weaknas_jax.cli.paper.searchers import GP, LOCAL, RANDOM, TEN, Runs, Search, Searcher
+from weaknas_jax.core.protocol import HONEST, PAPER, Protocol, resolve
 from weaknas_jax.measures import metrics, stats
-from weaknas_jax.tables import registry, targets
+from weaknas_jax.tables import Table, registry, targets
 
 
 class Read(NamedTuple):

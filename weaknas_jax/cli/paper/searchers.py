@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from weaknas_jax import Protocol, Settings, Table, Trace, run_many
+from weaknas_jax.core.protocol import Protocol
+from weaknas_jax.core.trace import Trace
 from weaknas_jax.predictors import habits_of
 from weaknas_jax.runs import task
+from weaknas_jax.runs.lanes import Settings
+from weaknas_jax.runs.program import run_many
 from weaknas_jax.search import methods
 from weaknas_jax.storage.npz import TableError, read_npz, write_npz
+from weaknas_jax.tables import Table
 
 
 class Searcher(NamedTuple):

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from experiments import console, idle
-from experiments.configure import NUMBERS
-from experiments.mobilenet import flags
-from experiments.mobilenet.evaluate import read_images
 from weaknas_jax import jobs
+from weaknas_jax.cli import console, idle
+from weaknas_jax.cli.configure import NUMBERS
+from weaknas_jax.cli.mobilenet import flags
+from weaknas_jax.cli.mobilenet.evaluate import read_images
 from weaknas_jax.jobs.command import Command
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.report import run_folder

@@ -16,8 +16,8 @@ from typing import Any
 
 import jax
 
-from experiments import console
-from experiments.mobilenet import flags
+from weaknas_jax.cli import console
+from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config, cost
 from weaknas_jax.supernets.data import images

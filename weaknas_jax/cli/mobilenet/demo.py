@@ -28,8 +28,8 @@ import numpy as np
 from absl import flags as absl_flags
 from flax import nnx
 
-from experiments import console
-from experiments.mobilenet import agreement, flags
+from weaknas_jax.cli import console
+from weaknas_jax.cli.mobilenet import agreement, flags
 from weaknas_jax.report import run_folder
 from weaknas_jax.search import methods
 from weaknas_jax.spaces.mobilenet import arch as archs

@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments import switches
-from experiments.switches import Row, Shift
+from weaknas_jax.cli.paper import switches
+from weaknas_jax.cli.paper.switches import Row, Shift
 from weaknas_jax.report import compare
 from weaknas_jax.storage import files
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 from absl import flags
 
-from experiments import console, rows, tables
-from experiments.configure import Configured, configure
-from experiments.flags import NAMES
+from weaknas_jax.cli import console
+from weaknas_jax.cli.configure import Configured, configure
+from weaknas_jax.cli.flags import NAMES
+from weaknas_jax.cli.paper import rows, tables
 from weaknas_jax.core import protocol
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.report import compare, run_folder

@@ -1,1 +1,0 @@
-"""Open-domain search on the Once-for-all MobileNetV3 supernet; see `__main__`."""

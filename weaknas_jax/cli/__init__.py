@@ -1,0 +1,1 @@
+"""Commands: the mains, and what they share."""

@@ -1,0 +1,265 @@
+"""Search a space of your own with a shell command for each architecture.
+
+    python -m experiments.jobs --space=FILE.json --command='python train.py {arch}' --workers=4
+
+``{arch}`` is the architecture as JSON, ``{NAME}`` the value of a choice; the last line of output is
+the score, larger is better. The same line goes on where it was stopped, whatever stopped it, and
+with a larger ``--budget`` goes further. README and docs/jobs.md tell what a space file holds.
+"""
+
+import hashlib
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from absl import flags
+
+from weaknas_jax import jobs
+from weaknas_jax.cli import console, entry, idle
+from weaknas_jax.cli.configure import NUMBERS
+from weaknas_jax.cli.help import SEARCH, About
+from weaknas_jax.core.types import Method
+from weaknas_jax.jobs import checks, report
+from weaknas_jax.jobs.command import Command
+from weaknas_jax.predictors import PREDICTORS, habits_of
+from weaknas_jax.report import run_folder
+from weaknas_jax.search import methods
+from weaknas_jax.spaces import candidates, choices_file
+from weaknas_jax.spaces.choices import Choices
+from weaknas_jax.storage import journal, ownership
+
+_enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
+
+SPACE = flags.DEFINE_string("space", None, "JSON file of the choices (docs/jobs.md).")
+COMMAND = flags.DEFINE_string("command", None, "Shell command of a job, with {arch} or {NAME}.")
+WORKERS = _int("workers", 1, "Commands at once.", lower_bound=1)
+_help = "Tell a whole round at once (same queries whatever the speed of jobs), or each as it comes."
+MODE = _enum("mode", "rounds", list(jobs.MODES), _help)
+_help = "Q, queries in all. Default: 100, or the whole space where it has fewer architectures."
+BUDGET = _int("budget", None, _help, lower_bound=1)
+_help = "M0, random architectures at the start. Default: 4, or as many as workers."
+INIT = _int("init", None, _help, lower_bound=1)
+_help = "M, queries of a later round. Default: as many as workers; in async mode 1."
+PER_ROUND = _int("per_round", None, _help, lower_bound=1)
+MINIMIZE = flags.DEFINE_bool("minimize", False, "Smaller scores are better.")
+_help = "What every architecture must meet, e.g. 'depth * width <= 512'; besides the file's own."
+CONSTRAINT = flags.DEFINE_string("constraint", None, _help)
+_help = "What is to be small beside a good score, for the Pareto front; in place of the file's."
+COST = flags.DEFINE_string("cost", None, _help)
+_help = "At the end the K best are evaluated once more; the best mean of both is the answer."
+REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
+RETRIES = _int("retries", 1, "Further attempts at an architecture that failed.", lower_bound=0)
+TIMEOUT = _float("timeout", None, "Seconds that a command may take.", lower_bound=1e-3)
+METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
+PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
+for _name, _registry in methods.CHOICES.items():
+    _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")
+TOP = _int("top", 100, "N, the predicted best among which the M are drawn.", lower_bound=1)
+for _name in sorted({name for of in NUMBERS.values() for name in of}):
+    _float(_name, None, "As of experiments.nasbench.")
+_help = "Rows that are ranked of a space that is too large to list."
+POOL = _int("pool", candidates.SIZE, _help, lower_bound=10)
+SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
+_help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
+REPAIR = flags.DEFINE_bool("repair", False, _help)
+_USUAL = 100  # queries
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+
+
+@entry.checked
+def main(argv: list[str]) -> int:
+    del argv
+    try:
+        return _repair() if REPAIR.value else _search()
+    except journal.DamageError as error:
+        return console.fail(f"{error}, or {console.command('experiments.jobs')} --repair")
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        why = "what is finished is kept: mend it, then go on by the same line"
+        return console.fail(f"{error}; {why}", console.status(error))
+
+
+class Asked(NamedTuple):
+    """What the flags ask for.
+
+    Attributes:
+      space, method: the search.
+      about, identity: what a journal says beside these, and all that makes it another search.
+      out: the folder.
+    """
+
+    space: Choices
+    method: Method
+    about: dict[str, Any]
+    identity: dict[str, Any]
+    out: str
+
+
+def _asked() -> Asked:
+    for flag in (SPACE, COMMAND):
+        if not flag.value:
+            raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
+    checks.seconds("--timeout", TIMEOUT.value)
+    idle.refuse_in_one_search()
+    space = _space()
+    method = _method(space)
+    about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
+    identity = _identity(space, method, about)
+    out = _default_folder(identity, space) if OUT.value is None else OUT.value
+    return Asked(space, method, about, identity, out)
+
+
+def _search() -> int:
+    space, method, about, identity, out = _asked()
+    folder = run_folder.prepare(
+        out, "jobs", may_hold_one=True, names=report.FILES, kind="a search with jobs"
+    )
+    if ownership.ours(folder / "config.json"):
+        raise ValueError(f"--out={out}: holds an experiment on a table; name another folder")
+    workers, sign = WORKERS.value, -1.0 if MINIMIZE.value else 1.0
+    command = Command(COMMAND.value, space.names, folder / "logs", workers, TIMEOUT.value)
+    console.note(f"{folder}: {len(space.names)} choices, {method.budget} queries")
+    with console.stoppable("no more jobs; waiting for those that run") as stop:
+        threads = ThreadPoolExecutor(workers)
+        try:
+            result = jobs.search(
+                method,
+                lambda arch: _signed(command(arch), sign),
+                space,
+                executor=threads,
+                workers=workers,
+                mode=MODE.value,
+                seed=SEED.value,
+                pool=POOL.value,
+                journal=str(folder / "journal.jsonl"),
+                about=about,
+                retries=RETRIES.value,
+                repeat_top=REPEAT_TOP.value,
+                progress=lambda now: console.note(_line(now, sign)),
+                stop=stop,
+            )
+        except KeyboardInterrupt:
+            return console.fail("interrupted; the same line goes on", 130)
+        finally:
+            command.end()
+            threads.shutdown()
+    if result.torn:
+        console.note(f"{folder}/journal.jsonl: a torn last line was cut off")
+    if result.resumed and result.resumed == len(result.evaluations):
+        console.note(f"{folder}: all {result.resumed} queries were finished already")
+    more = {"settings": identity, "budget": method.budget, "versions": run_folder.versions()}
+    summary = report.summarize(result, space, sign, **more)
+    print(report.text(summary, report.save(folder, result, space, summary, sign)))
+    if not result.complete:
+        return console.interrupted("experiments.jobs", stop)
+    return 0 if result.best is not None else console.fail("no job succeeded", 1)
+
+
+def _repair() -> int:
+    """Mends the journal of a folder, as far as `journal.repair` does."""
+    if not (OUT.value or (SPACE.value and COMMAND.value)):
+        raise ValueError("--repair: name the folder of the search by --out")
+    out = OUT.value or _asked().out
+    mended = journal.repair(Path(out) / "journal.jsonl")
+    if mended.copy is None:
+        print(f"{out}: its journal has {mended.kept} lines, nothing is wrong with it")
+        return 0
+    print(f"{out}: {mended.why}")
+    print(f"{mended.kept} lines are kept; {mended.copy} is the journal as it was")
+    print("the line that began the search goes on, and evaluates again what was lost")
+    return 0
+
+
+def _identity(space: Choices, method: Method, about: dict[str, Any]) -> dict[str, Any]:
+    """What makes this search another than others: all but its cost, and how long it goes on."""
+    described = {name: value for name, value in space.describe().items() if name != "cost"}
+    settings = {"seed": SEED.value, "pool": POOL.value}
+    return {
+        "space": described,
+        "method": jobs.said(method),
+        "mode": MODE.value,
+        **about,
+        **settings,
+    }
+
+
+def _default_folder(identity: dict[str, Any], space: Choices) -> str:
+    """By what is searched; one of an earlier version, whose name followed from the cost too."""
+
+    def named(identity: dict[str, Any]) -> str:
+        mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+        return f"runs/jobs-{Path(SPACE.value).stem}-{mark}"
+
+    out, earlier = named(identity), named(identity | {"space": space.describe()})
+    return earlier if Path(earlier).exists() and not Path(out).exists() else out
+
+
+def _space() -> Choices:
+    """The space of the file, with the constraint and cost of the flags."""
+    space = choices_file.load(SPACE.value)
+    constraint = space.constraint
+    if CONSTRAINT.value is not None:
+        constraint = f"({constraint}) and ({CONSTRAINT.value})" if constraint else CONSTRAINT.value
+    space = space.replace(constraint=constraint, cost=COST.value or space.cost)
+    for line in space.remarks():
+        console.note(f"note: {line}")
+    return space
+
+
+def _budget(space: Choices) -> int:
+    """As asked for, or `_USUAL` where the space has so many architectures."""
+    if BUDGET.value is not None:
+        return BUDGET.value
+    codes = space.enumerate()
+    return min(_USUAL, POOL.value, len(codes) if codes is not None and len(codes) else _USUAL)
+
+
+def _method(space: Choices) -> Method:
+    budget = _budget(space)
+    workers, habits = WORKERS.value, habits_of(PREDICTOR.value)
+    most = max(workers, habits.per_round) if MODE.value == "rounds" else 1
+    values = {name: flags.FLAGS[name].value for name in methods.CHOICES}
+    given = {name: flags.FLAGS[name].value for of in NUMBERS.values() for name in of}
+    return methods.make(
+        PREDICTOR.value,
+        method=METHOD.value,
+        budget=budget,
+        init=min(budget, INIT.value or max(4, workers, habits.init)),
+        per_round=PER_ROUND.value or most,
+        top=TOP.value,
+        **values,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _signed(returned: Any, sign: float) -> Any:
+    """The score as the search has it; one that is no number is for the search to refuse."""
+    if isinstance(returned, dict):
+        return returned | {"score": _signed(returned["score"], sign)}
+    return sign * returned if isinstance(returned, int | float) else returned
+
+
+def _line(now: jobs.Progress, sign: float) -> str:
+    """One line for each finished query."""
+    last, best = now.last, now.best
+    said = "failed" if last.score is None else f"{sign * last.score:.6g}"
+    count = f"repeat {now.repeated}/{now.repeats}" if now.repeats else None
+    line = f"[{count or f'{now.finished}/{now.budget}'}] {said} in {last.seconds:.1f} s"
+    if best is not None:
+        line += f", best {sign * best.score:.6g}"
+    if now.failed:
+        line += f", {now.failed} failed"
+    if now.finished < now.budget or now.repeated < now.repeats:
+        line += f", about {console.clock(now.left)} left"
+    if last.score is None:
+        return f"{line}  {json.dumps(last.arch)}\n    {(last.error or '').splitlines()[-1]}"
+    return f"{line}  {json.dumps(last.arch)}"
+
+
+def start() -> NoReturn:
+    """Reads the flags, does the work and ends the process."""
+    entry.start(main, About("experiments.jobs", __doc__, NAMES, SEARCH))

@@ -1,0 +1,1 @@
+"""Open-domain search on the Once-for-all MobileNetV3 supernet; see `main`."""

@@ -1,0 +1,99 @@
+"""What each switch of an evaluation protocol is worth, on NAS-Bench-201 and NAS-Bench-101.
+
+    python -m experiments.protocols
+
+takes the ``honest`` protocol, turns one switch at a time, and leaves the paired differences over
+the same seeds in ``protocols.md``, ``.csv`` and ``.png``, and what becomes of comparisons between
+methods in ``comparisons.csv``. ``--quick``: one data set, few runs.
+`paper.switches` says what is measured, docs/protocols.md what came out.
+"""
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from weaknas_jax.cli import console, entry
+from weaknas_jax.cli.help import About
+from weaknas_jax.cli.paper import protocols_page, searchers, switches
+from weaknas_jax.cli.paper.switches import Row, Shift
+from weaknas_jax.report import compare, run_folder
+from weaknas_jax.storage import files
+from weaknas_jax.tables import registry
+
+OUT = flags.DEFINE_string("out", "runs/protocols", "Folder for the results.")
+QUICK = flags.DEFINE_bool("quick", False, "NAS-Bench-201 / CIFAR-10 alone but for one search.")
+_help = "Runs on NAS-Bench-201; default: 30, 8 if quick. On NAS-Bench-101 two fifths of them."
+RUNS = flags.DEFINE_integer("runs", None, _help, lower_bound=2, upper_bound=100_000)
+_help = "Root of all random numbers; run i has fold_in(seed, i)."
+SEED = flags.DEFINE_integer("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+FILES = ("protocols.md", "protocols.csv", "comparisons.csv", "protocols.png")
+
+
+@entry.checked
+def main(argv: list[str]) -> int:
+    del argv
+    runs, began = RUNS.value or (8 if QUICK.value else 30), time.monotonic()
+    fewer = max(2, runs * 2 // 5)
+    try:
+        folder = run_folder.prepare(OUT.value, "protocols", names=FILES)
+        with run_folder.locked(folder):
+            traces = folder / "traces"
+            traces.mkdir(exist_ok=True)
+            rows, moved = measure(runs, fewer, SEED.value, QUICK.value, traces)
+            said = _said(time.monotonic() - began)
+            for name, of in (("protocols.csv", rows), ("comparisons.csv", moved)):
+                files.write_text(folder / name, compare.csv([row._asdict() for row in of]))
+            files.write_text(
+                folder / "protocols.md", text := protocols_page.markdown(rows, moved, said)
+            )
+            protocols_page.draw(rows, folder / "protocols.png")
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        return console.fail(f"--out={OUT.value}: {error}", console.status(error))
+    except KeyboardInterrupt:
+        return console.fail("interrupted; the same command goes on from here", 130)
+    print(text, *(folder / name for name in FILES), sep="\n")
+    return 0
+
+
+def measure(
+    runs: int, fewer: int, seed: int, quick: bool, traces: Path
+) -> tuple[list[Row], list[Shift]]:
+    """All rows and shifts; ``runs`` runs on NAS-Bench-201, ``fewer`` on NAS-Bench-101.
+
+    Searches are kept in the folder ``traces``, and not done again where they are there.
+    """
+    datasets = registry.SHIPPED["nasbench201"].datasets
+    search, few = (searchers.searching(n, seed, traces) for n in (runs, fewer))
+    rows: list[Row] = []
+    moved: list[Shift] = []
+    on_101 = (searchers.TEN_101,) if quick else searchers.ON_101
+    for dataset in datasets[:1] if quick else datasets:
+        rows += _noted(switches.of_nasbench201(dataset, searchers.ON_201, search))
+        moved += switches.shifts(dataset, search)
+    return rows + _noted(switches.of_nasbench101(on_101, few)), moved
+
+
+def _noted(rows: Iterable[Row]) -> list[Row]:
+    found, note = [], console.every(20.0, lambda r: f"{r.place}, {r.method}: {r.switch} done")
+    for row in rows:
+        found.append(row)
+        note(row)
+    return found
+
+
+def _said(seconds: float) -> str:
+    command = console.command("experiments.protocols")
+    versions = ", ".join(f"{name} {version}" for name, version in run_folder.versions().items())
+    return f"`{command}`: {console.clock(seconds)} on {run_folder.device()}; {versions}."
+
+
+def start() -> NoReturn:
+    """Reads the flags, does the work and ends the process."""
+    entry.start(main, About("experiments.protocols", __doc__, NAMES))

@@ -1,0 +1,207 @@
+"""Which predictor ranks best?
+
+    python -m experiments.predictors
+
+fits every registered predictor on n uniformly drawn architectures of NAS-Bench-201 / CIFAR-10, lets
+it rank those that were not drawn, and leaves ``predictors.csv``, ``.md``, ``.png`` and ``.json`` in
+a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes on.
+"""
+
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from absl import flags
+
+from weaknas_jax.cli import console, entry, idle
+from weaknas_jax.cli.configure import load
+from weaknas_jax.cli.help import About
+from weaknas_jax.core.keys import run_keys
+from weaknas_jax.core.types import Scorer, numbers
+from weaknas_jax.measures import predictor_quality
+from weaknas_jax.predictors import PREDICTORS, habits_of, make, refit
+from weaknas_jax.report import quality_folder, run_folder, standings
+from weaknas_jax.runs import task
+from weaknas_jax.search import label_transforms
+from weaknas_jax.tables import Table, registry
+
+_enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
+
+OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
+_help = "Go on with the comparison in --out; --predictor, --n and --runs add to it."
+RESUME = flags.DEFINE_bool("resume", False, _help)
+_enum("space", "nasbench201", [*registry.SHIPPED, "table"], "Whose architectures are ranked.")
+_enum("dataset", "cifar10", registry.datasets(), "Data set of the benchmark.")
+flags.DEFINE_string("table", None, "Canonical table (.npz) instead.")
+_help = "The lowest labels of --table are the best. Default: as it states."
+flags.DEFINE_bool("minimize", None, _help)
+_enum("table_version", None, registry.versions(), "Edition; default: the benchmark's first.")
+_list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
+_list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
+_list("k", ["10", "100"], "k of precision@k.")
+_int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", 1, 100_000)
+_help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
+_enum("label_transform", None, list(label_transforms.TRANSFORMS), f"{_help} own.")
+_int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+FIXED = ("space", "dataset", "table_version", "minimize", "k", "label_transform", "seed")
+GROWING = ("predictor", "n", "runs")  # say which cells there are, not what one is
+Scorers = dict[str, tuple[Scorer, str]]  # each with the name of its label transform
+
+
+@entry.checked
+def main(argv: list[str]) -> int:
+    del argv
+    again = "calling it again"
+    try:
+        asked = {name: flags.FLAGS[name].value for name in (*FIXED, *GROWING, "table")}
+        asked |= {name: _whole_numbers(name) for name in ("n", "k")}
+        named = list(asked["predictor"] or ())
+        stored = _adopt(asked) if RESUME.value and OUT.value != "" else None
+        idle.refuse_beside_table(asked)
+        which = (asked[k] for k in ("space", "dataset", "table_version", "table"))
+        table, checksum = load(*which, minimize=asked["minimize"])
+        if stored is not None and stored["table_sha256"] != checksum:
+            raise ValueError(f"--table={asked['table']}: not the file that {OUT.value} began with")
+        _fit_defaults(asked, table)
+        _check_sizes(asked, table)
+        scorers = _scorers(asked, named, table)
+        name = f"{table.space}-{table.dataset}-predictors"
+        folder = quality_folder.prepare(OUT.value, name, may_hold_one=stored is not None)
+        again = f"python -m experiments.predictors --out={shlex.quote(str(folder))} --resume"
+        sessions = [*(stored["sessions"] if stored else []), _here()]
+        transforms = {name: transform for name, (_, transform) in scorers.items()}
+        config = {"flags": asked, "label_transforms": transforms}
+        config |= {"table_sha256": checksum, "sessions": sessions}
+        with run_folder.locked(folder):
+            _compare(folder, config, table, scorers)
+        return 0
+    except ValueError as error:
+        return console.fail(str(error))
+    except OSError as error:
+        line = f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
+        return console.fail(line, console.status(error))
+    except KeyboardInterrupt:
+        return console.fail(f"interrupted; what was computed is kept, go on by {again}", 130)
+
+
+def _whole_numbers(name: str) -> list[int]:
+    texts = flags.FLAGS[name].value
+    if not texts or not all(t.strip().isdecimal() and int(t) > 0 for t in texts):
+        given = ",".join(texts or ())
+        raise ValueError(f"--{name}={given}: give whole numbers above 0, divided by commas")
+    return sorted({int(t) for t in texts})
+
+
+def _adopt(asked: dict) -> dict | None:
+    """What is stored in --out, and its flags put into ``asked``; None = nothing is there yet.
+
+    Raises:
+      ValueError: a flag says otherwise; names all that do.
+    """
+    if OUT.value is None:
+        raise ValueError("--resume needs --out=FOLDER, the comparison to go on with")
+    stored = quality_folder.stored(Path(OUT.value))
+    if stored is None:
+        console.note(f"{OUT.value}: nothing to resume there, starting")
+        return None
+    other = []
+    for name in asked:
+        there = stored["flags"].get(name)
+        if not flags.FLAGS[name].present:
+            asked[name] = there
+        elif name in FIXED and asked[name] != there:
+            other.append(f"--{name}={asked[name]} (there: {there})")
+        elif name == "runs":
+            asked[name] = max(asked[name], there)
+        elif name in GROWING:  # of --predictor, None stands for all
+            both = None not in (asked[name], there)
+            asked[name] = list(dict.fromkeys([*there, *asked[name]])) if both else None
+    if other:
+        raise ValueError(
+            f"--resume: {OUT.value} was begun otherwise: {', '.join(other)}; leave these flags "
+            "out, or name another folder"
+        )
+    asked["n"].sort()
+    for part in ("device", "versions"):
+        if _here()[part] != (before := stored["sessions"][-1][part]):
+            console.note(f"note: begun with other {part} ({before}): fits may round otherwise")
+    return stored
+
+
+def _fit_defaults(asked: dict, table: Table) -> None:
+    """Leaves out what is too large for a small table, of --n and --k that were not asked for."""
+    labelled = int(np.isfinite(table.valid_mean).sum())
+    for name, others in (("k", min(asked["n"])), ("n", None)):
+        others = others or max(asked["k"])
+        fitting = [size for size in asked[name] if size + others < labelled]
+        if fitting and fitting != asked[name] and not flags.FLAGS[name].present:
+            asked[name] = fitting
+            told = ",".join(map(str, fitting))
+            console.note(f"note: --{name}={told}: the other defaults are more than the table has")
+
+
+def _check_sizes(asked: dict, table: Table) -> None:
+    n, k, labelled = asked["n"][-1], asked["k"][-1], int(np.isfinite(table.valid_mean).sum())
+    if n + k >= labelled:
+        raise ValueError(
+            f"--n={n} leaves {max(0, labelled - n):,} of the {labelled:,} labelled architectures "
+            f"to rank, which must be more than --k={k}; lower one of them"
+        )
+
+
+def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
+    """Each predictor with its label transform; one that cannot be had is left out, unless named.
+
+    Raises:
+      ValueError: one is unknown, or was named and cannot be had.
+    """
+    scorers = {}
+    for name in asked["predictor"] or [*PREDICTORS, *named]:
+        if name not in PREDICTORS:
+            raise ValueError(f"--predictor={name}: unknown; there are {', '.join(PREDICTORS)}")
+        habits = habits_of(name)
+        own = numbers(PREDICTORS[name]).keys() & habits.numbers.keys()
+        try:
+            predictor = make(name, table.encoding, **{key: habits.numbers[key] for key in own})
+        except ValueError as error:
+            if asked["predictor"] or name in named:
+                raise ValueError(f"--predictor={name}: {error}") from None
+            console.note(f"{name} is left out: {error}")
+            continue
+        scorer = predictor if isinstance(predictor, Scorer) else refit.refit(predictor)
+        scorers[name] = scorer, asked["label_transform"] or habits.label_transform
+    return scorers
+
+
+def _here() -> dict:
+    versions = run_folder.versions() | {"scipy": metadata.version("scipy")}
+    command = console.command("experiments.predictors")
+    return {"command": command, "device": run_folder.device(), "versions": versions}
+
+
+def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None:
+    """Computes the cells that are missing in ``folder``, saves and prints what all of them say."""
+    asked, cells = config["flags"], quality_folder.begin(folder, config)
+    known = {(cell.predictor, cell.n, cell.run) for cell in cells}
+    console.note(f"{folder}: {', '.join(scorers)}; {len(known)} fits are there already")
+    keys, space = run_keys(asked["seed"], range(asked["runs"])), task.space(table)
+    truth = table.worth(table.valid_mean)
+    for cell in predictor_quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], known):
+        cells.append(cell)
+        quality_folder.append(folder, cell)
+        if cell.run + 1 == asked["runs"]:
+            console.note(f"{cell.predictor}: n = {cell.n} done")
+    cells.sort(key=lambda cell: cell[:3])
+    title = f"{table.space} / {table.dataset} {table.version}".strip()
+    title += f": ranking what was not drawn, {asked['runs']} runs"
+    paths = quality_folder.save(folder, config, cells, title)
+    print(standings.text(cells), "", *paths, sep="\n")
+
+
+def start() -> NoReturn:
+    """Reads the flags, does the work and ends the process."""
+    entry.start(main, About("experiments.predictors", __doc__, NAMES))

@@ -1,0 +1,74 @@
+"""Read a finished experiment under other protocol switches, without searching again.
+
+    python -m experiments.reread RUN [--counting=round] [--predicted_top=free] [--cost=params]
+        [--repeat_top=10] ...
+
+Only switches that the search did not depend on can be changed. A run that was stopped at its
+target ended where the old reading said so; a reading that meets the target later may then find it
+censored: read ``--stop=budget`` runs, or from the later reading to the earlier.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from weaknas_jax.cli import console, entry
+from weaknas_jax.cli.configure import load
+from weaknas_jax.cli.help import About
+from weaknas_jax.core import protocol
+from weaknas_jax.measures import pareto, repeats
+from weaknas_jax.report import run_folder, text
+from weaknas_jax.tables import constraints
+
+_SWITCHES = {
+    "counting": protocol.CHOICES["counting"],
+    "predicted_top": ("off", "free"),
+    "report": protocol.CHOICES["report"],
+    "target": protocol.CHOICES["target"],
+}
+_FLAGS = {
+    name: flags.DEFINE_enum(name, None, list(choices), "Default: as the experiment said.")
+    for name, choices in _SWITCHES.items()
+}
+_help = "Trainings more for the best by label at the end; default: as it said."
+_REPEAT_TOP = flags.DEFINE_integer("repeat_top", None, _help, lower_bound=0)
+_COST = flags.DEFINE_string("cost", None, "Set the score against it; default: as it said.")
+NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+
+
+@entry.checked_with_arguments
+def main(argv: list[str]) -> int:
+    if len(argv) != 2:
+        return console.fail("name the folder of one experiment")
+    try:
+        old, trace = run_folder.load_summary(argv[1]), run_folder.load_trace(argv[1])
+        asked = json.loads((Path(argv[1]) / "config.json").read_text())["flags"]
+        which = (asked[name] for name in ("space", "dataset", "table_version", "table"))
+        table, _ = load(*which, asked.get("constraint"), asked.get("minimize"))
+        switches = {name: old["protocol"][name] for name in protocol.CHOICES}
+        changed = {name: flag.value for name, flag in _FLAGS.items() if flag.value is not None}
+        if switches["predicted_top"] == "counted" and "predicted_top" in changed:
+            return console.fail("--predicted_top: the search itself depended on it (counted)")
+        noise = asked.get("label_noise", 0.0)
+        rule = protocol.resolve(asked["protocol"], label_noise=noise, **(switches | changed))
+        top, again = asked.get("repeat_top", 0), None
+        top = top if _REPEAT_TOP.value is None else _REPEAT_TOP.value
+        if top:
+            again = repeats.ask_again(trace, table, rule, asked["seed"], top)
+        new = text.summarize(trace, table, rule, again)
+        if cost := _COST.value or asked.get("cost"):
+            traded = pareto.measure(trace, table, cost, constraints.cost(table, cost))
+            new["pareto"] = pareto.summary(traded, table)
+    except (ValueError, OSError, KeyError) as error:
+        return console.fail(f"{argv[1]}: {error}")
+    old.pop("repeats", None)
+    print(text.text({**old, **new}, []))
+    return 0
+
+
+def start() -> NoReturn:
+    """Reads the flags, does the work and ends the process."""
+    entry.start(main, About("experiments.reread", __doc__, NAMES))

@@ -1,0 +1,324 @@
+"""Search at every combination of listed settings.
+
+    python -m experiments.sweep --top=10,100,1000 --sampling=uniform,linear,exponential
+
+takes the flags of `experiments.nasbench`, and lists of values for them. Combinations that differ
+in numeric settings only run in one compiled program; each other one is compiled once. Every
+combination leaves a run folder of its own, all of them ``sweep.csv``, ``sweep.md`` and
+``sweep.png``. ``--out=FOLDER --resume`` goes on where it stopped.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+from absl import flags
+
+from weaknas_jax.cli import console, entry, idle
+from weaknas_jax.cli.configure import NUMBERS, Configured, configure
+from weaknas_jax.cli.execute import Member, broken, check_platform, execute, in_folder, wanted
+from weaknas_jax.cli.flags import FREE, NAMES, OUT, adopt, may_resume, values
+from weaknas_jax.cli.help import SIZES, About
+from weaknas_jax.report import compare, plots, run_folder
+from weaknas_jax.report import text as report
+from weaknas_jax.report.run_folder import FolderError
+from weaknas_jax.storage import files, ownership
+
+Axes = Mapping[str, Sequence[str]]
+
+FILE = "sweep.json"
+FILES = (FILE, "sweep.csv", "sweep.md", "sweep.png")
+NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end", "repeat_top"}
+ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
+ADOPTED = {"table", "seeds", "first_run"}  # may be other than before, but are not by themselves
+
+
+class Point(NamedTuple):
+    """One combination: what is said of it, the values of all flags, what they configure."""
+
+    name: dict[str, str]
+    values: dict[str, Any]
+    search: Configured
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The arguments without those that list several values, and these.
+
+    >>> split(["sweep", "--top=10,100", "--seeds=2"])
+    (['sweep', '--seeds=2'], {'top': ['10', '100']})
+
+    A comma in brackets or quotes divides nothing:
+
+    >>> split(["sweep", "--constraint=min(a, b) < 5,op in ('conv', 'pool')"])
+    (['sweep'], {'constraint': ['min(a, b) < 5', "op in ('conv', 'pool')"]})
+    >>> split(["sweep", "--constraint=`a, b` < 5,op == 'a,b'"])
+    (['sweep'], {'constraint': ['`a, b` < 5', "op == 'a,b'"]})
+    """
+    rest, axes = [], {}
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        listed = _divided(value)
+        if name.startswith("--") and equals and len(listed) > 1:
+            axes[name[2:]] = listed
+        else:
+            rest.append(argument)
+    return rest, axes
+
+
+def _divided(text: str) -> list[str]:
+    """At each comma that is in no brackets, quotes or backticks."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", lambda quoted: "_" * len(quoted[0]), text)
+    depths = itertools.accumulate((c in "([") - (c in ")]") for c in bare)
+    ends = [i for i, depth in enumerate(depths) if bare[i] == "," and depth <= 0]
+    return [text[i:j] for i, j in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)]
+
+
+@entry.checked
+def main(argv: list[str], axes: Axes) -> int:
+    del argv
+    return run(axes, "experiments.sweep")
+
+
+def holds_one(out: str | None) -> bool:
+    """Whether the folder is that of a sweep."""
+    return out is not None and ownership.ours(Path(out) / FILE)
+
+
+def run(axes: Axes, module: str) -> int:
+    """All of the command line: the sweep over ``axes``, other flags as they are."""
+    out = values()["out"]
+    try:
+        said = [*idle.given(NAMES), *axes]
+        axes = _adopt(axes) if values()["resume"] else axes
+        given = values()
+        points = _points(axes, given)
+        searches = ((point.values, len(point.search.table)) for point in points)
+        idle.refuse(said, searches)
+    except ValueError as error:
+        return console.fail(str(error))
+    may_hold_one = given["resume"] or given["overwrite"]
+
+    def work(folder: Path, stop: console.Stop, again: str) -> int:
+        if holds_one(str(folder)) and not may_hold_one:
+            raise FolderError(
+                f"--out={out}: holds a sweep; go on with it by --resume, replace it by "
+                "--overwrite, or name another folder"
+            )
+        return _sweep(folder, points, axes, given, stop, again)
+
+    name = f"{points[0].search.table.space}-{'-'.join(axes) or given['method']}"
+    return in_folder(module, out, name, may_hold_one, work, FILES)
+
+
+def _adopt(axes: Axes) -> Axes:
+    """The stored axes of the sweep to resume, and its flags made those of this call.
+
+    Raises:
+      ValueError: a flag says otherwise; names it.
+    """
+    may_resume("sweep")
+    out = OUT.value
+    path = Path(out) / FILE
+    try:
+        stored = json.loads(path.read_text())
+        there, stored_axes = stored["flags"], stored["axes"]
+    except FileNotFoundError:
+        console.note(f"{out}: nothing to resume there, starting")
+        return axes
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FolderError(
+            f"{path}: cannot be resumed from ({error!r}); name another folder"
+        ) from None
+    other = [f"--{k}={','.join(v)}" for k, v in axes.items() if list(v) != stored_axes.get(k)]
+    listed = [name for name in stored_axes if flags.FLAGS[name].present]  # one value, there many
+    names = dict.fromkeys([*listed, *adopt(there, kept=ADOPTED)])
+    other += [f"--{name}={flags.FLAGS[name].value}" for name in names]
+    if other:
+        raise ValueError(
+            f"--resume: {out} was begun otherwise than {', '.join(other)}; leave these "
+            "flags out, or name another folder"
+        )
+    check_platform(stored, out)
+    return stored_axes
+
+
+def _points(axes: Axes, given: Mapping[str, Any]) -> list[Point]:
+    """Every combination of the axes, configured.
+
+    Raises:
+      ValueError: no such flag, one that cannot be listed, or a value that is refused; names it.
+    """
+    for name in axes:
+        if name not in NAMES or name in ALONE:
+            known = ", ".join(sorted(set(NAMES) - ALONE))
+            raise ValueError(f"--{name}: cannot be a list; these can: {known}")
+        if len(set(axes[name])) < len(axes[name]):
+            raise ValueError(f"--{name}={','.join(axes[name])}: a value stands there twice")
+    points = []
+    for combination in itertools.product(*axes.values()):
+        said, parsed = dict(zip(axes, combination, strict=True)), {}
+        for name, text in said.items():
+            try:
+                parsed[name] = flags.FLAGS[name].parser.parse(text)
+            except ValueError as error:
+                raise ValueError(f"--{name}={text}: {error}") from None
+            parsed[name] = entry.usable(name, parsed[name])
+        try:
+            points.append(Point(said, {**given, **parsed}, configure({**given, **parsed})))
+        except ValueError as error:
+            raise ValueError(f"{_title(said)}: {error}" if said else str(error)) from None
+    return points
+
+
+def _sweep(
+    folder: Path,
+    points: list[Point],
+    axes: Axes,
+    given: Mapping[str, Any],
+    stop: console.Stop,
+    again: str,
+) -> int:
+    groups: dict[str, list[int]] = {}
+    for place, point in enumerate(points):
+        same = {k: v for k, v in point.values.items() if k not in NUMERIC}
+        groups.setdefault(json.dumps([same, sorted(point.search.point)]), []).append(place)
+    before = _stored(folder)
+    kept = [
+        run_folder.checkpoints(folder, before if given["resume"] else None, str(number))
+        for number in range(len(groups))
+    ]
+    for checkpoints in kept:
+        checkpoints.claim()
+    for own in (folder / _folder_name(point.name) for point in points):
+        there = given["resume"] and run_folder.stored_config(own) is not None
+        run_folder.claim(own, may_hold_one=given["overwrite"] or there)
+    if not given["resume"]:
+        _clear(folder, before)
+        for checkpoints in kept:
+            checkpoints.remove()
+    content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
+    content |= {"device": run_folder.device(), "versions": run_folder.versions()}
+    if not (given["resume"] and before and "checkpoints" not in before):  # begun by version 0.1
+        content["checkpoints"] = run_folder.CHECKPOINTS
+    files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
+
+    done: dict[int, tuple[Point, Path, dict]] = {}
+    for number, places in enumerate(groups.values()):
+        group = [points[place] for place in places]
+        members = [_member(folder, point, given["resume"]) for point in group]
+        titles = "; ".join(_title(point.name) for point in group[:4])
+        more = f" and {len(group) - 4} more" * (len(group) > 4)
+        console.note(f"[{number + 1}/{len(groups)}] {titles or 'one search'}{more}")
+        members = _planned_as_before(members)
+        outcome = execute(members, kept[number], stop)
+        for place, member, summary in zip(places, members, outcome.summaries, strict=True):
+            if summary is not None:
+                done[place] = points[place], member.folder, summary
+        if not outcome.complete:
+            so_far = f"{len(done)} of {len(points)} searches have finished runs"
+            return console.fail(f"interrupted: {so_far}; go on by {again}", stop.code)
+
+    results = [done[place] for place in sorted(done)]
+    rows = [compare.row(point.name, summary) for point, _, summary in results]
+    _write(folder, rows, results)
+    print(compare.text(rows) + "\n")
+    print(report.shared([summary for *_, summary in results]) + "\n")
+    print("\n".join(str(folder / name) for name in ("sweep.csv", "sweep.md", "sweep.png")))
+    pictures = "curve.png" + f", {run_folder.PARETO}" * any("pareto" in s for *_, s in results)
+    print(f"{folder}/*/  config.json, trace.npz, summary.json, {pictures} of each")
+    lost = broken([s for *_, s in results], [f for _, f, _ in results], given["seed"])
+    return console.fail(lost, 1) if lost else 0
+
+
+def _stored(folder: Path) -> dict[str, Any] | None:
+    """What ``sweep.json`` says of the sweep that was there."""
+    if not holds_one(str(folder)):
+        return None
+    stored = json.loads((folder / FILE).read_bytes())
+    axes = stored["axes"].items() if isinstance(stored["axes"], dict) else [(None, None)]
+    if not all(isinstance(v, list) and all(isinstance(one, str) for one in v) for _, v in axes):
+        raise FolderError(f"{folder / FILE}: field 'axes' is damaged; name another folder")
+    return stored
+
+
+def _clear(folder: Path, stored: Mapping[str, Any] | None) -> None:
+    """Removes the searches that ``stored`` lists, with what else is in none of their folders."""
+    if stored is None:
+        return
+    for combination in itertools.product(*stored["axes"].values()):
+        own = folder / _folder_name(dict(zip(stored["axes"], combination, strict=True)))
+        run_folder.clear(own)
+        _remove_empty(own)
+    for place in list(folder.glob(f"{run_folder.CHECKPOINTS}-*")):
+        run_folder.checkpoints(folder, part=place.name.rpartition("-")[2]).remove()
+    of_version_0_1 = folder / "checkpoints"
+    for place in of_version_0_1.glob("[0-9]*"):
+        run_folder.checkpoints(folder, stored, place.name).remove()
+        _remove_empty(place)
+    _remove_empty(of_version_0_1)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _member(folder: Path, point: Point, resume: bool) -> Member:
+    own = folder / _folder_name(point.name)
+    own.mkdir(exist_ok=True)
+    stored = run_folder.stored_config(own) if resume else None
+    if stored is not None and stored["table_sha256"] != point.search.table_sha256:
+        raise ValueError(f"--table={point.values['table']}: not the file that {own} began with")
+    runs = wanted(point.search.seeds, point.values["first_run"], stored)
+    return Member(own, {**point.values, "out": str(own)}, point.search, runs, stored)
+
+
+def _folder_name(name: Mapping[str, str]) -> str:
+    """Of a combination; where signs had to give way, different combinations still differ."""
+    title = _title(name).replace(", ", "_") or "search"
+    safe = re.sub(r"[^\w=.,+-]+", "-", title)[:100]
+    return safe if safe == title else f"{safe}-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
+
+
+def _planned_as_before(members: list[Member]) -> list[Member]:
+    """Those that go on keep the plan that they began with, and share it with the others."""
+    for member in members:
+        if member.stored is not None:
+            plan = {k: member.stored["settings"][k] for k in ("lanes", "chunk")}
+            return [m._replace(values={**m.values, **plan}) for m in members]
+    return members
+
+
+def _title(name: Mapping[str, str]) -> str:
+    return ", ".join(f"{k}={Path(v).stem if k == 'table' else v}" for k, v in name.items())
+
+
+def _write(folder: Path, rows: list[dict], results: list[tuple[Point, Path, dict]]) -> None:
+    files.write_text(folder / "sweep.csv", compare.csv(rows))
+    files.write_text(folder / "sweep.md", compare.markdown(rows))
+    panels = {summary["dataset"] for *_, summary in results}
+    drawn = [
+        plots.Result(
+            _title({k: v for k, v in point.name.items() if k != "dataset" or len(panels) == 1})
+            or summary["predictor"]
+            or summary["method"],
+            summary,
+        )
+        for point, _, summary in results
+    ]
+    plots.draw(drawn, folder / "sweep.png")
+
+
+def start() -> NoReturn:
+    """Reads the flags, does the work and ends the process."""
+    _argv, _axes = split(sys.argv)
+    entry.start(
+        lambda argv: main(argv, _axes), About("experiments.sweep", __doc__, NAMES, SIZES), _argv
+    )
