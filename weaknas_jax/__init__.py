@@ -16,12 +16,13 @@ from weaknas_jax.core.plan import Plan, PlanError
 from weaknas_jax.core.protocol import HONEST, PAPER, Protocol
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.core.types import Info, Method, Number, Prediction, Predictor, Scorer, Space
-from weaknas_jax.measures import repeats
+from weaknas_jax.measures import metrics, repeats, stats
 from weaknas_jax.predictors import PREDICTORS, gp, linear, mlp
 from weaknas_jax.predictors.refit import refit
+from weaknas_jax.runs import task
 from weaknas_jax.runs.lanes import Settings
 from weaknas_jax.runs.program import Job, Program, run, run_grid, run_many
-from weaknas_jax.search import methods
+from weaknas_jax.search import acquisition, label_transforms, methods, sampling
 from weaknas_jax.search.baselines.random import random_search
 from weaknas_jax.search.loop import weaknas
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
@@ -56,15 +57,18 @@ __all__ = [
     "TableError",
     "Trace",
     "__version__",
+    "acquisition",
     "categorical",
     "gp",
     "integer",
     "jobs",
+    "label_transforms",
     "linear",
     "load_nasbench101",
     "load_nasbench201",
     "load_table",
     "methods",
+    "metrics",
     "mlp",
     "ordinal",
     "random_search",
@@ -73,6 +77,9 @@ __all__ = [
     "run",
     "run_grid",
     "run_many",
+    "sampling",
     "save_table",
+    "stats",
+    "task",
     "weaknas",
 ]

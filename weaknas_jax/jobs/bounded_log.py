@@ -1,6 +1,6 @@
 """Keeps what a command writes, in files of bounded size; runs as a process of its own.
 
-    python boundedlog.py HEAD TAIL DESCRIPTOR FILE [DESCRIPTOR FILE]
+    python bounded_log.py HEAD TAIL DESCRIPTOR FILE [DESCRIPTOR FILE]
 
 The first HEAD bytes and at least the last TAIL of each stream are kept, and the number of those
 between; all that is kept is on disk at once, whatever happens to this process. It does not depend

@@ -32,7 +32,7 @@ class Recorder:
     def __init__(self, output: Path, errors: Path):
         (out, out_end), (err, err_end) = os.pipe(), os.pipe()
         self.streams = (out_end, err_end)
-        script = str(Path(__file__).with_name("boundedlog.py"))
+        script = str(Path(__file__).with_name("bounded_log.py"))
         pairs = [str(out), str(output.resolve()), str(err), str(errors.resolve())]
         try:
             self._process = subprocess.Popen(
