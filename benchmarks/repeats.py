@@ -7,7 +7,7 @@ With one noisy training a query a search meets good architectures and then answe
 the best by its single label. Its best few may be trained again at the end. The protocol of this
 study, written before anything was run:
 
-* Searches: the Gaussian process by its habits (one random first, one query a round, labels by
+* Searches: the Gaussian process by its defaults (one random first, one query a round, labels by
   rank), 50 runs of 100 queries, seed 0, to the budget.
 * Each rule spends K trainings beyond the search (``repeats``), K in 0, 3, 5, 10, 20, and answers
   with one architecture. *Regret* is the best of the table less the answer's mean accuracy, by test
@@ -54,9 +54,8 @@ from weaknas_jax import Settings, Table, load_nasbench101, load_nasbench201, run
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.protocol import resolve
 from weaknas_jax.measures import repeats
-from weaknas_jax.predictors import habits_of
 from weaknas_jax.runs import task
-from weaknas_jax.search import methods
+from weaknas_jax.search import defaults, methods
 
 _PART = flags.DEFINE_enum("part", "choose", ["choose", "report"], "Of the protocol.")
 _RUNS = flags.DEFINE_integer("runs", 50, "Runs of each search.", lower_bound=2)
@@ -198,11 +197,11 @@ def search(place: Place, runs: int) -> tuple[Table, list[Found], np.ndarray]:
     """The table, what the runs did, and the row of the predictor's last choice of each."""
     table = place.load()
     rule = resolve("honest", **place.switches)
-    problem, habits = task.make(table, rule), habits_of("gp", table.space)
-    settings = {k: v for k, v in habits.numbers.items() if k in ("noise", "beta")}
-    settings |= {"init": habits.init, "per_round": habits.per_round, "budget": BUDGET}
+    problem, usual = task.make(table, rule), defaults.of("weaknas", "gp", table.space)
+    settings = {k: v for k, v in usual.numbers.items() if k in ("noise", "beta")}
+    settings |= {"init": usual.init, "per_round": usual.per_round, "budget": BUDGET}
     chosen = "label_transform", "acquisition", "sampling"
-    settings |= {name: getattr(habits, name) for name in chosen}
+    settings |= {name: getattr(usual, name) for name in chosen}
 
     def build(chunk: int | None = None):
         return methods.make("gp", chunk=chunk, encoding=table.encoding, **settings)

@@ -11,17 +11,18 @@ from conftest import SMALL, build, planted_table
 
 from weaknas_jax import PREDICTORS, Job, Program, Settings
 from weaknas_jax.core import protocol
-from weaknas_jax.predictors import HABITS, Habits, make
+from weaknas_jax.predictors import make
 from weaknas_jax.runs import task
+from weaknas_jax.search import defaults
 from weaknas_jax.search.acquisition import ACQUISITIONS
-from weaknas_jax.search.methods import METHODS, USES_PREDICTOR
+from weaknas_jax.search.methods import METHODS
 from weaknas_jax.search.sampling import SAMPLINGS
 
 RUNS = range(5)
 CASES = [
     (method, predictor)
     for method in METHODS
-    for predictor in (PREDICTORS if method in USES_PREDICTOR else [None])
+    for predictor in (PREDICTORS if METHODS[method].predictor else [None])
 ]
 KIN = {"gp_ml", "linear", "knn", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble"}
 KIN |= {"forest", "local_search", "mcts", "lanas", "bananas"}
@@ -40,14 +41,14 @@ def program(method, predictor, **layout):
     def search(chunk):
         if predictor is None:
             return build(method, budget=11, chunk=chunk)
-        habits = HABITS.get(predictor, Habits())
+        usual = defaults.of(method, predictor)
         return build(
             method,
             make(predictor, table.encoding, **SMALL.get(predictor, {})),
             budget=11,
             chunk=chunk,
-            acquisition=ACQUISITIONS[habits.acquisition](),
-            sampler=SAMPLINGS[habits.sampling](),
+            acquisition=ACQUISITIONS[usual.acquisition](),
+            sampler=SAMPLINGS[usual.sampling](),
         )
 
     return Program(search, problem, Settings(), **layout)

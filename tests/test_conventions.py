@@ -66,7 +66,7 @@ for name in named:
             results[name + " by hand"] = by_hand(method)
         except ValueError as error:
             results[name + " by hand"] = str(error)
-        if name in methods.USES_NEIGHBOURS:
+        if methods.METHODS[name].neighbours:
             continue
         driver = drive.Driver(method, choices)
         while rows := driver.ask():

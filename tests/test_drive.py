@@ -11,9 +11,9 @@ from conftest import SMALL, build, planted_table, quick_and_slow
 from weaknas_jax import HONEST, Job, Program, Settings
 from weaknas_jax.jobs import driver as drive
 from weaknas_jax.jobs.driver import Driver
-from weaknas_jax.predictors import HABITS, Habits, make
+from weaknas_jax.predictors import make
 from weaknas_jax.runs import task
-from weaknas_jax.search import label_transforms, methods
+from weaknas_jax.search import defaults, label_transforms, methods
 from weaknas_jax.search.acquisition import ACQUISITIONS
 from weaknas_jax.search.sampling import SAMPLINGS
 from weaknas_jax.spaces.choices import Choices, categorical, integer
@@ -104,14 +104,14 @@ def small(method, predictor):
     """A registered method without an encoding of its own, as for a pool."""
     if predictor is None:
         return build(method, budget=26, init=5)
-    habits = HABITS.get(predictor, Habits())
+    usual = defaults.of(method, predictor)
     return build(
         method,
         make(predictor, **SMALL.get(predictor, {})),
         budget=26,
         init=5,
-        acquisition=ACQUISITIONS[habits.acquisition](),
-        sampler=SAMPLINGS[habits.sampling](),
+        acquisition=ACQUISITIONS[usual.acquisition](),
+        sampler=SAMPLINGS[usual.sampling](),
     )
 
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weaknas_jax.core import quoting
@@ -305,6 +305,8 @@ def test_any_name_can_be_written_in_backticks(text, expected):
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(str.strip))
+@example("º")  # Python reads it as "o"
+@example("ﬁlter")
 def test_a_name_of_any_signs_is_read(name):
     text = f"{quoting.as_name(name)} > 1 and '`' == '`'"
     columns = {name: np.array([1, 2]), "other": np.array([3, 3])}

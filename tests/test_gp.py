@@ -10,9 +10,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from weaknas_jax import HONEST, Settings, Space, gp, load_nasbench201, run_many, weaknas
 from weaknas_jax.measures import metrics
 from weaknas_jax.predictors import gp_ml, kernels
-from weaknas_jax.predictors.gp import CELL, TABLE, default_blocks
 from weaknas_jax.predictors.gp_ml import negative_log_likelihood
 from weaknas_jax.predictors.kernels import Block
+from weaknas_jax.predictors.presets import CELL, GRAPH, TABLE, blocks_of
 from weaknas_jax.runs import task
 from weaknas_jax.search import acquisition, label_transforms, sampling
 from weaknas_jax.tables import targets
@@ -24,7 +24,7 @@ NOISE = 0.3
 
 def dense(space=SPACE, blocks=None):
     """K [N, N] as float64."""
-    kernel = kernels.on(space.features, blocks or default_blocks(space.features))
+    kernel = kernels.on(space.features, blocks or blocks_of(space))
     matrix = np.asarray(kernel.rows(jnp.arange(space.size)), np.float64)
     np.testing.assert_allclose(np.diag(matrix), kernel.diagonal, rtol=1e-4)
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-5)
@@ -138,17 +138,29 @@ def test_kernels_in_closed_form():
         kernels.on(features, (Block("rbf", "c", 1.0),))
 
 
+def described(features, preset=""):
+    return Space(jnp.zeros((3, 2)), features, preset=preset)
+
+
+def test_a_space_names_its_preset():
+    features = {"paths": 0, "statistics": 0, "slots": 0, "effects": 0, "counts": 0}
+    assert blocks_of(described(features, "graph")) == GRAPH
+    assert blocks_of(described(features, "table")) == TABLE
+    with pytest.raises(ValueError, match="preset='cube': there are table, cell, graph, supernet"):
+        blocks_of(described(features, "cube"))
+
+
 def test_blocks_follow_the_space():
-    assert default_blocks({"paths": 0, "grams": 0, "counts": 0}) == CELL
-    assert default_blocks({"slots": 0, "effects": 0, "counts": 0}) == tuple(TABLE)
-    without = default_blocks({"slots": 0, "effects": 0})
+    assert blocks_of(described({"paths": 0, "grams": 0, "counts": 0})) == CELL
+    assert blocks_of(described({"slots": 0, "effects": 0, "counts": 0})) == tuple(TABLE)
+    without = blocks_of(described({"slots": 0, "effects": 0}))
     assert [b.feature for b in without] == ["slots", "effects", "effects"]
     assert without[0].weight == TABLE[0].weight + TABLE[3].weight
-    cell = default_blocks({"grams": 0, "counts": 0})
+    cell = blocks_of(described({"grams": 0, "counts": 0}))
     assert [b.feature for b in cell] == ["grams", "counts", "grams"]
     assert cell[0].weight == CELL[0].weight + CELL[1].weight
     with pytest.raises(ValueError, match="none of the feature blocks slots, effects, counts"):
-        default_blocks({"colour": 0})
+        blocks_of(described({"colour": 0}))
     with pytest.raises(ValueError, match="needs feature blocks"):
         gp().init(Space(jnp.zeros((3, 2))), 5)
 

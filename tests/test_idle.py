@@ -106,7 +106,7 @@ def test_a_default_is_read_by_every_method_and_predictor_or_not_said():
                 idle.refuse(idle.given(NAMES), [(chosen, 64)])
                 reads = set(NAMES) - set(idle.unread(chosen))
                 assert {"init", "per_round", "budget", "seeds", "table", "stop"} <= reads
-                assert ("predictor" in reads) == (method in methods.USES_PREDICTOR)
+                assert ("predictor" in reads) == methods.METHODS[method].predictor
 
 
 FLOATS = [n for n in NAMES if isinstance(FLAGS[n].parser, flags.FloatParser)]

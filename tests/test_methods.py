@@ -10,7 +10,7 @@ from weaknas_jax import Space, Table, linear
 from weaknas_jax.predictors import make
 from weaknas_jax.runs import task
 from weaknas_jax.search.acquisition import ACQUISITIONS
-from weaknas_jax.search.methods import METHODS, USES_PREDICTOR
+from weaknas_jax.search.methods import METHODS
 from weaknas_jax.search.sampling import SAMPLINGS
 
 
@@ -68,7 +68,7 @@ def test_constant_scores_are_survived(name):
     assert len(set(told)) == 17
 
 
-@pytest.mark.parametrize("name", sorted(USES_PREDICTOR))
+@pytest.mark.parametrize("name", [name for name, of in METHODS.items() if of.predictor])
 def test_predictions_come_with_every_tell(name):
     _, info = drive(build(name), planted_table().valid_mean)
     assert info.prediction.mean.shape == (64,)

@@ -9,7 +9,7 @@ from conftest import SMALL, planted_table, quick_and_slow
 from scipy import stats
 
 from weaknas_jax import HONEST, PREDICTORS, Predictor, Scorer, refit
-from weaknas_jax.predictors import HAS_DEVIATION, make
+from weaknas_jax.predictors import make
 from weaknas_jax.runs import task
 
 TABLE = planted_table((5, 5, 5))
@@ -58,7 +58,7 @@ def test_ranks_architectures_it_has_not_seen(learn):
 def test_a_deviation_is_given_where_it_is_said(name, learn):
     queried, y, mask, _ = problem()
     _, prediction = learn(jax.random.key(0), queried, y, mask)
-    assert (prediction.std is not None) == (name in HAS_DEVIATION)
+    assert (prediction.std is not None) == PREDICTORS[name].deviation
     if prediction.std is not None:
         known = np.isin(np.arange(len(TABLE)), queried)
         assert prediction.std[known].mean() < prediction.std[~known].mean()

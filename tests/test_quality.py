@@ -11,9 +11,10 @@ from weaknas_jax.cli.configure import CHOICES
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.measures import predictor_quality
 from weaknas_jax.measures.predictor_quality import Cell, Quality, judge, precision
-from weaknas_jax.predictors import HABITS, make
+from weaknas_jax.predictors import make
 from weaknas_jax.report import standings
 from weaknas_jax.runs import task
+from weaknas_jax.search import defaults
 
 TABLE = planted_table(noise=0.1)
 TRUTH = TABLE.valid_mean
@@ -132,10 +133,10 @@ def test_a_fit_is_that_of_a_search_of_one_round():
 def test_registered_predictors_rank_a_planted_table(name):
     predictor = make(name, TABLE.encoding)
     scorer = predictor if isinstance(predictor, Scorer) else refit(predictor)
-    habit = HABITS[name].label_transform if name in HABITS else "standardize"
+    transform = defaults.of("weaknas", name).label_transform
     cells = list(
         predictor_quality.cells(
-            {name: (scorer, habit)}, [20], run_keys(0, range(2)), SPACE, TRUTH, KS
+            {name: (scorer, transform)}, [20], run_keys(0, range(2)), SPACE, TRUTH, KS
         )
     )
     assert [cell[:3] for cell in cells] == [(name, 20, 0), (name, 20, 1)]

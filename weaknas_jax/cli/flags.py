@@ -1,15 +1,15 @@
 """The flags of a search on a table, shared by the mains that do one or many."""
 
+import dataclasses
 import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from absl import flags
 
-from weaknas_jax.cli.configure import CHOICES, NUMBERS
-from weaknas_jax.core import protocol
-from weaknas_jax.predictors import PREDICTORS
-from weaknas_jax.search import methods
+from weaknas_jax.cli.configure import FIELDS
+from weaknas_jax.cli.define import define, define_numbers
+from weaknas_jax.runs.config import SearchConfig
 from weaknas_jax.tables import registry
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
@@ -32,55 +32,10 @@ _help = "Search only what meets this condition on the table's columns: 'params<5
 CONSTRAINT = flags.DEFINE_string("constraint", None, _help)
 _help = "Column, or formula of some, that the report sets the score against (Pareto front)."
 COST = flags.DEFINE_string("cost", None, _help)
-METHOD = _enum("method", "weaknas", list(methods.METHODS), "Search method.")
-PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
-_helps = {
-    "label_transform": "What the predictor is fitted on: labels scaled, or normal scores of ranks.",
-    "acquisition": "What architectures are ranked by; the paper's is the predicted mean.",
-    "sampling": "How the M are drawn: in the top N by place (the paper: uniform), or the best.",
-}
-for _name, _help in _helps.items():
-    _enum(_name, None, list(CHOICES[_name]), f"{_help} Default: by predictor.")
-for _name in sorted({name for of in NUMBERS.values() for name in of}):
-    _of = ", ".join(f"{user[2:]} ({of[_name]:g})" for user, of in NUMBERS.items() if _name in of)
-    _float(_name, None, f"Numeric setting of (default): {_of}.")
-_help = "Feature blocks of kernels: the space's, or what its columns alone tell."
-FEATURES = _enum("features", "space", ["space", "columns"], _help)
-WITHOUT = flags.DEFINE_string("without", None, "A feature block to leave out (ablation).")
-PROTOCOL = _enum("protocol", "honest", list(protocol.PRESETS), "Preset of the switches below.")
-_helps = {
-    "labels": "What a query returns.",
-    "normalize": "Whose mean and deviation scale the labels.",
-    "target": "Which optimum is to be met. For a table without test: valid.",
-    "report": "Which accuracy stands for a run. For a table without test: best_valid.",
-    "counting": "When a met optimum counts: at its query, or at the end of its round.",
-    "predicted_top": "The predictor's best: seen if queried, first of the M, or a free look.",
-}
-for _name, _help in _helps.items():
-    _enum(_name, None, list(protocol.CHOICES[_name]), f"{_help} Default: that of --protocol.")
-_help = "Deviation of noise on each label (percent), drawn anew in each run, such as 0.2."
-NOISE = _float("label_noise", 0.0, _help, lower_bound=0.0)
-_help = "So many trainings more at the end for the best by noisy label, by successive halving."
-REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
-_help = "Only neighbours of so many of the best are candidates (local search inside WeakNAS)."
-NEAR_BEST = _int("near_best", 0, _help, lower_bound=0)
-_help = "So many predicted scores of others are labels of a second fit (Semi-NAS inside WeakNAS)."
-PSEUDO = _int("pseudo_labels", 0, _help, lower_bound=0)
-_by = "Default: by predictor"
-_help = f"A run ends with its budget, or when it met its target. {_by}."
-STOP = _enum("stop", None, ["budget", "optimum"], _help)
-SEEDS = _int("seeds", None, f"How many runs. {_by}.", lower_bound=1)
-FIRST_RUN = _int("first_run", 0, "Number of the first run.", lower_bound=0)
-_help = "Root of all random numbers; run i has fold_in(seed, i)."
-SEED = _int("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
-INIT = _int("init", None, f"M0, random architectures at the start. {_by}.", lower_bound=1)
-PER_ROUND = _int("per_round", None, f"M, queries of each later round. {_by}.", lower_bound=1)
-TOP = _int("top", 100, "N, the predicted best among which they are drawn.", lower_bound=1)
-_help = "N of the last round, where N falls from --top to it; default: it stays."
-TOP_END = _int("top_end", None, _help, lower_bound=1)
-BUDGET = _int("budget", None, f"Q, queries of a run. {_by}.", lower_bound=1)
-_help = "Measure the predictor in each round (Figure 3). Default: yes, unless rounds are quick."
-DYNAMICS = flags.DEFINE_bool("dynamics", None, _help)
+for _field in dataclasses.fields(SearchConfig):
+    if _field.name in FIELDS:
+        define(_field)
+define_numbers()
 DEVICES = _int("devices", None, "How many devices; default: all.", lower_bound=1)
 _help = "Runs side by side on a device; default: planned."
 LANES = _int("lanes", None, _help, lower_bound=1, upper_bound=4096)

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from absl import flags
 
-from weaknas_jax.cli.configure import NUMBERS
+from weaknas_jax.cli.configure import NUMBERS, NUMERIC
 from weaknas_jax.core import protocol
-from weaknas_jax.predictors import PREDICTORS, habits_of
-from weaknas_jax.search import methods
+from weaknas_jax.predictors.registry import PREDICTORS
+from weaknas_jax.search import defaults, methods
+from weaknas_jax.spaces.registry import SPACES
 
 _WIDTH = 100
-NUMERIC = sorted({name for of in NUMBERS.values() for name in of})
 GROUPS: dict[str, Collection[str]] = {
     "what is searched": (
         *("space", "dataset", "table", "table_version", "constraint", "cost", "minimize"),
@@ -106,7 +106,7 @@ def _wrapped(line: str, indent: int) -> str:
 def _depending(names: Sequence[str]) -> str:
     """The defaults that follow from method and predictor: a line for each choice, alike in one."""
     rows: dict[tuple[str, ...], list[str]] = {}
-    for space in (None, "nasbench101"):
+    for space in (None, *SPACES):
         for choice, values in _choices(space, names):
             usual = dict(_choices(None, names))[choice]
             if space is None or values != usual:
@@ -120,7 +120,7 @@ def _depending(names: Sequence[str]) -> str:
         cells = [value.ljust(width) for value, width in zip(values, widths, strict=True)]
         text_.append(("    " + "  ".join(cells)).rstrip())
     for name in PREDICTORS:
-        if own := habits_of(name).numbers:
+        if own := defaults.of("weaknas", name).numbers:
             text_.append(f"numbers with {name}: " + ", ".join(f"{k}={v:g}" for k, v in own.items()))
     return "\n".join(text_)
 
@@ -129,11 +129,11 @@ def _choices(space: str | None, names: Sequence[str]) -> list[tuple[str, tuple[s
     """Predictors, and methods without one, each with its defaults of the flags ``names``."""
     rows = []
     for predictor in PREDICTORS:
-        habits = habits_of(predictor, space)
-        rows.append((predictor, tuple(str(getattr(habits, name)) for name in names)))
-    for method in methods.METHODS:
-        if method not in methods.USES_PREDICTOR:
-            habits = methods.HABITS.get(method, habits_of(None, space))
-            values = ("-" if n in methods.CHOICES else str(getattr(habits, n)) for n in names)
+        usual = defaults.of("weaknas", predictor, space)
+        rows.append((predictor, tuple(str(getattr(usual, name)) for name in names)))
+    for method, record in methods.METHODS.items():
+        if not record.predictor:
+            usual = defaults.of(method, None, space)
+            values = ("-" if n in methods.CHOICES else str(getattr(usual, n)) for n in names)
             rows.append((method, tuple(values)))
     return rows

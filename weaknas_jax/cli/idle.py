@@ -9,10 +9,11 @@ from typing import Any
 
 from absl import flags
 
-from weaknas_jax.cli.configure import NUMBERS
-from weaknas_jax.predictors import habits_of
-from weaknas_jax.search import methods
-from weaknas_jax.search.sampling import NOT_IN_THE_TOP
+from weaknas_jax.cli.configure import NUMBERS, NUMERIC
+from weaknas_jax.search import defaults, methods
+from weaknas_jax.search.label_transforms import TRANSFORMS
+from weaknas_jax.search.methods import METHODS
+from weaknas_jax.search.sampling import SAMPLINGS
 
 Values = Mapping[str, Any]
 
@@ -47,12 +48,11 @@ def refuse(names: Iterable[str], searches: Iterable[tuple[Values, int]]) -> None
 
 def refuse_in_one_search() -> None:
     """Raises ValueError for a main that does one search, without measuring, as of `refuse`."""
-    numeric = {name for of in NUMBERS.values() for name in of}
-    names = {*_NEEDS, *numeric, "method"}
+    names = {*_NEEDS, *NUMERIC, "method"}
     values = {n: flags.FLAGS[n].value if n in flags.FLAGS else None for n in names}
     reasons = _of_method(values | {"dynamics": False})
-    if values["method"] in methods.USES_PREDICTOR:  # its numbers `methods.make` knows
-        reasons = {name: why for name, why in reasons.items() if name not in numeric}
+    if METHODS[values["method"]].predictor:  # its numbers `methods.make` knows
+        reasons = {name: why for name, why in reasons.items() if name not in NUMERIC}
     if idle := given(name for name in reasons if name in flags.FLAGS):
         raise ValueError("; ".join(reasons[name] for name in idle) + "; leave it out")
 
@@ -89,19 +89,19 @@ def _of_method(values: Values) -> dict[str, str]:
     idle = {n: f"--{n}: {said} {none}" for n, need in _NEEDS.items() if need not in reads}
     if "chunk" in idle:
         idle["chunk"] = f"--chunk: {said} scores the space as a whole, or not at all"
-    if method not in methods.USES_PREDICTOR:
-        numeric, chosen = {}, said
+    if not METHODS[method].predictor:
+        numeric, chosen = METHODS[method].numbers, said
         if "features" in reads:
             idle = {k: v for k, v in idle.items() if k not in ("features", "without")}
     else:
-        habits = habits_of(predictor)
-        choices = {n: values[n] or getattr(habits, n) for n in methods.CHOICES}
+        usual = defaults.of(method, predictor)
+        choices = {n: values[n] or getattr(usual, n) for n in methods.CHOICES}
         chosen = f"--predictor={predictor}"
         by_choice = [f"--{n}={choices[n]}" for n in ("acquisition", "sampling")]
-        numeric = {n for choice in (chosen, *by_choice) for n in NUMBERS[choice]}
-        idle |= _of_choices(values, choices, reads, habits.quick)
+        numeric = {n for choice in (said, chosen, *by_choice) for n in NUMBERS.get(choice, ())}
+        idle |= _of_choices(values, choices, reads, usual.quick)
         chosen = " ".join((chosen, *by_choice))
-    for name in sorted({name for of in NUMBERS.values() for name in of} - set(numeric)):
+    for name in sorted(set(NUMERIC) - set(numeric)):
         idle[name] = f"--{name}={values[name]}: {chosen} has no such setting"
     return idle
 
@@ -110,11 +110,12 @@ def _of_choices(values: Values, choices: Values, reads: set[str], quick: bool) -
     """What the choices of a method with a predictor make idle."""
     idle, predictor = {}, f"--predictor={values['predictor']}"
     measured = not quick if values["dynamics"] is None else values["dynamics"]
-    if choices["sampling"] in NOT_IN_THE_TOP and not measured:
+    if not SAMPLINGS[choices["sampling"]].in_top and not measured:
         why = f"--sampling={choices['sampling']} asks for the best, whatever N is"
         idle |= {name: f"--{name}={values[name]}: {why}" for name in ("top", "top_end")}
-    if choices["label_transform"] == "rank":
-        idle["normalize"] = "--normalize: --label_transform=rank takes nothing but their order"
+    if TRANSFORMS[choices["label_transform"]].by_table is None:
+        why = f"--label_transform={choices['label_transform']} takes nothing but their order"
+        idle["normalize"] = f"--normalize: {why}"
     if "features" not in reads:
         why = f"{predictor} learns from the encoding, and no feature block"
         idle |= {name: f"--{name}={values[name]}: {why}" for name in ("features", "without")}

@@ -18,14 +18,13 @@ from absl import flags
 
 from weaknas_jax import jobs
 from weaknas_jax.cli import console, entry, idle
-from weaknas_jax.cli.configure import NUMBERS
+from weaknas_jax.cli.define import asked_numbers, define_named, define_numbers
 from weaknas_jax.cli.help import SEARCH, About
 from weaknas_jax.core.types import Method
 from weaknas_jax.jobs import checks, report
 from weaknas_jax.jobs.command import Command
-from weaknas_jax.predictors import PREDICTORS, habits_of
 from weaknas_jax.report import run_folder
-from weaknas_jax.search import methods
+from weaknas_jax.search import defaults, methods
 from weaknas_jax.spaces import candidates, choices_file
 from weaknas_jax.spaces.choices import Choices
 from weaknas_jax.storage import journal, ownership
@@ -52,20 +51,18 @@ _help = "At the end the K best are evaluated once more; the best mean of both is
 REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
 RETRIES = _int("retries", 1, "Further attempts at an architecture that failed.", lower_bound=0)
 TIMEOUT = _float("timeout", None, "Seconds that a command may take.", lower_bound=1e-3)
-METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
-PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
-for _name, _registry in methods.CHOICES.items():
-    _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")
-TOP = _int("top", 100, "N, the predicted best among which the M are drawn.", lower_bound=1)
-for _name in sorted({name for of in NUMBERS.values() for name in of}):
-    _float(_name, None, "As of experiments.nasbench.")
+METHOD = define_named("method", choices=methods.EVERYWHERE)
+PREDICTOR = define_named("predictor")
+for _name in methods.CHOICES:
+    define_named(_name)
+TOP = define_named("top")
+define_numbers()
 _help = "Rows that are ranked of a space that is too large to list."
 POOL = _int("pool", candidates.SIZE, _help, lower_bound=10)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
 _help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
 REPAIR = flags.DEFINE_bool("repair", False, _help)
-_USUAL = 100  # queries
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
@@ -210,29 +207,27 @@ def _space() -> Choices:
     return space
 
 
-def _budget(space: Choices) -> int:
-    """As asked for, or `_USUAL` where the space has so many architectures."""
-    if BUDGET.value is not None:
-        return BUDGET.value
-    codes = space.enumerate()
-    return min(_USUAL, POOL.value, len(codes) if codes is not None and len(codes) else _USUAL)
-
-
 def _method(space: Choices) -> Method:
-    budget = _budget(space)
-    workers, habits = WORKERS.value, habits_of(PREDICTOR.value)
-    most = max(workers, habits.per_round) if MODE.value == "rounds" else 1
-    values = {name: flags.FLAGS[name].value for name in methods.CHOICES}
-    given = {name: flags.FLAGS[name].value for of in NUMBERS.values() for name in of}
+    codes = space.enumerate()
+    size = len(codes) if codes is not None and len(codes) else None
+    searches = methods.METHODS[METHOD.value].predictor
+    usual = defaults.of_jobs(
+        METHOD.value,
+        PREDICTOR.value if searches else None,
+        workers=WORKERS.value,
+        rounds=MODE.value == "rounds",
+        most=POOL.value if size is None else min(POOL.value, size),
+    )
+    budget = BUDGET.value or usual.budget
     return methods.make(
         PREDICTOR.value,
         method=METHOD.value,
         budget=budget,
-        init=min(budget, INIT.value or max(4, workers, habits.init)),
-        per_round=PER_ROUND.value or most,
+        init=min(budget, INIT.value or usual.init),
+        per_round=PER_ROUND.value or usual.per_round,
         top=TOP.value,
-        **values,
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: flags.FLAGS[name].value for name in methods.CHOICES},
+        **asked_numbers(),
     )
 
 

@@ -20,12 +20,12 @@ from weaknas_jax.cli import console, entry, idle
 from weaknas_jax.cli.configure import load
 from weaknas_jax.cli.help import About
 from weaknas_jax.core.keys import run_keys
-from weaknas_jax.core.types import Scorer, numbers
+from weaknas_jax.core.types import Scorer
 from weaknas_jax.measures import predictor_quality
-from weaknas_jax.predictors import PREDICTORS, habits_of, make, refit
+from weaknas_jax.predictors import PREDICTORS, make, refit
 from weaknas_jax.report import quality_folder, run_folder, standings
 from weaknas_jax.runs import task
-from weaknas_jax.search import label_transforms
+from weaknas_jax.search import defaults, label_transforms
 from weaknas_jax.tables import Table, registry
 
 _enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
@@ -163,17 +163,17 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
     for name in asked["predictor"] or [*PREDICTORS, *named]:
         if name not in PREDICTORS:
             raise ValueError(f"--predictor={name}: unknown; there are {', '.join(PREDICTORS)}")
-        habits = habits_of(name)
-        own = numbers(PREDICTORS[name]).keys() & habits.numbers.keys()
+        usual = defaults.of("weaknas", name)
+        own = PREDICTORS[name].numbers.keys() & usual.numbers.keys()
         try:
-            predictor = make(name, table.encoding, **{key: habits.numbers[key] for key in own})
+            predictor = make(name, table.encoding, **{key: usual.numbers[key] for key in own})
         except ValueError as error:
             if asked["predictor"] or name in named:
                 raise ValueError(f"--predictor={name}: {error}") from None
             console.note(f"{name} is left out: {error}")
             continue
         scorer = predictor if isinstance(predictor, Scorer) else refit.refit(predictor)
-        scorers[name] = scorer, asked["label_transform"] or habits.label_transform
+        scorers[name] = scorer, asked["label_transform"] or usual.label_transform
     return scorers
 
 

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import unicodedata
 
 _QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`((?:[^`]|``)*)`""")  # texts, names
 
@@ -9,10 +10,13 @@ _QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`((?:[^`]|``)*)`"
 def as_name(name: str) -> str:
     """A column's name as an expression has it, in backticks where it is no word.
 
+    Nor is one that Python reads as another: of "º" it makes "o" (NFKC).
+
     >>> as_name("depth"), as_name("number of layers")
     ('depth', '`number of layers`')
     """
-    if name.isidentifier() and not keyword.iskeyword(name):
+    same = unicodedata.normalize("NFKC", name) == name
+    if same and name.isidentifier() and not keyword.iskeyword(name):
         return name
     return "`" + name.replace("`", "``") + "`"
 

@@ -54,12 +54,15 @@ class Space:
         they were not asked for (`task.space`).
       prefixes: int32 [L, N], of L choices made one after another: rows that agree in the first
         l + 1 have the same number in row l; in the last no two have. None with ``neighbours``.
+      preset: which kernel a Gaussian process has on the features, a name in
+        `predictors.presets.PRESETS`; empty = the preset that has most of them.
     """
 
     encoding: jax.Array
     features: Mapping[str, jax.Array] = struct.field(default_factory=dict)
     neighbours: jax.Array | None = None
     prefixes: jax.Array | None = None
+    preset: str = struct.field(pytree_node=False, default="")
 
     def need_neighbours(self, method: str) -> None:
         """Raises ValueError where they are not known, which ``method`` needs."""

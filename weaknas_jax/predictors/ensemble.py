@@ -44,11 +44,13 @@ def warm_ensemble(
     learning_rate: Number = 1e-3,
     l2: Number = 1e-4,
     widths: Sequence[int] | None = None,
+    chunk: int | None = None,
 ) -> Scorer:
     """Networks that start from ``keep`` times their weights of the round before, plus fresh ones.
 
     Shrink and perturb (Ash & Adams, 2020): the start is ``keep w + (1 - keep) w'``, w' drawn anew;
-    1 would be a plain warm start, which generalises worse.
+    1 would be a plain warm start, which generalises worse. ``chunk``: architectures scored at
+    once, by default as many as fit (`plan.first`).
     """
 
     def fresh(key: jax.Array, width: int) -> Params:
@@ -80,9 +82,9 @@ def warm_ensemble(
             return train(order_key, start, x, y, mask, **settings)[0]
 
         params = _each(one, (jax.random.split(key, members), before))
-        chunk = plan.first(space.size).chunk
+        size = chunk or plan.first(space.size).chunk
         prediction = refit.score_in_chunks(
-            lambda params, x: _predict(params, scale(x)), params, space.encoding, chunk
+            lambda params, x: _predict(params, scale(x)), params, space.encoding, size
         )
         return (jnp.bool_(True), params), prediction
 

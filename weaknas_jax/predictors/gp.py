@@ -9,40 +9,19 @@ A new label appends one row to L and V in O(N n); its row of L is a column of V,
 that come together are solved for, among themselves. The mean is computed anew from all labels,
 which may be transformed anew each round.
 
-The frozen settings were chosen (docs/results.md) on NAS-Bench-201 / CIFAR-10, `CELL` for its space
-and `TABLE` for a table of unknown origin, and on NAS-Bench-101, `GRAPH`; the noise and length
-scales are of labels of variance one.
+The kernel is that of the space's preset (`predictors.presets`).
 """
 
 import functools
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from weaknas_jax.core.types import Number, Prediction, Scorer, Space
-from weaknas_jax.predictors import kernels
+from weaknas_jax.predictors import kernels, presets
 from weaknas_jax.predictors.kernels import Block
 
-CELL = (
-    Block("cauchy", "paths", 1 / 3, 10.0),
-    Block("cauchy", "grams", 1 / 3, 20.0),
-    Block("cauchy", "counts", 1 / 3, 2.0),
-    Block("linear", "grams", 0.3),
-)
-GRAPH = (Block("rbf", "statistics", 1.0, 6.0),)
-TABLE = (
-    Block("cauchy", "slots", 1 / 2, 0.5, relative=True),
-    Block("linear", "effects", 0.15),
-    Block("quadratic", "effects", 0.45),
-    Block("cauchy", "counts", 1 / 3, 0.6, relative=True),
-    Block("linear", "counts", 0.15),
-)
-SUPERNET = (
-    Block("cauchy", "hot", 0.4, 1.0, relative=True),
-    Block("linear", "stages", 0.6),
-)
 _TILE = 32, 16_384  # rows and columns of V read at once: n rows of all Q', and in a CPU's cache
 _NEAR = 4096  # architectures among which the queries of a round are picked
 _BLOCK = 10, 64  # labels learnt at once where a round may have many: most have fewer than the first
@@ -67,39 +46,17 @@ class State:
     variance: jax.Array
 
 
-def default_blocks(features: Mapping[str, jax.Array]) -> tuple[Block, ...]:
-    """What it has features for: `GRAPH`, of `CELL` where it has paths or grams, else of `TABLE`.
-
-    The weight of an absent kernel of a distance goes to the first block.
-
-    Raises:
-      ValueError: the space has no feature blocks.
-    """
-    if not features:
-        raise ValueError(
-            "a Gaussian process needs feature blocks: Space(encoding, task.features(table))"
-        )
-    whole = CELL if {"paths", "grams"} & set(features) else TABLE
-    whole = GRAPH if "statistics" in features else SUPERNET if "stages" in features else whole
-    present = [block for block in whole if block.feature in features]
-    if not present:
-        wanted = ", ".join(dict.fromkeys(block.feature for block in whole))
-        raise ValueError(f"none of the feature blocks {wanted}; there are {', '.join(features)}")
-    lost = sum(b.weight for b in whole if b not in present and b.kind in kernels.DISTANCE)
-    return (present[0]._replace(weight=present[0].weight + lost), *present[1:])
-
-
 def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: int = 0) -> Scorer:
     """The Gaussian process as an incremental `Scorer`.
 
     Args:
-      blocks: the kernel, by default `default_blocks` of the space.
+      blocks: the kernel, by default `presets.blocks_of` the space.
       noise: variance of a label's noise, where labels have variance one.
       draws: E, draws of the posterior that come with each prediction, for Thompson sampling.
     """
 
     def kernel_on(space: Space) -> kernels.Kernel:
-        return kernels.on(space.features, blocks or default_blocks(space.features))
+        return kernels.on(space.features, blocks or presets.blocks_of(space))
 
     def init(space: Space, budget: int) -> State:
         rows = budget + -budget % _TILE[0] + _TILE[0]  # a block that begins within the budget fits

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import optax
 
 from weaknas_jax.core.types import Number, Scorer, Space
-from weaknas_jax.predictors import kernels
+from weaknas_jax.predictors import kernels, presets
 from weaknas_jax.predictors.gp import State as Process
-from weaknas_jax.predictors.gp import default_blocks, gp
+from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.kernels import Block
 
 
@@ -41,14 +41,14 @@ def gp_ml(
     """The adapting Gaussian process as a `Scorer`.
 
     Args:
-      blocks: the kernel to start from, by default `gp.default_blocks` of the space.
+      blocks: the kernel to start from, by default `presets.blocks_of` the space.
       noise: variance of a label's noise to start from, where labels have variance one.
       spread: deviation of the prior of each factor's logarithm; 0 = they stay.
       steps: of gradient descent (Adam, rate 0.1) a round.
     """
 
     def blocks_of(space: Space) -> tuple[Block, ...]:
-        return blocks or default_blocks(space.features)
+        return blocks or presets.blocks_of(space)
 
     def adapted(space: Space, factors: jax.Array) -> Scorer:
         pairs = zip(blocks_of(space), jnp.exp(factors[:-1]), strict=True)

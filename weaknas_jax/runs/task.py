@@ -10,13 +10,7 @@ from weaknas_jax.core.conventions import kept
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.types import Number, Space
 from weaknas_jax.search import label_transforms
-from weaknas_jax.spaces import columns, nasbench201
-from weaknas_jax.spaces import neighbours as adjacent
-from weaknas_jax.spaces.mobilenet import config, encodings, window
-from weaknas_jax.spaces.nasbench101 import cells as nasbench101
-from weaknas_jax.spaces.nasbench101 import encodings as nasbench101_encodings
-from weaknas_jax.spaces.nasbench101 import rows as nasbench101_rows
-from weaknas_jax.storage import cache
+from weaknas_jax.spaces import registry
 from weaknas_jax.storage.npz import TableError
 from weaknas_jax.tables import targets
 from weaknas_jax.tables.table import Table
@@ -50,19 +44,20 @@ def make(
     kind: str = "space",
     without: str | None = None,
     neighbours: bool = False,
+    described: bool = True,
 ) -> Task:
     """The `Task` of a table under a protocol.
 
     Args:
       table: the table.
       protocol: the switches.
-      kind, without, neighbours: as of `space`.
+      kind, without, neighbours, described: as of `space`.
 
     Raises:
       TableError: the table cannot serve a switch; the message names the flag.
     """
     return Task(
-        space=space(table, kind, without, neighbours),
+        space=space(table, kind, without, neighbours, described),
         scores=targets.possible_scores(table, protocol.labels),
         truth=jnp.asarray(table.worth(table.valid_mean), jnp.float32),
         target=jnp.asarray(targets.target_mask(table, protocol.target)),
@@ -73,7 +68,11 @@ def make(
 
 @kept
 def space(
-    table: Table, kind: str = "space", without: str | None = None, neighbours: bool = False
+    table: Table,
+    kind: str = "space",
+    without: str | None = None,
+    neighbours: bool = False,
+    described: bool = True,
 ) -> Space:
     """What methods may see of a table.
 
@@ -82,28 +81,18 @@ def space(
       kind, without: as of `features`.
       neighbours: also who is one edit away from whom, and who begins alike (`Space.prefixes`),
         which some methods need.
+      described: also the feature blocks, which some predictors read.
 
     Raises:
       TableError: there is no such block.
     """
+    encoding = jnp.asarray(table.encoding, jnp.float32)
+    blocks, preset = _features(table, kind, without) if described else ({}, "")
     walks = ()
     if neighbours:
-        walks = jnp.asarray(_neighbours(table)), jnp.asarray(adjacent.prefixes(table.encoding))
-    encoding = jnp.asarray(table.encoding, jnp.float32)
-    return Space(encoding, features(table, kind, without), *walks)
-
-
-def _neighbours(table: Table) -> np.ndarray:
-    if table.space == "nasbench201" and table.names is not None:
-        return adjacent.one_apart(np.array([nasbench201.parse(n) for n in table.names]))
-    if table.space == "nasbench101" and table.names is not None:
-
-        def find() -> np.ndarray:
-            return nasbench101_rows.rows(nasbench101.read_names(table.names))
-
-        whole = len(table) == nasbench101.SIZE  # parts are too many to keep, and found sooner
-        return cache.rows("nasbench101-neighbours-1", table.names, find) if whole else find()
-    return adjacent.of_columns(table.encoding)
+        of = table.space, table.names, table.encoding
+        walks = (registry.neighbours(*of), registry.prefixes(*of))
+    return Space(encoding, blocks, *map(jnp.asarray, walks), preset=preset)
 
 
 @kept
@@ -112,25 +101,23 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
 
     Args:
       table: the table.
-      kind: ``space``, those of the table's space (of its columns, where it is unknown); or
-        ``columns``, what can be made of the encoding alone (`spaces.columns`).
+      kind: ``space``, those of the table's space (of its columns, where it has no record in
+        `spaces.registry`); or ``columns``, what can be made of the encoding alone
+        (`spaces.columns`).
       without: a block to leave out, to see what it is worth.
 
     Raises:
       TableError: there is no such block.
     """
-    if kind == "space" and table.space == "nasbench201" and table.names is not None:
-        blocks = nasbench201.features(np.array([nasbench201.parse(n) for n in table.names]))
-    elif kind == "space" and table.space == "nasbench101" and table.names is not None:
-        cells = nasbench101.read_names(table.names)
-        blocks = nasbench101_encodings.features(cells)
-    elif kind == "space" and table.space == "mobilenet_v3" and table.names is not None:
-        blocks = encodings.features(config.mobilenet_v3(), window.parse(table.names))
-    else:
-        blocks = columns.features(table.encoding)
+    return _features(table, kind, without)[0]
+
+
+def _features(table: Table, kind: str, without: str | None) -> tuple[dict[str, jax.Array], str]:
+    """The blocks, and the preset of kernels on them."""
+    blocks, preset = registry.features(table.space, table.names, table.encoding, kind)
     if without is not None and without not in blocks:
         raise TableError(f"--without={without}: there are the blocks {', '.join(blocks)}")
-    return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}
+    return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}, preset
 
 
 @kept
@@ -183,9 +170,13 @@ def _chances(key: jax.Array, scores: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(scores), chance, -1.0)
 
 
-def transform_for(table: Table, protocol: Protocol):
-    """The label transform that ``protocol.normalize`` names."""
-    if protocol.normalize == "observed":
-        return label_transforms.standardize_observed
+def transform_for(table: Table, protocol: Protocol, name: str = "standardize"):
+    """The label transform ``name`` of `label_transforms.TRANSFORMS`, scaled as the protocol says.
+
+    ``normalize=table`` scales by the labels of the whole table, where the transform has a scale.
+    """
+    record = label_transforms.TRANSFORMS[name]
+    if protocol.normalize == "observed" or record.by_table is None:
+        return record.apply
     mean = table.worth(table.valid_mean)
-    return label_transforms.standardize_by(float(np.nanmean(mean)), float(np.nanstd(mean)))
+    return record.by_table(float(np.nanmean(mean)), float(np.nanstd(mean)))

@@ -9,7 +9,8 @@ The paper ranks by `mean` (eq. 4); the others are those of its Bayesian-optimisa
 (Table 3), with the constants of its code where they are named so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jax.scipy.stats import norm
 
 from weaknas_jax.core.history import History
 from weaknas_jax.core.keys import jitter
-from weaknas_jax.core.types import Number, Prediction
+from weaknas_jax.core.types import Number, Prediction, numbers
 
 Acquisition = Callable[[Prediction, History, jax.Array], jax.Array]
 
@@ -125,15 +126,35 @@ def _log_improvement(z: jax.Array) -> jax.Array:
     return jnp.where(z > 0, jnp.log(norm.pdf(above) + above * norm.cdf(above)), below)
 
 
-ACQUISITIONS: dict[str, Callable[..., Acquisition]] = {
-    "mean": mean,
-    "ucb": ucb,
-    "ei": ei,
-    "pi": pi,
-    "ts": ts,
-    "its": its,
-    "percentile": percentile,
-    "confidence": confidence,
+class AcquisitionRecord(NamedTuple):
+    """An acquisition by name; calling a record calls its builder.
+
+    Attributes:
+      build: the builder; its keywords of type `Number` are numeric settings, and flags.
+      title: what it is, in a line.
+      needs: what a predictor must give: ``mean``, ``deviation`` or ``draws``.
+    """
+
+    build: Callable[..., Acquisition]
+    title: str
+    needs: Literal["mean", "deviation", "draws"] = "mean"
+
+    def __call__(self, **settings: Number) -> Acquisition:
+        return self.build(**settings)
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """Its numeric settings with their defaults."""
+        return numbers(self.build)
+
+
+ACQUISITIONS: dict[str, AcquisitionRecord] = {
+    "mean": AcquisitionRecord(mean, "predicted score (the paper)"),
+    "ucb": AcquisitionRecord(ucb, "upper confidence bound", "deviation"),
+    "ei": AcquisitionRecord(ei, "expected improvement", "deviation"),
+    "pi": AcquisitionRecord(pi, "probability of improvement", "deviation"),
+    "ts": AcquisitionRecord(ts, "Thompson sampling, one draw of the function", "draws"),
+    "its": AcquisitionRecord(its, "Thompson sampling, each architecture by itself", "deviation"),
+    "percentile": AcquisitionRecord(percentile, "the most hopeful draw", "draws"),
+    "confidence": AcquisitionRecord(confidence, "lower confidence bound", "deviation"),
 }
-NEEDS_DEVIATION = {"ucb", "ei", "pi", "its", "confidence"}
-NEEDS_DRAWS = {"ts", "percentile"}

@@ -4,6 +4,9 @@ A label transform is ``transform(scores [Q], mask [Q]) -> y [Q]``: pure, increas
 padding. Rows outside the mask come out as 0.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -70,4 +73,27 @@ def inverse(mean: jax.Array, y: jax.Array, scores: jax.Array) -> jax.Array:
     return jnp.where(jnp.any(known), found, 0.0)
 
 
-TRANSFORMS = {"standardize": standardize_observed, "rank": rank_normal}
+class TransformRecord(NamedTuple):
+    """A label transform by name; calling a record applies it.
+
+    Attributes:
+      apply: ``apply(scores [Q], mask [Q]) -> y [Q]``.
+      title: what it is, in a line.
+      by_table: ``by_table(mean, deviation)``, the transform by those of a whole table's labels
+        (``normalize=table`` of `protocol.Protocol`); None = their scale makes no difference.
+    """
+
+    apply: Callable[[jax.Array, jax.Array], jax.Array]
+    title: str
+    by_table: Callable[[float, float], Callable[[jax.Array, jax.Array], jax.Array]] | None = None
+
+    def __call__(self, scores: jax.Array, mask: jax.Array) -> jax.Array:
+        return self.apply(scores, mask)
+
+
+TRANSFORMS: dict[str, TransformRecord] = {
+    "standardize": TransformRecord(
+        standardize_observed, "zero mean and unit deviation", standardize_by
+    ),
+    "rank": TransformRecord(rank_normal, "normal quantiles of the ranks"),
+}

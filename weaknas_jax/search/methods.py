@@ -1,30 +1,30 @@
-"""Methods by name. Registering one here is what offers it as a flag and gets it tested.
+"""Methods by name: one record each, which gets it offered as a flag, documented and tested.
 
-Every builder takes the same keywords and uses what it needs: ``predictor`` (a `Predictor` or
-`Scorer`), ``chunk``, and those of `loop.weaknas`. `make` goes all the way from names.
+`make` goes all the way from names to a method.
 """
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from weaknas_jax.core import checks
 from weaknas_jax.core.types import Method, Number, Predictor, Scorer, numbers
-from weaknas_jax.predictors import HAS_DEVIATION, HAS_DRAWS, PREDICTORS, Habits, habits_of
-from weaknas_jax.predictors import make as make_predictor
 from weaknas_jax.predictors.refit import refit
-from weaknas_jax.search import label_transforms
-from weaknas_jax.search.acquisition import ACQUISITIONS, NEEDS_DEVIATION, NEEDS_DRAWS
+from weaknas_jax.predictors.registry import PREDICTORS
+from weaknas_jax.predictors.registry import make as make_predictor
+from weaknas_jax.search import defaults
+from weaknas_jax.search.acquisition import ACQUISITIONS
 from weaknas_jax.search.baselines.bananas import bananas
 from weaknas_jax.search.baselines.evolution import evolution
 from weaknas_jax.search.baselines.lanas import lanas
 from weaknas_jax.search.baselines.local_search import local_search
 from weaknas_jax.search.baselines.mcts import mcts
 from weaknas_jax.search.baselines.random import random_search
+from weaknas_jax.search.label_transforms import TRANSFORMS
 from weaknas_jax.search.loop import weaknas
 from weaknas_jax.search.pseudo_labels import semi
 from weaknas_jax.search.sampling import SAMPLINGS
@@ -50,50 +50,72 @@ def _weaknas(
     return weaknas(scorer, **settings)
 
 
-@functools.wraps(bananas)
-def _bananas(*, predictor: Any = None, top: Any = None, **settings: Any) -> Method:
-    del predictor, top  # it brings its own, and takes the best
-    return bananas(**settings)
+class MethodRecord(NamedTuple):
+    """What a method is made by and what it needs.
+
+    Calling a record calls its builder with those of the keywords that it has.
+
+    Attributes:
+      build: the builder; its keywords of type `Number` are numeric settings, and flags.
+      title: what it is, in a line.
+      predictor: it takes a predictor, an acquisition and the other keywords of `loop.weaknas`.
+      features: it brings a predictor of its own, which learns from a feature block.
+      neighbours: it needs to know which architectures are one edit apart.
+    """
+
+    build: Callable[..., Method]
+    title: str
+    predictor: bool = False
+    features: bool = False
+    neighbours: bool = False
+
+    def __call__(self, **settings: Any) -> Method:
+        keywords = inspect.signature(self.build).parameters
+        if any(k.kind == k.VAR_KEYWORD for k in keywords.values()):
+            return self.build(**settings)
+        return self.build(**{name: value for name, value in settings.items() if name in keywords})
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """Its own numeric settings with their defaults; those of its parts are theirs."""
+        return numbers(self.build)
 
 
-def _sizes_alone(build: Callable[..., Method]) -> Callable[..., Method]:
-    @functools.wraps(build)
-    def built(*, init: int, per_round: int, budget: int, **unused: Any) -> Method:
-        return build(init=init, per_round=per_round, budget=budget)
-
-    return built
-
-
-METHODS: dict[str, Callable[..., Method]] = {
-    "weaknas": _weaknas,
-    "random": _sizes_alone(random_search),
-    "evolution": _sizes_alone(evolution),
-    "local_search": _sizes_alone(local_search),
-    "mcts": _sizes_alone(mcts),
-    "lanas": _sizes_alone(lanas),
-    "bananas": _bananas,
+METHODS: dict[str, MethodRecord] = {
+    "weaknas": MethodRecord(_weaknas, "weak predictors, refitted each round", predictor=True),
+    "random": MethodRecord(random_search, "random search"),
+    "evolution": MethodRecord(evolution, "regularized evolution", neighbours=True),
+    "local_search": MethodRecord(local_search, "local search", neighbours=True),
+    "mcts": MethodRecord(mcts, "Monte Carlo tree search (AlphaX)", neighbours=True),
+    "lanas": MethodRecord(lanas, "a learnt partition of the space (LaNAS)"),
+    "bananas": MethodRecord(
+        bananas, "an ensemble on path encodings (BANANAS)", features=True, neighbours=True
+    ),
 }
-USES_PREDICTOR = {"weaknas"}
-READS_PATHS = {"bananas"}
-"""Those that bring a predictor of their own, which learns from a feature block."""
-USES_NEIGHBOURS = {"evolution", "local_search", "mcts", "bananas"}
-EVERYWHERE = [name for name in METHODS if name not in USES_NEIGHBOURS]
+EVERYWHERE = [name for name, of in METHODS.items() if not of.neighbours]
 """Those that need nothing of a space but its rows: also in a pool of a space too large to list."""
-_ONE_BY_ONE = Habits(per_round=1, budget=1000, stop="optimum", seeds=20, quick=True)
-HABITS = {
-    "evolution": _ONE_BY_ONE._replace(init=50),
-    "local_search": _ONE_BY_ONE,
-    "mcts": _ONE_BY_ONE._replace(init=1),
-    "lanas": _ONE_BY_ONE._replace(init=50),
-    "bananas": Habits(stop="optimum", budget=300, seeds=20),
-}
-"""Of methods that have some of their own."""
-CHOICES = {
-    "label_transform": label_transforms.TRANSFORMS,
+CHOICES = {"label_transform": TRANSFORMS, "acquisition": ACQUISITIONS, "sampling": SAMPLINGS}
+"""What is chosen by name besides the predictor."""
+PARTS = {
+    "method": METHODS,
+    "predictor": PREDICTORS,
     "acquisition": ACQUISITIONS,
     "sampling": SAMPLINGS,
 }
-"""What is chosen by name besides the predictor."""
+"""The choices that have numeric settings."""
+
+
+def numeric(**chosen: str | None) -> dict[str, float]:
+    """The numeric settings of some choices with their builders' defaults.
+
+    >>> numeric(predictor="linear", acquisition="ucb")
+    {'noise': 0.1, 'beta': 1.5, 'patience': 20.0}
+
+    Args:
+      **chosen: a name for some of `PARTS`; None = it is not used.
+    """
+    names = {part: name for part, name in chosen.items() if name is not None}
+    return {k: v for part, name in names.items() for k, v in PARTS[part][name].numbers.items()}
 
 
 def _remembered(build: Callable[..., Method]) -> Callable[..., Method]:
@@ -102,7 +124,7 @@ def _remembered(build: Callable[..., Method]) -> Callable[..., Method]:
     What is compiled is kept by the method's functions: methods built anew would be compiled anew,
     seconds and hundreds of memory maps of the process for each search.
     """
-    known = functools.lru_cache(maxsize=None, typed=True)(build)
+    cached = functools.lru_cache(maxsize=None, typed=True)(build)
 
     @functools.wraps(build)
     def built(*args: Any, **named: Any) -> Method:
@@ -110,7 +132,7 @@ def _remembered(build: Callable[..., Method]) -> Callable[..., Method]:
             value is None or isinstance(value, str | int | float)
             for value in (*args, *named.values())
         )
-        return (known if plain else build)(*args, **named)
+        return (cached if plain else build)(*args, **named)
 
     return built
 
@@ -120,6 +142,7 @@ def make(
     predictor: str = "gp",
     *,
     method: str = "weaknas",
+    space: str | None = None,
     budget: int | None = None,
     init: int | None = None,
     per_round: int | None = None,
@@ -135,14 +158,15 @@ def make(
     pseudo_labels: int = 0,
     **number: Number,
 ) -> Method:
-    """A method from names; what is left out is the habit of the method, or of the predictor.
+    """A method from names; what is left out has its default (`search.defaults`).
 
     >>> make("gp", budget=50, per_round=4, beta=2.0).sizes[:3]
     (1, 4, 4)
 
     Args:
-      predictor: in `predictors.PREDICTORS`.
-      method: in `METHODS`; one of no predictor ignores what is said of it.
+      predictor: in `PREDICTORS`.
+      method: in `METHODS`; one without a predictor ignores what is given for it.
+      space: name of the space, which may have defaults of its own (``nasbench101``).
       budget, init, per_round, top, top_end, near_best, predicted_best_first: as of
         `loop.weaknas`.
       pseudo_labels: as ``unlabelled`` of `pseudo_labels.semi`; 0 = none.
@@ -151,63 +175,70 @@ def make(
       sampling: in `sampling.SAMPLINGS`.
       encoding: [N, D] of a space that stays, for predictors that keep it on the host.
       chunk: architectures scored at once.
-      **number: numeric settings of the predictor, acquisition and sampling that are used.
+      **number: numeric settings of the method, or of its predictor, acquisition and sampling.
 
     Raises:
       ValueError: a name or number is unknown, or they do not go together.
     """
-    registries = {"method": METHODS, "predictor": PREDICTORS} | CHOICES
-    for name, value in (("method", method), ("predictor", predictor)):
-        if not isinstance(value, str) or value not in registries[name]:
-            raise ValueError(f"{name}={value}: choose one of {', '.join(registries[name])}")
+    for name, value, registry in (
+        ("method", method, METHODS),
+        ("predictor", predictor, PREDICTORS),
+    ):
+        if not isinstance(value, str) or value not in registry:
+            raise ValueError(f"{name}={value}: choose one of {', '.join(registry)}")
     checks.counts(chunk=(chunk, 1), near_best=(near_best, 0), pseudo_labels=(pseudo_labels, 0))
     checks.finite(1, top=top, top_end=top_end)
     checks.finite(**number)
     if encoding is not None and np.ndim(encoding) != 2:
         raise ValueError(f"encoding: of shape {np.shape(encoding)}; give [N, D]")
-    habits = HABITS.get(method, habits_of(predictor))._asdict()
-    chosen = {"method": method, "predictor": predictor, "label_transform": label_transform}
-    chosen |= {"acquisition": acquisition, "sampling": sampling}
-    chosen = {key: habits.get(key) if value is None else value for key, value in chosen.items()}
-    for key, value in chosen.items():
-        named = isinstance(value, str) and value in registries[key]
-        if not named and not (key == "label_transform" and callable(value)):
-            raise ValueError(f"{key}={value}: choose one of {', '.join(registries[key])}")
+    record = METHODS[method]
+    usual = defaults.of(method, predictor if record.predictor else None, space)
+    chosen = {"label_transform": label_transform, "acquisition": acquisition, "sampling": sampling}
+    chosen = {k: getattr(usual, k) if value is None else value for k, value in chosen.items()}
+    for name, value in chosen.items():
+        listed = isinstance(value, str) and value in CHOICES[name]
+        if not listed and not (name == "label_transform" and callable(value)):
+            raise ValueError(f"{name}={value}: choose one of {', '.join(CHOICES[name])}")
     sizes = {"init": init, "per_round": per_round, "budget": budget}
-    sizes = {key: habits[key] if value is None else value for key, value in sizes.items()}
-    checks.counts(**{key: (value, 1) for key, value in sizes.items()})
-    sizes = {key: int(value) for key, value in sizes.items()}  # also those of NumPy
-    if method not in USES_PREDICTOR:
-        return METHODS[method](**sizes)._replace(settings={"method": method, **sizes})
-    check_together(predictor, chosen["acquisition"])
-
-    part = {key: registries[key][chosen[key]] for key in ("predictor", "acquisition", "sampling")}
-    brings = {key: numbers(builder) for key, builder in part.items()}
-    usual = {name for of in brings.values() for name in of}
-    if stray := sorted(set(number) - usual):
-        what = ", ".join(f"{key}={chosen[key]}" for key in part)
+    sizes = {k: getattr(usual, k) if value is None else value for k, value in sizes.items()}
+    checks.counts(**{name: (value, 1) for name, value in sizes.items()})
+    sizes = {name: int(value) for name, value in sizes.items()}  # also those of NumPy
+    parts = {"method": method}
+    if record.predictor:
+        check_together(predictor, chosen["acquisition"])
+        parts |= {"predictor": predictor, "acquisition": chosen["acquisition"]}
+        parts |= {"sampling": chosen["sampling"]}
+    has = {part: PARTS[part][name].numbers for part, name in parts.items()}
+    accepted = {name for of in has.values() for name in of}
+    if stray := sorted(set(number) - accepted):
+        what = ", ".join(f"{part}={name}" for part, name in parts.items())
         raise ValueError(f"{stray[0]}={number[stray[0]]}: {what} have no such setting")
-    number = {k: v for k, v in habits["numbers"].items() if k in usual} | number
-    own = {key: {k: number[k] for k in of if k in number} for key, of in brings.items()}
-    draws = int(chosen["acquisition"] in NEEDS_DRAWS)
+    number = {k: v for k, v in usual.numbers.items() if k in accepted} | number
+    own = {part: {k: number[k] for k in of if k in number} for part, of in has.items()}
+    if not record.predictor:
+        built = record(chunk=chunk, **sizes, **own["method"])
+        return built._replace(settings={"method": method, **sizes, **number})
+
+    draws = int(ACQUISITIONS[chosen["acquisition"]].needs == "draws")
     transform = chosen["label_transform"]
-    built = METHODS[method](
-        predictor=make_predictor(predictor, encoding, draws, **own["predictor"]),
+    built = record(
+        predictor=make_predictor(predictor, encoding, draws, chunk, **own["predictor"]),
         chunk=chunk,
         top=top,
         top_end=top_end,
-        transform=transform if callable(transform) else label_transforms.TRANSFORMS[transform],
+        transform=transform if callable(transform) else TRANSFORMS[transform].apply,
         predicted_best_first=predicted_best_first,
         near_best=near_best,
         pseudo_labels=pseudo_labels,
-        acquisition=part["acquisition"](**own["acquisition"]),
-        sampler=part["sampling"](**own["sampling"]),
+        acquisition=ACQUISITIONS[chosen["acquisition"]](**own["acquisition"]),
+        sampler=SAMPLINGS[chosen["sampling"]](**own["sampling"]),
         **sizes,
     )
-    said = {"top": top, "top_end": top_end}
-    said |= {"near_best": near_best} if near_best else {}
-    said |= {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
-    return built._replace(settings=chosen | sizes | said | number)
+    settings = {"method": method, "predictor": predictor, **chosen, **sizes}
+    settings |= {"top": top, "top_end": top_end}
+    settings |= {"near_best": near_best} if near_best else {}
+    settings |= {"pseudo_labels": pseudo_labels} if pseudo_labels else {}
+    return built._replace(settings=settings | number)
 
 
 def reads(method: str, predictor: str) -> set[str]:
@@ -215,25 +246,29 @@ def reads(method: str, predictor: str) -> set[str]:
 
     Besides: ``chunk``; ``features``, blocks of the space; ``prediction``, that it makes some.
     """
-    names = set(inspect.signature(METHODS[method]).parameters)
-    if method in USES_PREDICTOR:
-        builder = inspect.signature(PREDICTORS[predictor])
+    record = METHODS[method]
+    names = set(inspect.signature(record.build).parameters)
+    if record.predictor:
+        of = PREDICTORS[predictor]
         names |= set(inspect.signature(weaknas).parameters) - {"scorer"}
-        names -= {"chunk"} if builder.return_annotation is Scorer else set()
-        names |= {"features"} if "blocks" in builder.parameters else set()
-    if method in READS_PATHS:
+        names -= {"chunk"} if of.scores == "at once" else set()
+        names |= {"features"} if of.reads == "features" else set()
+    if record.features:
         names |= {"features"}
-    return names | ({"prediction"} if method in USES_PREDICTOR | READS_PATHS else set())
+    return names | ({"prediction"} if record.predictor or record.features else set())
 
 
 def check_together(predictor: str, acquisition: str) -> None:
     """Raises ValueError where an acquisition needs what a predictor does not give."""
-    for needs, what, has in (
-        (NEEDS_DEVIATION, "a deviation", HAS_DEVIATION),
-        (NEEDS_DRAWS, "draws of the function", HAS_DRAWS),
-    ):
-        if acquisition in needs and predictor not in has:
-            raise ValueError(
-                f"acquisition={acquisition} needs {what}, which predictor={predictor} does not "
-                f"give; those that do: {', '.join(sorted(has))}"
-            )
+    needs = ACQUISITIONS[acquisition].needs
+    words = {"deviation": "a deviation", "draws": "draws of the function"}
+    able = {
+        "mean": set(PREDICTORS),
+        "deviation": {name for name, of in PREDICTORS.items() if of.deviation},
+        "draws": {name for name, of in PREDICTORS.items() if of.draws != "no"},
+    }[needs]
+    if predictor not in able:
+        raise ValueError(
+            f"acquisition={acquisition} needs {words[needs]}, which predictor={predictor} does not "
+            f"give; those that do: {', '.join(sorted(able))}"
+        )

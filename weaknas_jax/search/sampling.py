@@ -9,7 +9,7 @@ reads M / N as the greedy share of an epsilon-greedy search (section 2.3). `epsi
 search itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ import numpy as np
 
 from weaknas_jax.core import ranking
 from weaknas_jax.core.history import History
-from weaknas_jax.core.types import Number, Space
+from weaknas_jax.core.types import Number, Space, numbers
 
 _NEAR = 4096  # the best, where all else need not be sorted: on a CPU that takes 50 times as long
 
@@ -188,11 +188,32 @@ def _largest(priority: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
     return jnp.pad(indices, (0, batch - len(indices)), constant_values=-1)
 
 
-SAMPLINGS: dict[str, Callable[..., Sampler]] = {
-    "uniform": uniform,
-    "linear": linear,
-    "exponential": exponential,
-    "greedy": greedy,
-    "epsilon_greedy": epsilon_greedy,
+class SamplingRecord(NamedTuple):
+    """A way to draw the queries of a round by name; calling a record calls its builder.
+
+    Attributes:
+      build: the builder; its keywords of type `Number` are numeric settings, and flags.
+      title: what it is, in a line.
+      in_top: it draws among the predicted top N; else it asks for the best, whatever N is.
+    """
+
+    build: Callable[..., Sampler]
+    title: str
+    in_top: bool = True
+
+    def __call__(self, **settings: Number) -> Sampler:
+        return self.build(**settings)
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """Its numeric settings with their defaults."""
+        return numbers(self.build)
+
+
+SAMPLINGS: dict[str, SamplingRecord] = {
+    "uniform": SamplingRecord(uniform, "evenly in the top N (the paper)"),
+    "linear": SamplingRecord(linear, "chances that fall linearly with the place"),
+    "exponential": SamplingRecord(exponential, "chances that fall exponentially with the place"),
+    "greedy": SamplingRecord(greedy, "the best", in_top=False),
+    "epsilon_greedy": SamplingRecord(epsilon_greedy, "the best, or anything at all", in_top=False),
 }
-NOT_IN_THE_TOP = {"greedy", "epsilon_greedy"}

@@ -53,7 +53,7 @@ def space_of_numbers(encoding: np.ndarray) -> Space:
 def _space(encoding: np.ndarray, slots: Sequence[tuple[np.ndarray, Hashable]]) -> Space:
     features = generic.blocks(slots, len(encoding))
     features = {name: jnp.asarray(block) for name, block in features.items()}
-    return Space(jnp.asarray(scaling.to_float32(encoding)), features)
+    return Space(jnp.asarray(scaling.to_float32(encoding)), features, preset=generic.PRESET)
 
 
 def _signs(levels: int) -> np.ndarray:

@@ -38,6 +38,10 @@ def slots_of(encoding: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         start = stop
 
 
+PRESET = "table"
+"""The kernel of the Gaussian process on these blocks."""
+
+
 def features(encoding: np.ndarray) -> dict[str, np.ndarray]:
     """Feature blocks of columns [N, D], float32 [N, d] each, see `blocks`.
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from weaknas_jax.spaces.graphs import Graph
+
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 SIZE = len(OPS) ** len(EDGES)
@@ -55,6 +57,19 @@ def to_string(ops: Iterable[int]) -> str:
     it = iter(ops)
     nodes = ["|" + "".join(f"{OPS[next(it)]}~{s}|" for s in range(t)) for t in (1, 2, 3)]
     return "+".join(nodes)
+
+
+def graph(arch: str) -> Graph:
+    """The cell of an official string: nodes are sums of features, edges carry the operations.
+
+    Edges of ``none`` are left out.
+
+    >>> graph(to_string((3, 0, 0, 0, 1, 0))).edges
+    ((0, 1, 'nor_conv_3x3'), (1, 3, 'skip_connect'))
+    """
+    pairs = zip(EDGES, parse(arch), strict=True)
+    edges = tuple((*edge, OPS[op]) for edge, op in pairs if op != _NONE)
+    return Graph(("input", "node 1", "node 2", "output"), edges)
 
 
 def one_hot(ops: np.ndarray) -> np.ndarray:

@@ -21,13 +21,12 @@ from absl import flags as absl_flags
 
 from weaknas_jax import jobs
 from weaknas_jax.cli import console, idle
-from weaknas_jax.cli.configure import NUMBERS
+from weaknas_jax.cli.define import asked_numbers, define_named, define_numbers
 from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.cli.mobilenet.evaluate import read_images
 from weaknas_jax.jobs.command import Command
-from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.report import run_folder
-from weaknas_jax.search import methods
+from weaknas_jax.search import defaults, methods
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
 from weaknas_jax.supernets import search, search_report
@@ -60,12 +59,11 @@ _EVALUATOR = _enum("evaluator", "supernet", ["supernet", "oracle", "command"], _
 _help = "Shell command for each sub-network; {arch} is it as JSON."
 _COMMAND = absl_flags.DEFINE_string("command", None, _help)
 _JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1, upper_bound=10_000)
-_METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
-_PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
-for _name, _registry in methods.CHOICES.items():
-    _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")
-for _name in sorted({name for of in NUMBERS.values() for name in of}):
-    absl_flags.DEFINE_float(_name, None, "As of experiments.nasbench.")
+_METHOD = define_named("method", choices=methods.EVERYWHERE)
+_PREDICTOR = define_named("predictor")
+for _name in methods.CHOICES:
+    define_named(_name)
+define_numbers()
 _default = "Default: 10, 1, 100 for a Gaussian process, else the paper's 100, 100, 1000."
 _INIT = _int("init", None, f"M0, random sub-networks at the start. {_default}", lower_bound=1)
 _PER_ROUND = _int("per_round", None, f"M, queries of a later round. {_default}", lower_bound=1)
@@ -83,7 +81,6 @@ _READ_BY = {
     "command": ("command", "jobs"),
 }
 """The flags of each evaluator."""
-_PROCESSES = ("gp", "gp_ml")
 
 
 class Source(NamedTuple):
@@ -159,19 +156,19 @@ def _searches(method, space, source: Source, folder: Path, stop) -> list[search.
 
 
 def _method():
-    process = _PREDICTOR.value in _PROCESSES
-    init, per_round, budget = (10, 1, 100) if process else (100, 100, 1000)
-    budget = _BUDGET.value or budget
-    named = [*methods.CHOICES, *(name for of in NUMBERS.values() for name in of)]
-    given = {name: absl_flags.FLAGS[name].value for name in named}
+    predictor = _PREDICTOR.value if methods.METHODS[_METHOD.value].predictor else None
+    usual = defaults.of(_METHOD.value, predictor, "subnetworks")
+    budget = _BUDGET.value or usual.budget
     return methods.make(
         _PREDICTOR.value,
         method=_METHOD.value,
-        init=min(_INIT.value or init, budget),
-        per_round=_PER_ROUND.value or per_round,
+        space="subnetworks",
+        init=min(_INIT.value or usual.init, budget),
+        per_round=_PER_ROUND.value or usual.per_round,
         budget=budget,
         top=_TOP.value,
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: absl_flags.FLAGS[name].value for name in methods.CHOICES},
+        **asked_numbers(),
     )
 
 

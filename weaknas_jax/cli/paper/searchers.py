@@ -13,11 +13,10 @@ import jax
 
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.trace import Trace
-from weaknas_jax.predictors import habits_of
 from weaknas_jax.runs import task
 from weaknas_jax.runs.lanes import Settings
 from weaknas_jax.runs.program import run_many
-from weaknas_jax.search import methods
+from weaknas_jax.search import defaults, methods
 from weaknas_jax.storage.npz import TableError, read_npz, write_npz
 from weaknas_jax.tables import Table
 
@@ -71,7 +70,8 @@ RANDOM = Searcher(
 )
 ON_201 = (GP, GP_SCALED, TEN, LOCAL, RANDOM)
 
-_GP_101 = {"init": 20, "per_round": 10, "budget": 200} | habits_of("gp", "nasbench101").numbers
+_GP_101 = {"init": 20, "per_round": 10, "budget": 200}
+_GP_101 |= defaults.of("weaknas", "gp", "nasbench101").numbers
 _NOISE_101 = {"noise": _GP_101["noise"]}
 GP_101 = Searcher(
     "GP, M = 10, greedy",
@@ -128,7 +128,7 @@ def _kept(path: Path | None) -> Trace | None:
 
 def _search(searcher: Searcher, table: Table, rule: Protocol, runs: int, seed: int) -> Trace:
     settings = {"label_transform": task.transform_for(table, rule)} | dict(searcher.settings)
-    walks = settings.get("method") in methods.USES_NEIGHBOURS
+    walks = methods.METHODS[settings.get("method", "weaknas")].neighbours
     problem = task.make(table, rule, neighbours=walks)
 
     def build(chunk: int | None = None):

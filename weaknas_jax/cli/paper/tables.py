@@ -22,10 +22,9 @@ from weaknas_jax.cli.paper import optimum, rows
 from weaknas_jax.cli.paper import printed as paper
 from weaknas_jax.cli.paper.rows import INTERRUPTED, Search, run_all
 from weaknas_jax.measures import metrics, stats
-from weaknas_jax.predictors import HAS_DEVIATION
 from weaknas_jax.report import compare, plots, run_folder
 from weaknas_jax.report import text as report
-from weaknas_jax.search.acquisition import NEEDS_DEVIATION
+from weaknas_jax.search import methods
 from weaknas_jax.storage import files, ownership
 
 QUICK = flags.DEFINE_bool("quick", False, "Three runs of 200 queries.")
@@ -112,8 +111,13 @@ def _rows(table: paper.Table, most: int | None) -> list[tuple[paper.Row, int]]:
 
 def _possible(search: str, given: dict[str, Any]) -> bool:
     """Whether the predictor gives what the search needs."""
-    needs = paper.SEARCHES[search].get("acquisition") in NEEDS_DEVIATION
-    return not needs or given["predictor"] in HAS_DEVIATION
+    try:
+        methods.check_together(
+            given["predictor"], paper.SEARCHES[search].get("acquisition", "mean")
+        )
+    except ValueError:
+        return False
+    return True
 
 
 def _search(folder: Path, name: str, given: dict[str, Any]) -> Search:

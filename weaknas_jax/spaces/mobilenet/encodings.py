@@ -19,11 +19,12 @@ import numpy as np
 
 from weaknas_jax.core.types import Space
 from weaknas_jax.spaces.choices import Choices, ordinal
+from weaknas_jax.spaces.graphs import Graph
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import cost
 from weaknas_jax.spaces.mobilenet import window as pool
 from weaknas_jax.spaces.mobilenet.arch import Arch
-from weaknas_jax.spaces.mobilenet.config import SupernetConfig
+from weaknas_jax.spaces.mobilenet.config import SupernetConfig, mobilenet_v3
 
 
 class SubNetworks(Choices):
@@ -88,7 +89,8 @@ class SubNetworks(Choices):
         population = self.population(codes)
         blocks = features(self.config, population)
         encoding = jnp.asarray(self._encode(self.config, population))
-        return Space(encoding, {name: jnp.asarray(block) for name, block in blocks.items()})
+        features_ = {name: jnp.asarray(block) for name, block in blocks.items()}
+        return Space(encoding, features_, preset="supernet")
 
     def describe(self) -> dict[str, Any]:
         geometry = {k: v for k, v in dataclasses.asdict(self.config).items() if k != "image_size"}
@@ -109,3 +111,15 @@ def features(config: SupernetConfig, population: Arch) -> Mapping[str, np.ndarra
         "hot": pool.one_hot(config, population) / np.float32(2**0.5),
         "stages": np.concatenate(sums, axis=-1).astype(np.float32),
     }
+
+
+def graph(name: str) -> Graph:
+    """The blocks of a sub-network by name one after another, with their kernel and expansion."""
+    config, arch = mobilenet_v3(), pool.parse(np.array([name]))
+    active, most = archs.active(config, arch)[0], config.most
+    nodes = ["input"]
+    for place in np.flatnonzero(active):
+        where = f"{place // most + 1}.{place % most + 1}"
+        nodes.append(f"{where}: k{arch.kernels[0, place]} e{arch.expansions[0, place]}")
+    nodes.append("output")
+    return Graph(tuple(nodes), tuple((i, i + 1, "") for i in range(len(nodes) - 1)))

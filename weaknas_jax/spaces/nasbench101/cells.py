@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weaknas_jax.spaces.graphs import Graph
+
 OPS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 INPUT, OUTPUT, ABSENT = -1, -2, -3
 NODES, MAX_EDGES, SIZE = 7, 9, 423_624
@@ -123,6 +125,20 @@ def read_names(names: np.ndarray) -> Cells:
     edges = digits @ (16 ** np.arange(5, -1, -1, np.uint32))
     inner = kinds[text[:, 7:]] @ (4 ** np.arange(4, -1, -1, np.uint32))
     return decode(edges << 10 | inner)
+
+
+def graph(name: str) -> Graph:
+    """The cell of one of `names`: operations are on nodes.
+
+    >>> graph("008000/31p..").nodes
+    ('input', 'conv3x3-bn-relu', 'conv1x1-bn-relu', 'maxpool3x3', 'output')
+    """
+    matrix, ops = (part[0] for part in read_names(np.array([name])))
+    nodes = np.flatnonzero(ops != ABSENT)
+    labels = {INPUT: "input", OUTPUT: "output"} | dict(enumerate(OPS))
+    begin, end = np.nonzero(matrix[np.ix_(nodes, nodes)])
+    edges = tuple((int(a), int(b), "") for a, b in zip(begin, end, strict=True))
+    return Graph(tuple(labels[int(ops[node])] for node in nodes), edges)
 
 
 def parse(matrix: Sequence | np.ndarray, ops: Sequence[str]) -> Cells:

@@ -1,0 +1,60 @@
+"""Kernels of the Gaussian process by name; the record of a space names its own.
+
+They were chosen (docs/results.md) on NAS-Bench-201 / CIFAR-10, ``cell`` for its space and ``table``
+for a table of unknown origin, on NAS-Bench-101, ``graph``, and on the published accuracy predictor
+of Once-for-all, ``supernet``. Noise and length scales are of labels of variance one.
+"""
+
+from weaknas_jax.core.types import Space
+from weaknas_jax.predictors.kernels import DISTANCE, Block
+
+CELL = (
+    Block("cauchy", "paths", 1 / 3, 10.0),
+    Block("cauchy", "grams", 1 / 3, 20.0),
+    Block("cauchy", "counts", 1 / 3, 2.0),
+    Block("linear", "grams", 0.3),
+)
+GRAPH = (Block("rbf", "statistics", 1.0, 6.0),)
+TABLE = (
+    Block("cauchy", "slots", 1 / 2, 0.5, relative=True),
+    Block("linear", "effects", 0.15),
+    Block("quadratic", "effects", 0.45),
+    Block("cauchy", "counts", 1 / 3, 0.6, relative=True),
+    Block("linear", "counts", 0.15),
+)
+SUPERNET = (
+    Block("cauchy", "hot", 0.4, 1.0, relative=True),
+    Block("linear", "stages", 0.6),
+)
+PRESETS = {"table": TABLE, "cell": CELL, "graph": GRAPH, "supernet": SUPERNET}
+
+
+def blocks_of(space: Space) -> tuple[Block, ...]:
+    """The kernel of a space's preset, as far as the space has the feature blocks.
+
+    The weight of an absent kernel of a distance goes to the first block. A space that names no
+    preset has the one of whose blocks it has most.
+
+    Raises:
+      ValueError: the space has no feature blocks, or none of its preset.
+    """
+    if not space.features:
+        raise ValueError(
+            "a Gaussian process needs feature blocks: Space(encoding, task.features(table))"
+        )
+    if space.preset and space.preset not in PRESETS:
+        raise ValueError(f"preset={space.preset!r}: there are {', '.join(PRESETS)}")
+    whole = PRESETS[space.preset or _nearest(space)]
+    present = [block for block in whole if block.feature in space.features]
+    if not present:
+        wanted = ", ".join(dict.fromkeys(block.feature for block in whole))
+        there = ", ".join(space.features)
+        raise ValueError(f"none of the feature blocks {wanted}; there are {there}")
+    lost = sum(b.weight for b in whole if b not in present and b.kind in DISTANCE)
+    return (present[0]._replace(weight=present[0].weight + lost), *present[1:])
+
+
+def _nearest(space: Space) -> str:
+    """The preset with the most blocks that the space has; of equal ones the first."""
+    shared = {n: {b.feature for b in of} & set(space.features) for n, of in PRESETS.items()}
+    return max(PRESETS, key=lambda name: len(shared[name]))

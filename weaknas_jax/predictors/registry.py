@@ -1,0 +1,114 @@
+"""Predictors by name: one record each, which gets it offered as a flag, documented and tested."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from weaknas_jax.core.types import Predictor, Scorer, numbers
+from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
+from weaknas_jax.predictors.gp import gp
+from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.knn import knn
+from weaknas_jax.predictors.linear import linear
+from weaknas_jax.predictors.mlp import mlp
+from weaknas_jax.predictors.trees import forest, gbrt
+
+
+class PredictorRecord(NamedTuple):
+    """What a predictor is made by, what it reads and what it gives.
+
+    Calling a record calls its builder.
+
+    Attributes:
+      build: the builder; its keywords of type `Number` are numeric settings, and flags.
+      title: what it is, in a line.
+      reads: what it learns from, ``encoding``, or ``features``, blocks of the space.
+      deviation: it gives a deviation with each score.
+      draws: it gives draws of the whole function: ``always``, as many as ``asked`` for, or ``no``.
+      host: it is fitted on the host, one fit a core, and takes the encoding [N, D] when built.
+      scores: the space ``in chunks`` of the plan (`core.plan`), or ``at once``.
+      takes_chunk: it scores the space itself, and is told the chunk when built.
+    """
+
+    build: Callable[..., Predictor | Scorer]
+    title: str
+    reads: Literal["encoding", "features"] = "encoding"
+    deviation: bool = False
+    draws: Literal["no", "asked", "always"] = "no"
+    host: bool = False
+    scores: Literal["in chunks", "at once"] = "in chunks"
+    takes_chunk: bool = False
+
+    def __call__(self, *args: Any, **settings: Any) -> Predictor | Scorer:
+        return self.build(*args, **settings)
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """Its numeric settings with their defaults."""
+        return numbers(self.build)
+
+
+_PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
+_MEMBERS = {"deviation": True, "draws": "always"}
+PREDICTORS: dict[str, PredictorRecord] = {
+    "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
+    "gp_ml": PredictorRecord(gp_ml, "Gaussian process whose kernel is fitted too", **_PROCESS),
+    "linear": PredictorRecord(linear, "Bayesian ridge regression", deviation=True, draws="asked"),
+    "knn": PredictorRecord(knn, "mean of the k nearest"),
+    "mlp": PredictorRecord(mlp, "the paper's multilayer perceptron"),
+    "mlp_pairwise": PredictorRecord(
+        functools.partial(mlp, loss="pairwise"), "the same, trained for the order of pairs"
+    ),
+    "mlp_listwise": PredictorRecord(
+        functools.partial(mlp, loss="listwise"), "the same, trained for the order of lists"
+    ),
+    "ensemble": PredictorRecord(ensemble, "five of the paper's perceptrons", **_MEMBERS),
+    "warm_ensemble": PredictorRecord(
+        warm_ensemble,
+        "small perceptrons that go on from the round before",
+        takes_chunk=True,
+        **_MEMBERS,
+    ),
+    "gbrt": PredictorRecord(
+        gbrt, "boosted regression trees (XGBoost)", host=True, scores="at once"
+    ),
+    "forest": PredictorRecord(
+        forest,
+        "random forest (scikit-learn)",
+        deviation=True,
+        draws="asked",
+        host=True,
+        scores="at once",
+    ),
+}
+
+
+def make(
+    name: str,
+    encoding: np.ndarray | None = None,
+    draws: int = 0,
+    chunk: int | None = None,
+    **settings: Any,
+) -> Predictor | Scorer:
+    """A registered predictor.
+
+    >>> type(make("linear", noise=0.1)).__name__
+    'Predictor'
+
+    Args:
+      name: in `PREDICTORS`.
+      encoding: [N, D] of a table that stays, for those that are fitted on the host.
+      draws: E, draws of the posterior wanted, for those that give them when asked.
+      chunk: architectures scored at once, for those that score the space themselves.
+      **settings: of its builder.
+    """
+    of = PREDICTORS[name]
+    if of.host:
+        settings["encoding"] = encoding
+    if of.draws == "asked":
+        settings["draws"] = draws
+    if of.takes_chunk:
+        settings["chunk"] = chunk
+    return of.build(**settings)

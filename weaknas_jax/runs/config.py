@@ -1,0 +1,448 @@
+"""Every setting of a search on a table: one frozen record, resolved once.
+
+The flags of the commands are made from the fields of `SearchConfig`, and searches from Python take
+them as keywords, so that the same words mean the same search. A field that is None has the default
+of its method, predictor and space (`search.defaults`), which `resolve` puts in its place.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from weaknas_jax.core import plan
+from weaknas_jax.core import protocol as protocols
+from weaknas_jax.core.protocol import Protocol
+from weaknas_jax.core.types import Method
+from weaknas_jax.predictors.registry import PREDICTORS
+from weaknas_jax.runs import task
+from weaknas_jax.runs.lanes import Settings
+from weaknas_jax.search import defaults, methods
+from weaknas_jax.search.methods import CHOICES, METHODS, PARTS
+from weaknas_jax.search.sampling import SAMPLINGS
+from weaknas_jax.tables.table import Table
+
+ROUNDS_PER_CALL = 25
+"""Rounds of milliseconds that one call of the program makes."""
+
+
+class ConfigError(ValueError):
+    """Settings that do not go together.
+
+    Attributes:
+      flags: the message with settings as flags, ``--budget=5``; the text of the error itself has
+        them as keywords, ``budget=5``.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(re.sub(r"--(?=[a-z])", "", message))
+        self.flags = message
+
+
+def setting(
+    default: Any,
+    help: str,
+    choices: Collection[str] = (),
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A field with its help, and the values that it may have."""
+    metadata = {"help": help, "choices": tuple(choices), "least": least, "most": most}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+_BY = "Default: by predictor"
+_RULE = "Default: that of --protocol."
+_RULES = protocols.CHOICES
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """The settings of a search on a table; the help of each field says what it is.
+
+    >>> SearchConfig(predictor="mlp").resolve("nasbench101", 423_624)[0].init
+    100
+    """
+
+    method: str = setting("weaknas", "Search method.", METHODS)
+    predictor: str = setting("gp", "Weak predictor.", PREDICTORS)
+    label_transform: str | None = setting(
+        None,
+        f"What the predictor is fitted on: labels scaled, or normal scores of ranks. {_BY}.",
+        CHOICES["label_transform"],
+    )
+    acquisition: str | None = setting(
+        None,
+        f"What architectures are ranked by; the paper's is the predicted mean. {_BY}.",
+        CHOICES["acquisition"],
+    )
+    sampling: str | None = setting(
+        None,
+        f"How the M are drawn: in the top N by place (the paper: uniform), or the best. {_BY}.",
+        CHOICES["sampling"],
+    )
+    features: str = setting(
+        "space",
+        "Feature blocks of kernels: the space's, or what its columns alone tell.",
+        ("space", "columns"),
+    )
+    without: str | None = setting(None, "A feature block to leave out (ablation).")
+    protocol: str = setting("honest", "Preset of the switches below.", protocols.PRESETS)
+    labels: str | None = setting(None, f"What a query returns. {_RULE}", _RULES["labels"])
+    normalize: str | None = setting(
+        None,
+        f"Whose mean and deviation scale the labels. {_RULE}",
+        _RULES["normalize"],
+    )
+    target: str | None = setting(
+        None,
+        f"Which optimum is to be met. For a table without test: valid. {_RULE}",
+        _RULES["target"],
+    )
+    report: str | None = setting(
+        None,
+        f"Which accuracy stands for a run. For a table without test: best_valid. {_RULE}",
+        _RULES["report"],
+    )
+    counting: str | None = setting(
+        None,
+        f"When a met optimum counts: at its query, or at the end of its round. {_RULE}",
+        _RULES["counting"],
+    )
+    predicted_top: str | None = setting(
+        None,
+        f"The predictor's best: seen if queried, first of the M, or a free look. {_RULE}",
+        _RULES["predicted_top"],
+    )
+    label_noise: float = setting(
+        0.0,
+        "Deviation of noise on each label (percent), drawn anew in each run, such as 0.2.",
+        least=0.0,
+    )
+    repeat_top: int = setting(
+        0,
+        "So many trainings more at the end for the best by noisy label, by successive halving.",
+        least=0,
+    )
+    near_best: int = setting(
+        0, "Rank only neighbours of the K best evaluated; 0 = the whole space.", least=0
+    )
+    pseudo_labels: int = setting(
+        0,
+        "So many predicted scores of others are labels of a second fit (Semi-NAS inside WeakNAS).",
+        least=0,
+    )
+    stop: str | None = setting(
+        None,
+        f"A run ends with its budget, or when it met its target. {_BY}.",
+        ("budget", "optimum"),
+    )
+    seeds: int | None = setting(None, f"How many runs. {_BY}.", least=1)
+    first_run: int = setting(0, "Number of the first run.", least=0)
+    seed: int = setting(
+        0, "Root of all random numbers; run i has fold_in(seed, i).", least=0, most=2**32 - 1
+    )
+    init: int | None = setting(None, f"M0, random architectures at the start. {_BY}.", least=1)
+    per_round: int | None = setting(None, f"M, queries of each later round. {_BY}.", least=1)
+    top: int = setting(100, "N, the predicted best among which they are drawn.", least=1)
+    top_end: int | None = setting(
+        None, "N of the last round, where N falls from --top to it; default: it stays.", least=1
+    )
+    budget: int | None = setting(None, f"Q, queries of a run. {_BY}.", least=1)
+    dynamics: bool | None = setting(
+        None,
+        "Measure the predictor in each round (Figure 3). Default: yes, unless rounds are quick.",
+    )
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Numeric settings of the method, or of its predictor, acquisition and sampling."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                _check_value(field, value)
+
+    @property
+    def record(self) -> methods.MethodRecord:
+        """The record of the method."""
+        return METHODS[self.method]
+
+    def chosen(self, space: str | None) -> dict[str, str | None]:
+        """Method, predictor and `CHOICES` with their defaults; None = the method has no such."""
+        names = {"method": self.method, "predictor": None} | dict.fromkeys(CHOICES)
+        if self.record.predictor:
+            usual = defaults.of(self.method, self.predictor, space)
+            names |= {"predictor": self.predictor}
+            names |= {name: getattr(self, name) or getattr(usual, name) for name in CHOICES}
+        return names
+
+    def parts(self, space: str | None) -> dict[str, str | None]:
+        """The choices that have numeric settings; None = the method has no such."""
+        return {part: name for part, name in self.chosen(space).items() if part in PARTS}
+
+    def resolve(
+        self, space: str, size: int, *, test: bool = True, signal: str = "valid"
+    ) -> tuple["SearchConfig", list[str]]:
+        """The same with every default in its place.
+
+        Args:
+          space: name of the space.
+          size: N, architectures to search.
+          test: the table has test scores; else what needs them has another default.
+          signal: of the table, see `tables.Table`.
+
+        Returns:
+          The configuration without None (but for ``without``, ``top_end`` and what the method does
+          not have), and notes on defaults that the table is too small for.
+
+        Raises:
+          ConfigError: the settings do not go together; names them.
+        """
+        searches = self.record.predictor
+        usual = defaults.of(self.method, self.predictor if searches else None, space)
+        new: dict[str, Any] = {}
+        for name in CHOICES:
+            new[name] = getattr(self, name) or getattr(usual, name)
+        if not searches:
+            new |= {"near_best": 0, "pseudo_labels": 0}
+        notes = []
+        new["budget"], more = _fitting("budget", self.budget, usual.budget, size)
+        notes += more
+        new["init"], more = _fitting("init", self.init, usual.init, self.budget or size)
+        notes += more
+        for name in ("per_round", "stop", "seeds"):
+            value = getattr(self, name)
+            new[name] = getattr(usual, name) if value is None else value
+        new["dynamics"] = not usual.quick if self.dynamics is None else self.dynamics
+        new["top"] = min(self.top, size)
+        new["top_end"] = None if self.top_end is None else min(self.top_end, size)
+        new |= self._switches(test, signal)
+        new["numbers"] = {}
+        resolved = dataclasses.replace(self, **new)
+        return dataclasses.replace(
+            resolved, numbers=resolved._numbers(usual, self.numbers, space)
+        ), notes
+
+    def _switches(self, test: bool, signal: str) -> dict[str, str]:
+        """The switches of the protocol, for a table with or without test scores."""
+        own = {name: getattr(self, name) for name in protocols.CHOICES}
+        for name, blind in (("target", "valid"), ("report", "best_valid")):
+            if not test:
+                if own[name] not in (None, blind):
+                    raise ConfigError(
+                        f"--{name}={own[name]}: the table has no field 'test'; use --{name}={blind}"
+                    )
+                own[name] = blind
+        if signal == "test" and own["labels"] is None:
+            own["labels"] = "test"
+        if own["report"] == "predicted_best_test" and not self.record.predictor:
+            raise ConfigError(
+                f"--report=predicted_best_test needs a predictor, and --method={self.method} has "
+                "none"
+            )
+        return own
+
+    def _numbers(
+        self, usual: defaults.Defaults, asked: Mapping[str, float], space: str
+    ) -> dict[str, float]:
+        """Numeric settings: their builders' defaults, the choice's own, those asked for."""
+        parts = self.parts(space)
+        values = methods.numeric(**parts)
+        values |= {name: value for name, value in usual.numbers.items() if name in values}
+        for name, value in sorted(asked.items()):
+            if name not in values:
+                what = " ".join(f"--{part}={of}" for part, of in parts.items() if of)
+                raise ConfigError(f"--{name}={value}: {what} have no such setting")
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"--{name}={value}: give a finite number, not below 0")
+            values[name] = value
+        return values
+
+    def check(self, size: int, constraint: str | None = None) -> None:
+        """Raises ConfigError where resolved settings do not fit together, or to N architectures."""
+        if self.record.predictor:
+            try:
+                methods.check_together(self.predictor, self.acquisition)
+            except ValueError as error:
+                raise ConfigError(f"--{error}") from None
+        if self.first_run + self.seeds > 2**31:
+            raise ConfigError(f"--first_run={self.first_run}: run numbers end at {2**31 - 1}")
+        rounds = 1 + max(0, self.budget - self.init) // self.per_round
+        most = plan.most_runs(self.budget, rounds)
+        if self.seeds > most:
+            raise ConfigError(
+                f"--seeds={self.seeds}: this machine's memory holds at most {most:,} runs of "
+                f"{self.budget} queries; do fewer at once, others by --first_run"
+            )
+        if self.budget < self.init:
+            raise ConfigError(
+                f"--budget={self.budget} is less than --init={self.init}: "
+                "raise --budget or lower --init"
+            )
+        if self.budget > size:
+            those, do = "architectures of the table", "lower --budget"
+            if constraint is not None:
+                those += f" that meet --constraint={constraint!r}"
+                do += " or loosen --constraint"
+            raise ConfigError(f"--budget={self.budget} is more than the {size:,} {those}; {do}")
+        least = min(self.top, self.top_end or self.top)
+        draws = self.record.predictor and SAMPLINGS[self.sampling].in_top
+        if least < min(self.per_round, size) and draws:
+            name = "top" if least == self.top else "top_end"
+            raise ConfigError(
+                f"--per_round={self.per_round} (M) is more than --{name}={least} (N): M "
+                "architectures are drawn from the predicted top N; lower --per_round or raise "
+                f"--{name}"
+            )
+        if self.repeat_top > self.budget:
+            raise ConfigError(
+                f"--repeat_top={self.repeat_top} is more than --budget={self.budget}: repeats are "
+                "of the best few; lower it"
+            )
+
+    @property
+    def rule(self) -> Protocol:
+        """The protocol of resolved settings."""
+        switches = {name: getattr(self, name) for name in protocols.CHOICES}
+        return protocols.resolve(self.protocol, label_noise=self.label_noise, **switches)
+
+    @property
+    def point(self) -> dict[str, float]:
+        """The numeric settings of resolved ones, which may differ between lanes of one program."""
+        falling = {} if self.top_end is None else {"top_end": self.top_end}
+        return {"top": self.top, **falling, **self.numbers}
+
+    @property
+    def layout(self) -> tuple[str, str | None, bool, bool]:
+        """What `task.space` is to be made with: ``kind, without, neighbours, described``."""
+        walks = self.record.neighbours or self.near_best > 0
+        return self.features, self.without, walks, "features" in self.reads
+
+    @property
+    def reads(self) -> set[str]:
+        """What the method and its predictor use, see `methods.reads`."""
+        return methods.reads(self.method, self.predictor)
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    """Raises ConfigError where a field's value is none of those that it may have."""
+    choices, least, most = (field.metadata.get(name) for name in ("choices", "least", "most"))
+    if choices and value not in choices:
+        raise ConfigError(f"--{field.name}={value}: choose one of {', '.join(choices)}")
+    if least is None:
+        return
+    whole = not isinstance(field.default, float)
+    kinds = (int, np.integer) if whole else (int, float, np.number)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        kind = "whole number" if whole else "number"
+        raise ConfigError(f"--{field.name}={value!r}: give a {kind}")
+    if not value >= least:
+        raise ConfigError(f"--{field.name}={value}: give at least {least:g}")
+    if most is not None and value > most:
+        raise ConfigError(f"--{field.name}={value}: give at most {most}")
+
+
+def _fitting(name: str, value: int | None, usual: int, most: int) -> tuple[int, list[str]]:
+    """A size, and a note where its default is more than there is to ask for."""
+    if value is not None:
+        return value, []
+    if usual <= most:
+        return usual, []
+    note = f"--{name}={most}: the default, {usual}, is more than there is to ask for"
+    return most, [note]
+
+
+class Search(NamedTuple):
+    """A search on a table that can be run.
+
+    Attributes:
+      config: resolved.
+      table, protocol, problem: what is searched, under which rules.
+      build: ``build(chunk=..., **point) -> Method``.
+      settings: of the program.
+      lanes: that suit the predictor; None = any, the plan decides.
+      notes: what a user should be told before it begins.
+    """
+
+    config: SearchConfig
+    table: Table
+    protocol: Protocol
+    problem: task.Task
+    build: Callable[..., Method]
+    settings: Settings
+    lanes: int | None
+    notes: tuple[str, ...]
+
+
+def prepare(
+    table: Table,
+    config: SearchConfig,
+    *,
+    problem: Callable[[Protocol, tuple], task.Task] | None = None,
+    constraint: str | None = None,
+) -> Search:
+    """The search of a table that a configuration names.
+
+    Args:
+      table: the table.
+      config: its settings, resolved here.
+      problem: ``problem(protocol, layout)`` in place of ``task.make(table, protocol, *layout)``,
+        for callers that keep problems.
+      constraint: what the table was restricted by, for messages.
+
+    Raises:
+      ConfigError: settings do not fit together, or the table.
+      TableError: the table cannot serve a switch of the protocol.
+      ValueError: a predictor cannot be had.
+    """
+    config, notes = config.resolve(
+        table.space, len(table), test=table.test is not None, signal=table.signal
+    )
+    config.check(len(table), constraint)
+    rule = config.rule
+    transform = task.transform_for(table, rule, config.label_transform)
+    accepted = methods.numeric(**config.parts(table.space))
+
+    def build(chunk: int | None = None, **point: float) -> Method:
+        if not config.record.predictor:
+            point = {name: value for name, value in point.items() if name in accepted}
+        return methods.make(
+            config.predictor,
+            method=config.method,
+            encoding=table.encoding,
+            label_transform=transform,
+            acquisition=config.acquisition,
+            sampling=config.sampling,
+            chunk=chunk,
+            predicted_best_first=rule.predicted_top == "counted",
+            near_best=config.near_best,
+            pseudo_labels=config.pseudo_labels,
+            init=config.init,
+            per_round=config.per_round,
+            budget=config.budget,
+            **point,
+        )
+
+    build(**config.point)  # what is missing or refused shows now
+    made = problem(rule, config.layout) if problem else task.make(table, rule, *config.layout)
+    predictor = config.predictor if config.record.predictor else None
+    host = predictor is not None and PREDICTORS[predictor].host
+    quick = defaults.of(config.method, predictor, table.space).quick
+    return Search(
+        config=config,
+        table=table,
+        protocol=rule,
+        problem=made,
+        build=build,
+        settings=Settings(
+            stop_at_target=config.stop == "optimum",
+            free_look=rule.predicted_top == "free",
+            measure=config.dynamics,
+            rounds_per_call=ROUNDS_PER_CALL if quick else 1,
+        ),
+        lanes=plan.cores() if host else None,
+        notes=tuple(notes),
+    )

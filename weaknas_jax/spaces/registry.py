@@ -1,0 +1,134 @@
+"""Spaces of architectures by name: what each of them knows of its architectures.
+
+A space is one record of `SPACES`: how its architectures are encoded, described by feature blocks,
+joined to neighbours and drawn as graphs, and which kernel the Gaussian process has on it. Nothing
+outside of this file asks which space it is. A table of a space without a record (or without
+names) is described by the columns of its encoding alone (`spaces.columns`).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from weaknas_jax.spaces import columns, nasbench201
+from weaknas_jax.spaces import neighbours as adjacent
+from weaknas_jax.spaces.graphs import Graph
+from weaknas_jax.spaces.mobilenet import config, window
+from weaknas_jax.spaces.mobilenet import encodings as mobilenet
+from weaknas_jax.spaces.nasbench101 import cells, encodings, rows
+from weaknas_jax.storage import cache
+
+
+class SpaceRecord(NamedTuple):
+    """What is known of a space; each function takes the names str [N] of architectures.
+
+    Attributes:
+      title: what it is, and its source.
+      encoding: float32 [N, D], what predictors learn from.
+      blocks: names of the feature blocks.
+      features: those blocks, float32 [N, d] each.
+      preset: the kernel of the Gaussian process, a name in `predictors.presets.PRESETS`.
+      graph: nodes and edges of one architecture; takes one name.
+      neighbours: int32 [N, d], the rows one edit away from each, -1 = none; None = those whose
+        encodings differ in one choice.
+      prefixes: int32 [L, N], see `core.types.Space`; None = by the choices of the encoding.
+      size: N of the whole space; None = too many to list.
+    """
+
+    title: str
+    encoding: Callable[[np.ndarray], np.ndarray]
+    blocks: tuple[str, ...]
+    features: Callable[[np.ndarray], Mapping[str, np.ndarray]]
+    preset: str
+    graph: Callable[[str], Graph]
+    neighbours: Callable[[np.ndarray], np.ndarray] | None = None
+    prefixes: Callable[[np.ndarray], np.ndarray] | None = None
+    size: int | None = None
+
+
+def _operations(names: np.ndarray) -> np.ndarray:
+    return np.array([nasbench201.parse(name) for name in names])
+
+
+def _neighbours_of_cells(names: np.ndarray) -> np.ndarray:
+    """Those of the whole of NAS-Bench-101 take long, and are kept; of a part they are quick."""
+
+    def compute() -> np.ndarray:
+        return rows.rows(cells.read_names(names))
+
+    whole = len(names) == cells.SIZE
+    return cache.rows("nasbench101-neighbours-1", names, compute) if whole else compute()
+
+
+SPACES: dict[str, SpaceRecord] = {
+    "nasbench201": SpaceRecord(
+        title="NAS-Bench-201 (Dong & Yang, ICLR 2020): cells of 6 edges, 5 operations each",
+        encoding=lambda names: nasbench201.one_hot(_operations(names)),
+        blocks=("paths", "grams", "counts"),
+        features=lambda names: nasbench201.features(_operations(names)),
+        preset="cell",
+        graph=nasbench201.graph,
+        neighbours=lambda names: adjacent.one_apart(_operations(names)),
+        size=nasbench201.SIZE,
+    ),
+    "nasbench101": SpaceRecord(
+        title="NAS-Bench-101 (Ying et al., ICML 2019): cells of at most 7 nodes and 9 edges",
+        encoding=lambda names: encodings.org(cells.read_names(names)),
+        blocks=("statistics",),
+        features=lambda names: encodings.features(cells.read_names(names)),
+        preset="graph",
+        graph=cells.graph,
+        neighbours=_neighbours_of_cells,
+        size=cells.SIZE,
+    ),
+    "mobilenet_v3": SpaceRecord(
+        title="Sub-networks of Once-for-all MobileNetV3 (Cai et al., ICLR 2020)",
+        encoding=lambda names: window.one_hot(config.mobilenet_v3(), window.parse(names)),
+        blocks=("hot", "stages"),
+        features=lambda names: mobilenet.features(config.mobilenet_v3(), window.parse(names)),
+        preset="supernet",
+        graph=mobilenet.graph,
+    ),
+}
+
+
+def record(space: str, names: np.ndarray | None) -> SpaceRecord | None:
+    """The record of a space whose architectures have names; None = described by columns alone."""
+    return None if names is None else SPACES.get(space)
+
+
+def features(
+    space: str, names: np.ndarray | None, encoding: np.ndarray, kind: str = "space"
+) -> tuple[Mapping[str, np.ndarray], str]:
+    """The feature blocks of architectures, and the preset of kernels on them.
+
+    Args:
+      space: name of the space; one without a record is described by its columns.
+      names: str [N], or None.
+      encoding: float32 [N, D].
+      kind: ``space``, the blocks of the space; ``columns``, those of the encoding's columns.
+
+    Returns:
+      Blocks by name, float32 [N, d] each; a name in `predictors.presets.PRESETS`.
+    """
+    of = record(space, names) if kind == "space" else None
+    if of is None:
+        return columns.features(encoding), columns.PRESET
+    return of.features(names), of.preset
+
+
+def neighbours(space: str, names: np.ndarray | None, encoding: np.ndarray) -> np.ndarray:
+    """The rows that are one edit away from each of N architectures, int32 [N, d], -1 = none."""
+    of = record(space, names)
+    if of is None or of.neighbours is None:
+        return adjacent.of_columns(encoding)
+    return of.neighbours(names)
+
+
+def prefixes(space: str, names: np.ndarray | None, encoding: np.ndarray) -> np.ndarray:
+    """Which of N architectures begin alike, int32 [L, N], see `core.types.Space`."""
+    of = record(space, names)
+    if of is None or of.prefixes is None:
+        return adjacent.prefixes(encoding)
+    return of.prefixes(names)
