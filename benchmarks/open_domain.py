@@ -18,7 +18,7 @@ from absl import app, flags
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from weaknas_jax.report import run_folder
+from weaknas_jax.report import provenance
 from weaknas_jax.search import methods
 from weaknas_jax.spaces.mobilenet import config
 from weaknas_jax.spaces.mobilenet import window as pool
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
     del argv
     wide, layers, found = config.mobilenet_v3(1.2), oracle.read(_ORACLE.value), {}
     lines = [
-        f"{run_folder.device()}, {run_folder.versions()}",
+        f"{provenance.device()}, {provenance.versions()}",
         "predicted top-1 (%), best so far: mean +- deviation (least) over searches",
         "",
     ]

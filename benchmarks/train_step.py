@@ -12,7 +12,7 @@ from absl import app, flags
 from flax import nnx
 
 from benchmarks.common import spread, timed
-from weaknas_jax.report import run_folder
+from weaknas_jax.report import provenance
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config
 from weaknas_jax.supernets.data import images
@@ -35,7 +35,7 @@ def main(_):
         np.ones(count, bool),
     )
     batch, key = jax.device_put(batch), jax.random.key(0)
-    print(f"{run_folder.device()}, {run_folder.versions()}; {count} images of {size} pixels")
+    print(f"{provenance.device()}, {provenance.versions()}; {count} images of {size} pixels")
     net = Static(wide, archs.named(wide, "weaknas_1000"), nnx.Rngs(0))
     for bf16 in (False, True):
         made = train_subnet.make(net, train_subnet.Recipe(bf16=bf16), 10_000)

@@ -159,7 +159,10 @@ BAD = {
     "missing file": (["--table=nowhere.npz"], "nowhere.npz: no such file"),
     "budget below init": (["--budget=4"], "--budget=4 is less than --init=5"),
     "budget above the space": (["--budget=99"], "--budget=99 is more than the 64"),
-    "no such feature block": (["--without=colour"], "--without=colour: there are the blocks slots"),
+    "no such feature block": (
+        ["--predictor=gp", "--without=colour"],
+        "--without=colour: there are the blocks slots",
+    ),
     "M above N": (["--per_round=9"], "--per_round=9 .M. is more than --top=8"),
     "mean of one edition": (["--space=nasbench201", "--labels=single_run"], "table_version=nats"),
     "run that is not": (["--labels=run2"], "runs run0..run1"),

@@ -19,7 +19,9 @@ from weaknas_jax.core.types import Info, Method, Number, Prediction, Predictor, 
 from weaknas_jax.measures import metrics, repeats, stats
 from weaknas_jax.predictors import PREDICTORS, gp, linear, mlp
 from weaknas_jax.predictors.refit import refit
+from weaknas_jax.report.search_table import TableSearch, search_table
 from weaknas_jax.runs import task
+from weaknas_jax.runs.config import ConfigError, SearchConfig
 from weaknas_jax.runs.lanes import Settings
 from weaknas_jax.runs.program import Job, Program, run, run_grid, run_many
 from weaknas_jax.search import acquisition, label_transforms, methods, sampling
@@ -40,6 +42,7 @@ __all__ = [
     "PAPER",
     "PREDICTORS",
     "Choices",
+    "ConfigError",
     "Info",
     "Job",
     "Method",
@@ -51,10 +54,12 @@ __all__ = [
     "Program",
     "Protocol",
     "Scorer",
+    "SearchConfig",
     "Settings",
     "Space",
     "Table",
     "TableError",
+    "TableSearch",
     "Trace",
     "__version__",
     "acquisition",
@@ -79,6 +84,7 @@ __all__ = [
     "run_many",
     "sampling",
     "save_table",
+    "search_table",
     "stats",
     "task",
     "weaknas",

@@ -15,10 +15,10 @@ from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.types import Method
 from weaknas_jax.measures import repeats
 from weaknas_jax.runs import config, task
-from weaknas_jax.runs.config import ConfigError, SearchConfig
+from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig
 from weaknas_jax.runs.lanes import Settings
 from weaknas_jax.search import methods
-from weaknas_jax.search.methods import CHOICES, PARTS
+from weaknas_jax.search.methods import PARTS
 from weaknas_jax.tables import Table, TableError, constraints, load_table, registry
 
 NUMBERS = {
@@ -29,8 +29,6 @@ NUMBERS = {
 }
 """The numeric settings that each choice brings, with their defaults."""
 NUMERIC = sorted({name for numbers in NUMBERS.values() for name in numbers})
-FIELDS = [f.name for f in dataclasses.fields(SearchConfig) if f.name != "numbers"]
-"""The flags that are fields of `SearchConfig`."""
 
 
 class Configured(NamedTuple):
@@ -119,32 +117,11 @@ def configure(values: Mapping[str, Any]) -> Configured:
         settings=search.settings,
         seeds=search.config.seeds,
         lanes=search.lanes,
-        said={"constraint": flag.constraint, "of": len(whole), **described(search.config)},
+        said={"constraint": flag.constraint, "of": len(whole), **search.config.describe()},
         table_sha256=sha256,
         cost=cost,
         notes=tuple(notes),
     )
-
-
-def described(settings: SearchConfig) -> dict[str, Any]:
-    """What a summary says of a resolved configuration."""
-    searches = settings.record.predictor
-    return {
-        "method": settings.method,
-        "predictor": settings.predictor if searches else None,
-        **{name: getattr(settings, name) if searches else None for name in CHOICES},
-        "features": settings.features,
-        "without": settings.without,
-        "near_best": settings.near_best,
-        "pseudo_labels": settings.pseudo_labels,
-        "numbers": settings.point,
-        "stop": settings.stop,
-        "seed": settings.seed,
-        "init": settings.init,
-        "per_round": settings.per_round,
-        "budget": settings.budget,
-        "top": settings.top,
-    }
 
 
 def load(

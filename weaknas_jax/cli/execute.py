@@ -15,7 +15,7 @@ from weaknas_jax.cli.configure import Configured
 from weaknas_jax.core.plan import Plan, PlanError
 from weaknas_jax.core.trace import join
 from weaknas_jax.measures import pareto, repeats
-from weaknas_jax.report import run_folder, text
+from weaknas_jax.report import provenance, run_folder, text
 from weaknas_jax.runs import session
 from weaknas_jax.runs.program import Job, Program
 from weaknas_jax.storage.checkpoint import CheckpointError, Checkpoints
@@ -69,8 +69,8 @@ def execute(
     first = members[0].values
     said = {
         "command": console.command(f"experiments.{Path(sys.argv[0]).stem}"),
-        "device": run_folder.device(),
-        "versions": run_folder.versions(),
+        "device": provenance.device(),
+        "versions": provenance.versions(),
         "matmul_precision": first["matmul_precision"],
     }
     before = [summary for _, summary in earlier if summary]
@@ -254,7 +254,7 @@ def check_platform(stored: dict, out: str) -> None:
             f"--resume: {out} was begun on {stored['platform']}, this is "
             f"{jax.default_backend()}, which rounds otherwise; go on there, or name another folder"
         )
-    now = {"device": run_folder.device(), "versions": run_folder.versions()}
+    now = {"device": provenance.device(), "versions": provenance.versions()}
     for part, value in now.items():
         if stored[part] != value:
             console.note(

@@ -7,9 +7,8 @@ from typing import Any
 
 from absl import flags
 
-from weaknas_jax.cli.configure import FIELDS
 from weaknas_jax.cli.define import define, define_numbers
-from weaknas_jax.runs.config import SearchConfig
+from weaknas_jax.runs.config import FIELDS, SearchConfig
 from weaknas_jax.tables import registry
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float

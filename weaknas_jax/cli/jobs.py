@@ -23,7 +23,7 @@ from weaknas_jax.cli.help import SEARCH, About
 from weaknas_jax.core.types import Method
 from weaknas_jax.jobs import checks, report
 from weaknas_jax.jobs.command import Command
-from weaknas_jax.report import run_folder
+from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.search import defaults, methods
 from weaknas_jax.spaces import candidates, choices_file
 from weaknas_jax.spaces.choices import Choices
@@ -148,7 +148,7 @@ def _search() -> int:
         console.note(f"{folder}/journal.jsonl: a torn last line was cut off")
     if result.resumed and result.resumed == len(result.evaluations):
         console.note(f"{folder}: all {result.resumed} queries were finished already")
-    more = {"settings": identity, "budget": method.budget, "versions": run_folder.versions()}
+    more = {"settings": identity, "budget": method.budget, "versions": provenance.versions()}
     summary = report.summarize(result, space, sign, **more)
     print(report.text(summary, report.save(folder, result, space, summary, sign)))
     if not result.complete:

@@ -23,7 +23,7 @@ from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.types import Scorer
 from weaknas_jax.measures import predictor_quality
 from weaknas_jax.predictors import PREDICTORS, make, refit
-from weaknas_jax.report import quality_folder, run_folder, standings
+from weaknas_jax.report import provenance, quality_folder, run_folder, standings
 from weaknas_jax.runs import task
 from weaknas_jax.search import defaults, label_transforms
 from weaknas_jax.tables import Table, registry
@@ -178,9 +178,9 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
 
 
 def _here() -> dict:
-    versions = run_folder.versions() | {"scipy": metadata.version("scipy")}
+    versions = provenance.versions() | {"scipy": metadata.version("scipy")}
     command = console.command("experiments.predictors")
-    return {"command": command, "device": run_folder.device(), "versions": versions}
+    return {"command": command, "device": provenance.device(), "versions": versions}
 
 
 def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None:

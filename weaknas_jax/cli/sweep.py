@@ -26,7 +26,7 @@ from weaknas_jax.cli.configure import NUMBERS, Configured, configure
 from weaknas_jax.cli.execute import Member, broken, check_platform, execute, in_folder, wanted
 from weaknas_jax.cli.flags import FREE, NAMES, OUT, adopt, may_resume, values
 from weaknas_jax.cli.help import SIZES, About
-from weaknas_jax.report import compare, plots, run_folder
+from weaknas_jax.report import compare, plots, provenance, run_folder
 from weaknas_jax.report import text as report
 from weaknas_jax.report.run_folder import FolderError
 from weaknas_jax.storage import files, ownership
@@ -204,7 +204,7 @@ def _sweep(
         for checkpoints in kept:
             checkpoints.remove()
     content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
-    content |= {"device": run_folder.device(), "versions": run_folder.versions()}
+    content |= {"device": provenance.device(), "versions": provenance.versions()}
     if not (given["resume"] and before and "checkpoints" not in before):  # begun by version 0.1
         content["checkpoints"] = run_folder.CHECKPOINTS
     files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")

@@ -9,15 +9,12 @@ What others put there stays, and is refused where it is in the way (`ownership`)
 import contextlib
 import json
 import os
-import platform
 import re
 import time
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 try:
@@ -25,7 +22,6 @@ try:
 except ImportError:  # no such locks on this system
     fcntl = None
 
-from weaknas_jax._version import __version__
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures.pareto import Pareto
 from weaknas_jax.report import plots, text
@@ -270,21 +266,6 @@ def load_summary(folder: str | os.PathLike) -> dict:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(f"{path}: not the summary of an experiment ({error})") from None
-
-
-def device() -> str:
-    """The device in words."""
-    first = jax.devices()[0]
-    if first.platform == "cpu":
-        return f"cpu ({os.cpu_count()} cores)"
-    return f"{len(jax.devices())} x {first.device_kind} ({first.platform})"
-
-
-def versions() -> dict[str, str]:
-    """Versions of what results depend on."""
-    names = ("jax", "jaxlib", "flax", "optax", "numpy")
-    found = {name: metadata.version(name) for name in names}
-    return {"weaknas_jax": __version__, "python": platform.python_version(), **found}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -315,6 +315,15 @@ class SearchConfig:
         falling = {} if self.top_end is None else {"top_end": self.top_end}
         return {"top": self.top, **falling, **self.numbers}
 
+    def describe(self) -> dict[str, Any]:
+        """What a summary says of resolved settings; None where the method has no such."""
+        chosen = self.chosen(None)
+        return {
+            **{name: chosen[name] for name in ("method", "predictor", *CHOICES)},
+            **{name: getattr(self, name) for name in _DESCRIBED},
+            "numbers": self.point,
+        }
+
     @property
     def layout(self) -> tuple[str, str | None, bool, bool]:
         """What `task.space` is to be made with: ``kind, without, neighbours, described``."""
@@ -325,6 +334,12 @@ class SearchConfig:
     def reads(self) -> set[str]:
         """What the method and its predictor use, see `methods.reads`."""
         return methods.reads(self.method, self.predictor)
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(SearchConfig) if f.name != "numbers")
+"""The settings by name, but for the numeric ones of methods and their parts."""
+_DESCRIBED = ("features", "without", "near_best", "pseudo_labels", "stop", "seed", "init")
+_DESCRIBED += ("per_round", "budget", "top")
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:

@@ -30,7 +30,7 @@ from flax import nnx
 
 from weaknas_jax.cli import console
 from weaknas_jax.cli.mobilenet import agreement, flags
-from weaknas_jax.report import run_folder
+from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.search import methods
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config, cost, window
@@ -271,8 +271,8 @@ def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[st
         "sizes": sizes._asdict(),
         "seconds": {name: round(value, 1) for name, value in timing.items()},
         "seconds_total": round(sum(timing.values()), 1),
-        "device": run_folder.device(),
-        "versions": run_folder.versions(),
+        "device": provenance.device(),
+        "versions": provenance.versions(),
     }
 
 

@@ -25,7 +25,7 @@ from weaknas_jax.cli.define import asked_numbers, define_named, define_numbers
 from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.cli.mobilenet.evaluate import read_images
 from weaknas_jax.jobs.command import Command
-from weaknas_jax.report import run_folder
+from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.search import defaults, methods
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
@@ -124,8 +124,8 @@ def main() -> int:
     if not results:
         return console.interrupted("experiments.mobilenet search", stop)
     more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
-    more |= {"budget": method.budget, "device": run_folder.device()}
-    summary = search_report.summarize(results, space, **more, versions=run_folder.versions())
+    more |= {"budget": method.budget, "device": provenance.device()}
+    summary = search_report.summarize(results, space, **more, versions=provenance.versions())
     print(search_report.text(summary, search_report.save(folder, results, space, summary)))
     if stop():
         return console.interrupted("experiments.mobilenet search", stop)

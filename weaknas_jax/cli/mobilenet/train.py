@@ -24,7 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from weaknas_jax.cli import console
 from weaknas_jax.cli.mobilenet import flags
-from weaknas_jax.report import run_folder
+from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import cost
 from weaknas_jax.storage import files
@@ -96,7 +96,7 @@ def main() -> int:
     }
     found = {"averaged": run.tested(True), "last": run.tested(False)}
     result = {**found, **costs, "settings": settings}
-    result |= {"device": run_folder.device(), "versions": run_folder.versions()}
+    result |= {"device": provenance.device(), "versions": provenance.versions()}
     _write(folder / "result.json", result)
     print(f"top-1 {found['averaged']['top1']:.2f} %, top-5 {found['averaged']['top5']:.2f} %")
     print(json.dumps(result))

@@ -13,7 +13,7 @@ from weaknas_jax.cli.flags import NAMES
 from weaknas_jax.cli.paper import rows, tables
 from weaknas_jax.core import protocol
 from weaknas_jax.core.trace import Trace
-from weaknas_jax.report import compare, run_folder
+from weaknas_jax.report import compare, provenance, run_folder
 from weaknas_jax.report import text as report
 from weaknas_jax.report.run_folder import FolderError
 from weaknas_jax.runs.replay import Round, replay
@@ -118,8 +118,8 @@ def _need_percent(place: Path, table: Table) -> None:
 
 def _elsewhere(stored: Mapping[str, Any]) -> bool:
     """Whether a search was done where numbers round otherwise; says so."""
-    now = {"platform": jax.default_backend(), "device": run_folder.device()}
-    now["versions"] = run_folder.versions()
+    now = {"platform": jax.default_backend(), "device": provenance.device()}
+    now["versions"] = provenance.versions()
     other = [f"{k} ({stored[k]})" for k, value in now.items() if stored[k] != value]
     if other:
         console.note(f"note: the trace is of another {' and '.join(other)}; the replay may differ")

@@ -20,7 +20,7 @@ from weaknas_jax.cli import console, entry
 from weaknas_jax.cli.help import About
 from weaknas_jax.cli.paper import protocols_page, searchers, switches
 from weaknas_jax.cli.paper.switches import Row, Shift
-from weaknas_jax.report import compare, run_folder
+from weaknas_jax.report import compare, provenance, run_folder
 from weaknas_jax.storage import files
 from weaknas_jax.tables import registry
 
@@ -90,8 +90,8 @@ def _noted(rows: Iterable[Row]) -> list[Row]:
 
 def _said(seconds: float) -> str:
     command = console.command("experiments.protocols")
-    versions = ", ".join(f"{name} {version}" for name, version in run_folder.versions().items())
-    return f"`{command}`: {console.clock(seconds)} on {run_folder.device()}; {versions}."
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
+    return f"`{command}`: {console.clock(seconds)} on {provenance.device()}; {versions}."
 
 
 def start() -> NoReturn:

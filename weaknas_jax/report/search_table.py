@@ -1,0 +1,97 @@
+"""A whole search on a table from Python: the same words as the command line, the same search."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.plan import Plan
+from weaknas_jax.core.trace import Trace
+from weaknas_jax.measures import repeats
+from weaknas_jax.report import provenance, text
+from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig, prepare
+from weaknas_jax.runs.program import Progress, run_grid
+from weaknas_jax.tables.table import Table
+
+
+class TableSearch(NamedTuple):
+    """What a search on a table found.
+
+    Attributes:
+      config: its settings, every default in its place.
+      trace: what each run asked for and was told.
+      summary: the results, as ``summary.json`` of a run folder has them.
+      notes: defaults that the table was too small for.
+    """
+
+    config: SearchConfig
+    trace: Trace
+    summary: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The table that the command prints."""
+        return text.text(self.summary, [])
+
+
+@kept
+def search_table(
+    table: Table,
+    *,
+    chunk: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> TableSearch:
+    """Searches a table, as the command ``search`` does with flags of the same names.
+
+    >>> import weaknas_jax as wn
+    >>> found = wn.search_table(wn.load_nasbench201("cifar10"), method="random", seeds=2, budget=20)
+    >>> found.trace.queried.shape
+    (2, 20)
+
+    Args:
+      table: the table, e.g. of `load_table`.
+      chunk: architectures scored at once; None = planned.
+      progress: called after each call of the program.
+      **settings: fields of `SearchConfig`, and numeric settings of the method, predictor,
+        acquisition and sampling by name.
+
+    Raises:
+      ConfigError: settings are unknown or do not go together.
+      TableError: the table cannot serve a switch of the protocol.
+      PlanError: it does not fit into memory.
+    """
+    if not isinstance(table, Table):
+        kind = type(table).__name__
+        raise ConfigError(f"table: give a Table, e.g. of load_table(path), not a {kind}")
+    own = {name: value for name, value in settings.items() if name in FIELDS}
+    numbers = {name: value for name, value in settings.items() if name not in FIELDS}
+    search = prepare(table, SearchConfig(**own, numbers=numbers))
+    config = search.config
+
+    runs = range(config.first_run, config.first_run + config.seeds)
+    (trace,), timing = run_grid(
+        search.build,
+        search.problem,
+        config.seed,
+        runs,
+        [config.point],
+        search.settings,
+        progress,
+        given=Plan(search.lanes, chunk),
+    )
+    again = None
+    if config.repeat_top:
+        again = repeats.ask_again(trace, table, search.protocol, config.seed, config.repeat_top)
+    summary = text.summarize(
+        trace,
+        table,
+        search.protocol,
+        again,
+        timing=timing._asdict(),
+        device=provenance.device(),
+        versions=provenance.versions(),
+        constraint=None,
+        of=len(table),
+        **config.describe(),
+    )
+    return TableSearch(config, trace, summary, search.notes)
