@@ -1,0 +1,118 @@
+"""The page of all methods, predictors and spaces, made from their records.
+
+python -m weaknas_jax.report.catalogue > docs/catalogue.md
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from weaknas_jax.predictors.registry import PREDICTORS
+from weaknas_jax.search import defaults
+from weaknas_jax.search.acquisition import ACQUISITIONS
+from weaknas_jax.search.label_transforms import TRANSFORMS
+from weaknas_jax.search.methods import METHODS
+from weaknas_jax.search.sampling import SAMPLINGS
+from weaknas_jax.spaces.registry import SPACES
+
+_SIZES = ("label_transform", "acquisition", "sampling", "init", "per_round", "budget", "stop")
+_SIZES += ("seeds",)
+
+
+def markdown() -> str:
+    """The whole page."""
+    parts = [
+        "# Methods, predictors, spaces\n\nMade from their records by "
+        "`python -m weaknas_jax.report.catalogue`. Each name is a value of the flag of its "
+        "section, and each number a flag of its own.",
+        _section(
+            "Methods (`--method`)",
+            ("name", "what it is", "predictor", "neighbours", "numbers"),
+            (
+                (name, of.title, _yes(of.predictor), _yes(of.neighbours), _numbers(of.numbers))
+                for name, of in METHODS.items()
+            ),
+        ),
+        _section(
+            "Predictors (`--predictor`)",
+            ("name", "what it is", "reads", "deviation", "draws", "runs on", "numbers"),
+            (
+                (
+                    name,
+                    of.title,
+                    of.reads,
+                    _yes(of.deviation),
+                    of.draws,
+                    "host" if of.host else "device",
+                    _numbers(of.numbers),
+                )
+                for name, of in PREDICTORS.items()
+            ),
+        ),
+        _section(
+            "Acquisitions (`--acquisition`)",
+            ("name", "what it is", "needs", "numbers"),
+            ((name, of.title, of.needs, _numbers(of.numbers)) for name, of in ACQUISITIONS.items()),
+        ),
+        _section(
+            "Sampling (`--sampling`)",
+            ("name", "what it is", "draws in the top N", "numbers"),
+            (
+                (name, of.title, _yes(of.in_top), _numbers(of.numbers))
+                for name, of in SAMPLINGS.items()
+            ),
+        ),
+        _section(
+            "Label transforms (`--label_transform`)",
+            ("name", "what it is"),
+            ((name, of.title) for name, of in TRANSFORMS.items()),
+        ),
+        _section(
+            "Spaces",
+            ("name", "what it is", "architectures", "feature blocks", "kernel preset"),
+            (
+                (
+                    name,
+                    of.title,
+                    f"{of.size:,}" if of.size else "too many to list",
+                    ", ".join(of.blocks),
+                    of.preset,
+                )
+                for name, of in SPACES.items()
+            ),
+        ),
+        _section("Defaults", ("choice", "on", *_SIZES, "numbers"), _default_rows()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _default_rows() -> Iterable[Sequence[str]]:
+    """The defaults of each choice, and where those on a space differ."""
+    choices = [("weaknas", name) for name in PREDICTORS]
+    choices += [(name, None) for name, of in METHODS.items() if not of.predictor]
+    for method, predictor in choices:
+        usual = defaults.of(method, predictor)
+        for space in (None, *SPACES):
+            own = defaults.of(method, predictor, space)
+            if space is not None and own == usual:
+                continue
+            sizes = [
+                "-" if predictor is None and name in _SIZES[:3] else str(getattr(own, name))
+                for name in _SIZES
+            ]
+            yield (predictor or method, space or "any", *sizes, _numbers(own.numbers))
+
+
+def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "-"
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in numbers.items()) or "-"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
