@@ -86,7 +86,7 @@ def test_what_is_pending_is_believed():
         driver.tell(rows, [score(row) for row in rows])
     first = believing.ask()
     assert ignoring.ask() == knowing.ask() == first
-    believed = np.asarray(method.believe(believing.state, jnp.asarray(first)))
+    believed = np.asarray(method.expected_scores(believing.state, jnp.asarray(first)))
     knowing.tell(first, believed)
     assert believing.ask(first) == knowing.ask()
     assert believing.state.history.told == 5  # what was believed is forgotten
@@ -137,7 +137,7 @@ def test_every_method_searches_a_pool_that_is_refreshed(case):
     # Moved to where it is, it knows what it knew. (The last ask, for nothing, was a round more.)
     before, known = driver.state, driver.state.history
     before = before.replace(history=known.replace(round=known.round - 1))
-    after = method.move(before, choices.space(driver.pool.codes))
+    after = method.rebase(before, choices.space(driver.pool.codes))
     if hasattr(before, "prediction") and case[1] not in ("gp_ml", "warm_ensemble"):
         assert np.corrcoef(after.prediction.mean, before.prediction.mean)[0, 1] > 0.98
 

@@ -18,7 +18,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -192,12 +192,31 @@ class Info(NamedTuple):
     top: Number | None = None  # N of the draw that follows, where there is one
 
 
+class MethodState(Protocol):
+    """What lanes, drivers and replays need of the state of any method; a Flax struct has it all.
+
+    Attributes:
+      key: of the run.
+      space: what is known of the architectures; taken out (None) where a state is kept, and put
+        back before the next `ask`.
+      history: a `core.history.History`, what was asked and told.
+    """
+
+    key: jax.Array
+    space: Space | None
+    history: Any
+
+    def replace(self, **changes: Any) -> "MethodState":
+        """The same with some of its fields changed."""
+        ...
+
+
 class _Method(NamedTuple):
     init: Callable[..., Any]
     ask: Callable[..., Any]
     tell: Callable[..., Any]
-    believe: Callable[..., jax.Array]
-    move: Callable[..., Any]
+    expected_scores: Callable[..., jax.Array]
+    rebase: Callable[..., Any]
     sizes: tuple[int, ...]
     settings: Mapping[str, Any] = MappingProxyType({})
 
@@ -205,13 +224,13 @@ class _Method(NamedTuple):
 class Method(_Method):
     """A search method.
 
-    ``init(key, space) -> state``;
+    ``init(key, space) -> state``, a `MethodState`;
     ``ask(state) -> (state, indices int32 [B])``, -1 = none (all -1: the method has finished);
     ``tell(state, indices [B], scores float32 [B]) -> (state, Info)``, NaN = a failed evaluation.
     The same object is scanned over a table and drives real training jobs (`jobs.driver`), for which
     it has two functions more:
-    ``believe(state, indices [B]) -> float32 [B]``: the scores that it expects;
-    ``move(state, space) -> state``: the same knowledge in another space of N rows, where what was
+    ``expected_scores(state, indices [B]) -> float32 [B]``: the scores that it expects;
+    ``rebase(state, space) -> state``: the same knowledge in another space of N rows, where what was
     asked for has kept its rows.
     ``sizes``: queries of each round, the initial one first; T+1 numbers, B the largest.
     ``settings``: what `methods.make` made it of.
@@ -227,12 +246,12 @@ class Method(_Method):
         init: Callable[..., Any],
         ask: Callable[..., Any],
         tell: Callable[..., Any],
-        believe: Callable[..., jax.Array],
-        move: Callable[..., Any],
+        expected_scores: Callable[..., jax.Array],
+        rebase: Callable[..., Any],
         sizes: tuple[int, ...],
         settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> "Method":
-        functions = (kept(function) for function in (ask, tell, believe, move))
+        functions = (kept(function) for function in (ask, tell, expected_scores, rebase))
         return super().__new__(cls, _needs_nans(kept(init)), *functions, sizes, settings)
 
     @property

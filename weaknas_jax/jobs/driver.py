@@ -131,7 +131,7 @@ class Driver:
         self._note(_see(self.state.history, self._padded(rows)))
 
     @kept
-    def believe(self, rows: Sequence[int]) -> np.ndarray:
+    def expected_scores(self, rows: Sequence[int]) -> np.ndarray:
         """The scores that the method expects of rows, float32 [len(rows)]."""
         return np.asarray(_believe(self._pure, self.state, self._padded(rows)))[: len(rows)]
 
@@ -290,7 +290,7 @@ def _ask(method: Method, state: Any) -> tuple[history.History, jax.Array]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _believe(method: Method, state: Any, indices: jax.Array) -> jax.Array:
-    return method.believe(state, indices)
+    return method.expected_scores(state, indices)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -316,4 +316,4 @@ def _see(known: history.History, indices: jax.Array) -> history.History:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _move(method: Method, state: Any, space: Space) -> Any:
-    return method.move(state, space)
+    return method.rebase(state, space)

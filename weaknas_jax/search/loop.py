@@ -145,11 +145,11 @@ def weaknas(
         state = state.replace(history=known, labels=y, scorer=learnt, prediction=prediction)
         return state, Info(prediction, current_top(known.round))
 
-    def believe(state: State, indices: jax.Array) -> jax.Array:
+    def expected_scores(state: State, indices: jax.Array) -> jax.Array:
         mean = state.prediction.mean[jnp.maximum(indices, 0)]
         return label_transforms.inverse(mean, state.labels, state.history.scores)
 
-    def move(state: State, space: Space) -> State:
+    def rebase(state: State, space: Space) -> State:
         known = state.history
         key = key_for(state.key, FIT, known.round)
         arguments = space, known.queried, state.labels, known.mask
@@ -158,4 +158,4 @@ def weaknas(
         learnt, prediction = scorer.update(key, fresh, *arguments, everything)
         return state.replace(space=space, scorer=learnt, prediction=prediction)
 
-    return Method(start, ask, tell, believe, move, sizes)
+    return Method(start, ask, tell, expected_scores, rebase, sizes)

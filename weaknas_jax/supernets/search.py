@@ -161,7 +161,7 @@ def run(
     try:
         while rows and not stop():
             blind = not asked or not _predicts(driver)
-            expected = [None] * len(rows) if blind else driver.believe(rows)
+            expected = [None] * len(rows) if blind else driver.expected_scores(rows)
             population = space.population(driver.pool.codes[rows])
             names = pools.names(population).tolist()
             reused += sum(name in known.known for name in names)
@@ -233,8 +233,8 @@ def _result(
         return Result(done, np.full(len(asked), np.nan), None, complete, known)
     top = int(np.argmax(np.asarray(driver.state.prediction.mean)))
     promised = _one(driver.choices.population(driver.pool.codes[[top]]), 0)
-    expected = float(driver.believe([top])[0])
-    return Result(done, driver.believe(asked), (promised, expected), complete, known)
+    expected = float(driver.expected_scores([top])[0])
+    return Result(done, driver.expected_scores(asked), (promised, expected), complete, known)
 
 
 def _predicts(driver: Driver) -> bool:

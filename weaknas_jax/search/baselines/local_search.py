@@ -75,10 +75,10 @@ def local_search(*, init: int = 10, per_round: int = 1, budget: int = 1000) -> M
         centre = jax.lax.while_loop(stuck, onward, centre)
         return state.replace(history=known, values=values, centre=centre), Info()
 
-    def believe(state: State, indices: jax.Array) -> jax.Array:
+    def expected_scores(state: State, indices: jax.Array) -> jax.Array:
         return jnp.full(len(indices), jnp.nan)  # nothing is known of what is under way
 
-    def move(state: State, space: Space) -> State:
+    def rebase(state: State, space: Space) -> State:
         return state.replace(space=space)
 
-    return Method(start, ask, tell, believe, move, sizes)
+    return Method(start, ask, tell, expected_scores, rebase, sizes)

@@ -56,10 +56,10 @@ def method(
     def tell(state: State, indices: jax.Array, scores: jax.Array) -> tuple[State, Info]:
         return state.replace(history=history.tell(state.history, indices, scores)), Info()
 
-    def believe(state: State, indices: jax.Array) -> jax.Array:
+    def expected_scores(state: State, indices: jax.Array) -> jax.Array:
         return jnp.full(len(indices), jnp.nan)  # nothing is known of what is under way
 
-    def move(state: State, space: Space) -> State:
+    def rebase(state: State, space: Space) -> State:
         return state.replace(space=space)
 
-    return Method(start, ask, tell, believe, move, tuple(sizes))
+    return Method(start, ask, tell, expected_scores, rebase, tuple(sizes))

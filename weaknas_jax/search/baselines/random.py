@@ -56,8 +56,8 @@ def random_search(*, init: int = 10, per_round: int = 10, budget: int = 200) -> 
         asked, indices = history.ask(known, indices, sizes)
         return state.replace(history=asked), indices
 
-    def move(state: State, space: Space) -> State:
+    def rebase(state: State, space: Space) -> State:
         return state.replace(space=space, order=first(state.key, space))
 
     method = plain.method(lambda state: state.order[:0], sizes)
-    return method._replace(init=start, ask=ask, move=move)
+    return method._replace(init=start, ask=ask, rebase=rebase)
