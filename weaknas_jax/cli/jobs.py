@@ -1,6 +1,6 @@
 """Search a space of your own with a shell command for each architecture.
 
-    python -m experiments.jobs --space=FILE.json --command='python train.py {arch}' --workers=4
+    weaknas jobs --space=FILE.json --command='python train.py {arch}' --workers=4
 
 ``{arch}`` is the architecture as JSON, ``{NAME}`` the value of a choice; the last line of output is
 the score, larger is better. The same line goes on where it was stopped, whatever stopped it, and
@@ -19,7 +19,8 @@ from absl import flags
 from weaknas_jax import jobs
 from weaknas_jax.cli import console, entry, idle
 from weaknas_jax.cli.configure import NUMBERS
-from weaknas_jax.cli.help import SEARCH, About
+from weaknas_jax.cli.help import SEARCH, About, description
+from weaknas_jax.core import called
 from weaknas_jax.core.types import Method
 from weaknas_jax.jobs import checks, report
 from weaknas_jax.jobs.command import Command
@@ -55,10 +56,10 @@ TIMEOUT = _float("timeout", None, "Seconds that a command may take.", lower_boun
 METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
 PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
 for _name, _registry in methods.CHOICES.items():
-    _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")
+    _enum(_name, None, list(_registry), "As of weaknas search. Default: by predictor.")
 TOP = _int("top", 100, "N, the predicted best among which the M are drawn.", lower_bound=1)
 for _name in sorted({name for of in NUMBERS.values() for name in of}):
-    _float(_name, None, "As of experiments.nasbench.")
+    _float(_name, None, "As of weaknas search.")
 _help = "Rows that are ranked of a space that is too large to list."
 POOL = _int("pool", candidates.SIZE, _help, lower_bound=10)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
@@ -67,6 +68,7 @@ _help = "Keep the lines of a damaged journal up to the damage, and a copy of it;
 REPAIR = flags.DEFINE_bool("repair", False, _help)
 _USUAL = 100  # queries
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+_ABOUT = About("weaknas jobs", __doc__, NAMES, SEARCH)
 
 
 @entry.checked
@@ -75,7 +77,7 @@ def main(argv: list[str]) -> int:
     try:
         return _repair() if REPAIR.value else _search()
     except journal.DamageError as error:
-        return console.fail(f"{error}, or {console.command('experiments.jobs')} --repair")
+        return console.fail(f"{error}, or {called.this_line()} --repair")
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
@@ -102,7 +104,8 @@ class Asked(NamedTuple):
 def _asked() -> Asked:
     for flag in (SPACE, COMMAND):
         if not flag.value:
-            raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
+            line = description(_ABOUT).splitlines()[2].strip()
+            raise ValueError(f"--{flag.name} is needed, e.g. {line}")
     checks.seconds("--timeout", TIMEOUT.value)
     idle.refuse_in_one_search()
     space = _space()
@@ -155,7 +158,7 @@ def _search() -> int:
     summary = report.summarize(result, space, sign, **more)
     print(report.text(summary, report.save(folder, result, space, summary, sign)))
     if not result.complete:
-        return console.interrupted("experiments.jobs", stop)
+        return console.interrupted(stop)
     return 0 if result.best is not None else console.fail("no job succeeded", 1)
 
 
@@ -262,4 +265,4 @@ def _line(now: jobs.Progress, sign: float) -> str:
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.jobs", __doc__, NAMES, SEARCH))
+    entry.start(main, _ABOUT)

@@ -1,8 +1,8 @@
 """Searches sub-networks in a window of multiply-adds (WeakNAS, Table 7).
 
-    python -m experiments.mobilenet search --weights=FILE --imagenet=DIR
-    python -m experiments.mobilenet search --evaluator=oracle --oracle=FILE
-    python -m experiments.mobilenet search --evaluator=command --command='python train.py {arch}'
+    weaknas mobilenet search --weights=FILE --imagenet=DIR
+    weaknas mobilenet search --evaluator=oracle --oracle=FILE
+    weaknas mobilenet search --evaluator=command --command='python train.py {arch}'
 
 The accuracy of a sub-network is what it inherits from the supernet, what an accuracy predictor
 says (no measurement), or what a command of yours prints last. Every evaluation is kept in a file:
@@ -63,9 +63,9 @@ _JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1, upper_bound=10_000)
 _METHOD = _enum("method", "weaknas", methods.EVERYWHERE, "Search method.")
 _PREDICTOR = _enum("predictor", "gp", list(PREDICTORS), "Weak predictor.")
 for _name, _registry in methods.CHOICES.items():
-    _enum(_name, None, list(_registry), "As of experiments.nasbench. Default: by predictor.")
+    _enum(_name, None, list(_registry), "As of weaknas search. Default: by predictor.")
 for _name in sorted({name for of in NUMBERS.values() for name in of}):
-    absl_flags.DEFINE_float(_name, None, "As of experiments.nasbench.")
+    absl_flags.DEFINE_float(_name, None, "As of weaknas search.")
 _default = "Default: 10, 1, 100 for a Gaussian process, else the paper's 100, 100, 1000."
 _INIT = _int("init", None, f"M0, random sub-networks at the start. {_default}", lower_bound=1)
 _PER_ROUND = _int("per_round", None, f"M, queries of a later round. {_default}", lower_bound=1)
@@ -125,13 +125,13 @@ def main() -> int:
         except KeyboardInterrupt:
             results = []
     if not results:
-        return console.interrupted("experiments.mobilenet search", stop)
+        return console.interrupted(stop)
     more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
     more |= {"budget": method.budget, "device": run_folder.device()}
     summary = search_report.summarize(results, space, **more, versions=run_folder.versions())
     print(search_report.text(summary, search_report.save(folder, results, space, summary)))
     if stop():
-        return console.interrupted("experiments.mobilenet search", stop)
+        return console.interrupted(stop)
     return 0
 
 
