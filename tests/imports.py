@@ -53,8 +53,8 @@ def graph(root: Path = ROOT) -> dict[str, set[str]]:
 
 
 def package(module: str) -> str:
-    """``weaknas_jax.runs.task`` is in ``runs``; the top module is in none."""
-    return [*module.split("."), ""][1]
+    """``weaknas_jax.runs.task`` is in ``runs``; the top module and its public names are in none."""
+    return [*module.removesuffix(".public").split("."), ""][1]
 
 
 def arrows(root: Path = ROOT) -> Counter[tuple[str, str]]:

@@ -1,19 +1,18 @@
 """What the mains say on stderr."""
 
 import contextlib
-import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 
+from weaknas_jax.core import called
 from weaknas_jax.core.endings import fail, status
 from weaknas_jax.runs.program import Progress
 
 __all__ = [
     "Stop",
     "clock",
-    "command",
     "every",
     "fail",
     "interrupted",
@@ -63,11 +62,6 @@ def every(seconds: float, line: Callable[..., str]) -> Callable[..., None]:
     return show
 
 
-def command(main: str) -> str:
-    """The command of this process, ``python -m main`` and its flags."""
-    return shlex.join(["python", "-m", *main.split(), *sys.argv[1:]])
-
-
 def clock(seconds: float) -> str:
     """Minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
@@ -88,9 +82,9 @@ class Stop:
         return 128 + (self.signal or signal.SIGINT)
 
 
-def interrupted(main: str, stop: Stop) -> int:
+def interrupted(stop: Stop) -> int:
     """Says which line goes on after a stop: this one."""
-    return fail(f"interrupted; the same line goes on: {command(main)}", stop.code)
+    return fail(f"interrupted; the same line goes on: {called.this_line()}", stop.code)
 
 
 @contextlib.contextmanager

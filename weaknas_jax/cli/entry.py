@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from absl import flags, logging
 
 from weaknas_jax.cli import help as helps
-from weaknas_jax.core import conventions, endings
+from weaknas_jax.core import called, conventions, endings
 
 _HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
 _LARGEST = 2**31 - 1
@@ -46,7 +46,7 @@ def _begun(main: Callable[[list[str]], int], about: helps.About, argv: list[str]
     except flags.Error as error:
         return endings.fail(f"{_plainly(str(error))}; see --help")
     for name in _strangers(about.names):
-        return endings.fail(f"--{name}: {about.line} has no such flag; see --help")
+        return endings.fail(f"--{name}: {called.line()} has no such flag; see --help")
     return main(rest)
 
 

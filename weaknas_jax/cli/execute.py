@@ -1,8 +1,6 @@
 """Searches that share a program: compiled once, run together, each saved in its own folder."""
 
 import os
-import shlex
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +10,7 @@ from absl import flags
 
 from weaknas_jax.cli import console
 from weaknas_jax.cli.configure import Configured
+from weaknas_jax.core import called
 from weaknas_jax.core.plan import Plan, PlanError
 from weaknas_jax.core.trace import join
 from weaknas_jax.measures import pareto, repeats
@@ -68,7 +67,7 @@ def execute(
 
     first = members[0].values
     said = {
-        "command": console.command(f"experiments.{Path(sys.argv[0]).stem}"),
+        "command": called.this_line(),
         "device": provenance.device(),
         "versions": provenance.versions(),
         "matmul_precision": first["matmul_precision"],
@@ -134,7 +133,6 @@ def execute(
 
 
 def in_folder(
-    module: str,
     out: str | None,
     name: str,
     may_hold_one: bool,
@@ -144,15 +142,14 @@ def in_folder(
     """Work in a folder that is this process's alone; errors become one line and an exit status.
 
     Args:
-      module: the main, to say how to go on.
       out, name, may_hold_one, names: as of `run_folder.prepare`.
       work: ``work(folder, stop, again)``, where ``again`` is the line to go on by.
     """
-    again = f"python -m {module} --out={shlex.quote(out)} --resume" if out else "it again"
+    again = called.line(f"--out={out}", "--resume") if out else "it again"
     try:
         made = out is None or not os.path.lexists(out)
         folder = run_folder.prepare(out, name, may_hold_one, names)
-        again = f"python -m {module} --out={shlex.quote(str(folder))} --resume"
+        again = called.line(f"--out={folder}", "--resume")
         with run_folder.locked(folder), console.stoppable() as stop:
             try:
                 return work(folder, stop, again)

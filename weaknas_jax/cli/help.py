@@ -7,7 +7,7 @@ from typing import NamedTuple
 from absl import flags
 
 from weaknas_jax.cli.configure import NUMBERS, NUMERIC
-from weaknas_jax.core import protocol
+from weaknas_jax.core import called, protocol
 from weaknas_jax.predictors.registry import PREDICTORS
 from weaknas_jax.search import defaults, methods
 from weaknas_jax.spaces.registry import SPACES
@@ -43,7 +43,7 @@ class About(NamedTuple):
     """A command.
 
     Attributes:
-      line: as it is called, after ``python -m``.
+      line: how its docstring calls it, such as ``weaknas search``.
       doc: what it does, the docstring of its module.
       names: of its flags.
       depending: those whose defaults depend on method and predictor.
@@ -59,7 +59,7 @@ def text(about: About) -> str:
     """All of it."""
     own = [n for n in about.names if not any(n in names for names in GROUPS.values())]
     groups = {"of this command": own, **GROUPS}
-    parts = [about.doc.strip()]
+    parts = [description(about)]
     for title, names in groups.items():
         lines = [_flag(name, name in NUMERIC) for name in names if name in about.names]
         if lines:
@@ -67,6 +67,11 @@ def text(about: About) -> str:
     if about.depending:
         parts.append(_depending(about.depending))
     return "\n\n".join(parts)
+
+
+def description(about: About) -> str:
+    """What the command does; its name is the one by which it was called."""
+    return about.doc.strip().replace(about.line, called.line())
 
 
 def _flag(name: str, numeric: bool) -> str:

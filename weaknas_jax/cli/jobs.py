@@ -1,6 +1,6 @@
 """Search a space of your own with a shell command for each architecture.
 
-    python -m experiments.jobs --space=FILE.json --command='python train.py {arch}' --workers=4
+    weaknas jobs --space=FILE.json --command='python train.py {arch}' --workers=4
 
 ``{arch}`` is the architecture as JSON, ``{NAME}`` the value of a choice; the last line of output is
 the score, larger is better. The same line goes on where it was stopped, whatever stopped it, and
@@ -19,7 +19,8 @@ from absl import flags
 from weaknas_jax import jobs
 from weaknas_jax.cli import console, entry, idle
 from weaknas_jax.cli.define import asked_numbers, define_named, define_numbers
-from weaknas_jax.cli.help import SEARCH, About
+from weaknas_jax.cli.help import SEARCH, About, description
+from weaknas_jax.core import called
 from weaknas_jax.core.types import Method
 from weaknas_jax.jobs import checks, report
 from weaknas_jax.jobs.command import Command
@@ -64,6 +65,7 @@ OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what
 _help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
 REPAIR = flags.DEFINE_bool("repair", False, _help)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+_ABOUT = About("weaknas jobs", __doc__, NAMES, SEARCH)
 
 
 @entry.checked
@@ -72,7 +74,7 @@ def main(argv: list[str]) -> int:
     try:
         return _repair() if REPAIR.value else _search()
     except journal.DamageError as error:
-        return console.fail(f"{error}, or {console.command('experiments.jobs')} --repair")
+        return console.fail(f"{error}, or {called.this_line()} --repair")
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
@@ -99,7 +101,8 @@ class Asked(NamedTuple):
 def _asked() -> Asked:
     for flag in (SPACE, COMMAND):
         if not flag.value:
-            raise ValueError(f"--{flag.name} is needed, e.g. {__doc__.splitlines()[2].strip()}")
+            line = description(_ABOUT).splitlines()[2].strip()
+            raise ValueError(f"--{flag.name} is needed, e.g. {line}")
     checks.seconds("--timeout", TIMEOUT.value)
     idle.refuse_in_one_search()
     space = _space()
@@ -152,7 +155,7 @@ def _search() -> int:
     summary = report.summarize(result, space, sign, **more)
     print(report.text(summary, report.save(folder, result, space, summary, sign)))
     if not result.complete:
-        return console.interrupted("experiments.jobs", stop)
+        return console.interrupted(stop)
     return 0 if result.best is not None else console.fail("no job succeeded", 1)
 
 
@@ -257,4 +260,4 @@ def _line(now: jobs.Progress, sign: float) -> str:
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.jobs", __doc__, NAMES, SEARCH))
+    entry.start(main, _ABOUT)

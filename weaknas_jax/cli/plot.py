@@ -1,6 +1,6 @@
 """Draw several experiments over one another.
 
-    python -m experiments.plot RUN [RUN ...] [--out=curves.png]
+    weaknas plot RUN [RUN ...] [--out=curves.png]
 
 RUN is the folder of a finished experiment. A picture that this program drew is drawn anew; any
 other file is replaced only by ``--overwrite``.
@@ -53,4 +53,4 @@ def main(argv: list[str]) -> int:
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.plot", __doc__, NAMES))
+    entry.start(main, About("weaknas plot", __doc__, NAMES))

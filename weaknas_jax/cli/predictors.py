@@ -1,13 +1,12 @@
 """Which predictor ranks best?
 
-    python -m experiments.predictors
+    weaknas predictors
 
 fits every registered predictor on n uniformly drawn architectures of NAS-Bench-201 / CIFAR-10, lets
 it rank those that were not drawn, and leaves ``predictors.csv``, ``.md``, ``.png`` and ``.json`` in
 a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes on.
 """
 
-import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +18,7 @@ from absl import flags
 from weaknas_jax.cli import console, entry, idle
 from weaknas_jax.cli.configure import load
 from weaknas_jax.cli.help import About
+from weaknas_jax.core import called
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.types import Scorer
 from weaknas_jax.measures import predictor_quality
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
         scorers = _scorers(asked, named, table)
         name = f"{table.space}-{table.dataset}-predictors"
         folder = quality_folder.prepare(OUT.value, name, may_hold_one=stored is not None)
-        again = f"python -m experiments.predictors --out={shlex.quote(str(folder))} --resume"
+        again = called.line(f"--out={folder}", "--resume")
         sessions = [*(stored["sessions"] if stored else []), _here()]
         transforms = {name: transform for name, (_, transform) in scorers.items()}
         config = {"flags": asked, "label_transforms": transforms}
@@ -179,7 +179,7 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
 
 def _here() -> dict:
     versions = provenance.versions() | {"scipy": metadata.version("scipy")}
-    command = console.command("experiments.predictors")
+    command = called.this_line()
     return {"command": command, "device": provenance.device(), "versions": versions}
 
 
@@ -204,4 +204,4 @@ def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.predictors", __doc__, NAMES))
+    entry.start(main, About("weaknas predictors", __doc__, NAMES))

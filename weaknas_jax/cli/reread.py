@@ -1,6 +1,6 @@
 """Read a finished experiment under other protocol switches, without searching again.
 
-    python -m experiments.reread RUN [--counting=round] [--predicted_top=free] [--cost=params]
+    weaknas reread RUN [--counting=round] [--predicted_top=free] [--cost=params]
         [--repeat_top=10] ...
 
 Only switches that the search did not depend on can be changed. A run that was stopped at its
@@ -71,4 +71,4 @@ def main(argv: list[str]) -> int:
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.reread", __doc__, NAMES))
+    entry.start(main, About("weaknas reread", __doc__, NAMES))

@@ -1,11 +1,11 @@
 """Search a benchmark table many times over and report it.
 
-    python -m experiments.nasbench
+    weaknas search
 
 searches NAS-Bench-201 with the Gaussian process, 100 runs to the optimum on each of its three data
 sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``, ``trace.npz``,
 ``config.json`` and ``curve.png`` in a folder of its own. Whatever stops it, ``--out=FOLDER
---resume`` goes on with the same runs. Lists of settings: `experiments.sweep`.
+--resume`` goes on with the same runs. Lists of settings: `weaknas sweep`.
 """
 
 import os
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     several = [] if given["space"] == "table" else registry.SHIPPED[given["space"]].datasets
     named = given["dataset"] or given["table"] or len(several) < 2
     if (given["resume"] and sweep.holds_one(out)) or not (named or resumable):
-        return sweep.run({"dataset": list(several)}, "experiments.nasbench")
+        return sweep.run({"dataset": list(several)})
     if sweep.holds_one(out):
         return console.fail(f"--out={out}: holds a sweep of searches; name another folder")
     try:
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
 
     name = f"{search.table.space}-{search.table.dataset}-{given['method']}"
     may_hold_one = stored is not None or given["overwrite"]
-    return in_folder("experiments.nasbench", out, name, may_hold_one, work)
+    return in_folder(out, name, may_hold_one, work)
 
 
 def _adopt() -> dict | None:
@@ -100,4 +100,4 @@ def _search(member: Member, stop: console.Stop, again: str) -> int:
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.nasbench", __doc__, NAMES, SIZES))
+    entry.start(main, About("weaknas search", __doc__, NAMES, SIZES))

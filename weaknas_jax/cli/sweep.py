@@ -1,8 +1,8 @@
 """Search at every combination of listed settings.
 
-    python -m experiments.sweep --top=10,100,1000 --sampling=uniform,linear,exponential
+    weaknas sweep --top=10,100,1000 --sampling=uniform,linear,exponential
 
-takes the flags of `experiments.nasbench`, and lists of values for them. Combinations that differ
+takes the flags of `weaknas search`, and lists of values for them. Combinations that differ
 in numeric settings only run in one compiled program; each other one is compiled once. Every
 combination leaves a run folder of its own, all of them ``sweep.csv``, ``sweep.md`` and
 ``sweep.png``. ``--out=FOLDER --resume`` goes on where it stopped.
@@ -83,7 +83,7 @@ def _divided(text: str) -> list[str]:
 @entry.checked
 def main(argv: list[str], axes: Axes) -> int:
     del argv
-    return run(axes, "experiments.sweep")
+    return run(axes)
 
 
 def holds_one(out: str | None) -> bool:
@@ -91,7 +91,7 @@ def holds_one(out: str | None) -> bool:
     return out is not None and ownership.ours(Path(out) / FILE)
 
 
-def run(axes: Axes, module: str) -> int:
+def run(axes: Axes) -> int:
     """All of the command line: the sweep over ``axes``, other flags as they are."""
     out = values()["out"]
     try:
@@ -114,7 +114,7 @@ def run(axes: Axes, module: str) -> int:
         return _sweep(folder, points, axes, given, stop, again)
 
     name = f"{points[0].search.table.space}-{'-'.join(axes) or given['method']}"
-    return in_folder(module, out, name, may_hold_one, work, FILES)
+    return in_folder(out, name, may_hold_one, work, FILES)
 
 
 def _adopt(axes: Axes) -> Axes:
@@ -320,5 +320,5 @@ def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
     _argv, _axes = split(sys.argv)
     entry.start(
-        lambda argv: main(argv, _axes), About("experiments.sweep", __doc__, NAMES, SIZES), _argv
+        lambda argv: main(argv, _axes), About("weaknas sweep", __doc__, NAMES, SIZES), _argv
     )

@@ -1,6 +1,6 @@
 """The paper's figures: their numbers from traces and replays, and their pictures.
 
-Accuracies are percent, by test where the table has it. `experiments.figures` does the searches.
+Accuracies are percent, by test where the table has it. `weaknas paper figures` does the searches.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Look at tables, check them, and make them of other files.
 
-    python -m weaknas_jax.tables {list,info,verify,import}
+    weaknas table {list,info,verify,import}    (or python -m weaknas_jax.tables)
 
 Another official format is one more reader in `READERS`, told apart by `kinds.kind_of`.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from weaknas_jax.core import endings
+from weaknas_jax.core import called, endings
 from weaknas_jax.spaces.nasbench101 import cells
 from weaknas_jax.storage import files, ownership
 from weaknas_jax.storage.npz import TableError, content_sha256, read_npz
@@ -119,7 +119,7 @@ def import_table(args: argparse.Namespace) -> None:
     for line in remarks:
         print(f"note: {line}")
     print(f"{out}: written. To search it:")
-    print(f"  python -m experiments.nasbench --table={shlex.quote(str(out))}")
+    print(f"  weaknas search --table={shlex.quote(str(out))}")
 
 
 def _compare(table: Table) -> None:
@@ -178,7 +178,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m weaknas_jax.tables", description=__doc__.splitlines()[0])
+    parser = _Parser(called.line(), description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="{list,info,verify,import}")
 
     def command(name: str, run: Callable, text: str, more: str = "") -> argparse.ArgumentParser:
@@ -261,5 +261,10 @@ def _run(argv: list[str] | None) -> int:
         return 2
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command of this process and ends it."""
     sys.exit(endings.run(main))
+
+
+if __name__ == "__main__":
+    start()

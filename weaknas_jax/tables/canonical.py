@@ -104,7 +104,7 @@ def load_table(path: str | os.PathLike, minimize: bool | None = None) -> Table:
 
 
 def _how_to_import(path: Path) -> str:
-    return f"make one of it by python -m weaknas_jax.tables import {path} --out=OUT.npz"
+    return f"make one of it by weaknas table import {path} --out=OUT.npz"
 
 
 def _direction(path: Path, stated: np.ndarray | None, asked: bool | None) -> bool:

@@ -1,6 +1,6 @@
 """Makes a folder that needs no PyTorch of a published file.
 
-python -m experiments.mobilenet convert --weights=FILE --out=FOLDER
+weaknas mobilenet convert --weights=FILE --out=FOLDER
 """
 
 from weaknas_jax.cli.mobilenet import flags

@@ -1,6 +1,6 @@
 """The whole way on a small supernet, in minutes on a CPU, with nothing to download.
 
-    python -m experiments.mobilenet demo [--quick]
+    weaknas mobilenet demo [--quick]
 
 Images made of scikit-learn's digits (extra ``demo``), or of --folder; a supernet trained by
 progressive shrinking; a search under a limit of multiply-adds by the accuracy that sub-networks

@@ -1,6 +1,6 @@
 """The accuracy that a sub-network inherits from the supernet, on ImageNet (or folders like it).
 
-    python -m experiments.mobilenet evaluate --weights=FILE --imagenet=DIR --arch=NAME|FILE
+    weaknas mobilenet evaluate --weights=FILE --imagenet=DIR --arch=NAME|FILE
 
 recalibrates the batch-norm statistics of a sub-network on training images and counts its top-1 and
 top-5 on the validation images; the last line is JSON. DIR holds ``train`` and ``val`` with a folder

@@ -1,13 +1,13 @@
 """Open-domain search on the Once-for-all MobileNetV3 supernet (WeakNAS, section 4.3, Table 7).
 
-    python -m experiments.mobilenet demo       the whole way on a small supernet, nothing downloaded
-    python -m experiments.mobilenet convert    a published PyTorch file to a folder that needs none
-    python -m experiments.mobilenet evaluate   the accuracy that a sub-network inherits, on ImageNet
-    python -m experiments.mobilenet search     sub-networks in a window of multiply-adds
-    python -m experiments.mobilenet train      what was found, from scratch
-    python -m experiments.mobilenet pool       a table of sub-networks, labelled by a predictor
+    weaknas mobilenet demo       the whole way on a small supernet, nothing downloaded
+    weaknas mobilenet convert    a published PyTorch file to a folder that needs none
+    weaknas mobilenet evaluate   the accuracy that a sub-network inherits, on ImageNet
+    weaknas mobilenet search     sub-networks in a window of multiply-adds
+    weaknas mobilenet train      what was found, from scratch
+    weaknas mobilenet pool       a table of sub-networks, labelled by a predictor
 
-Each has flags of its own: ``python -m experiments.mobilenet COMMAND --help``.
+Each has flags of its own: ``weaknas mobilenet COMMAND --help``.
 """
 
 import functools
@@ -18,12 +18,13 @@ from typing import NoReturn
 from absl import flags
 
 from weaknas_jax.cli import console, entry
-from weaknas_jax.cli.help import SEARCH, About
-from weaknas_jax.core import endings
+from weaknas_jax.cli.help import SEARCH, About, description
+from weaknas_jax.core import called, endings
 from weaknas_jax.storage.checkpoint import CheckpointError
 from weaknas_jax.storage.npz import TableError
 
 COMMANDS = ("demo", "convert", "evaluate", "search", "train", "pool")
+ABOUT = About("weaknas mobilenet", __doc__, ())
 
 
 @entry.checked
@@ -52,7 +53,7 @@ def about(command: str) -> About:
     """A command, with its own flags and those that it shares and reads."""
     part = module(command)
     own = [flag.name for flag in flags.FLAGS.get_flags_for_module(part.__name__)]
-    line = f"experiments.mobilenet {command}"
+    line = f"weaknas mobilenet {command}"
     depending = SEARCH if "predictor" in own else ()
     return About(line, part.__doc__, [*part.SHARED, *own], depending)
 
@@ -62,7 +63,7 @@ def start() -> NoReturn:
     argv = sys.argv
     if len(argv) < 2 or argv[1] not in COMMANDS:
         if {"--help", "-h"} & set(argv):
-            sys.exit(endings.run(lambda: print(__doc__.strip()) or 0))
+            sys.exit(endings.run(lambda: print(description(ABOUT)) or 0))
         sys.exit(console.fail(f"name one command first: {', '.join(COMMANDS)}"))
-    command = sys.argv.pop(1)
+    command = called.take()
     entry.start(functools.partial(run, command), lambda: about(command))

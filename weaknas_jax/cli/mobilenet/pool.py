@@ -1,7 +1,7 @@
 """A pool of sub-networks, labelled by an accuracy predictor: a table for every method.
 
-    python -m experiments.mobilenet pool --oracle=FILE --out=pool.npz
-    python -m experiments.nasbench --table=pool.npz
+    weaknas mobilenet pool --oracle=FILE --out=pool.npz
+    weaknas search --table=pool.npz
 
 No measurement: the labels are predicted.
 """

@@ -1,8 +1,8 @@
 """Searches sub-networks in a window of multiply-adds (WeakNAS, Table 7).
 
-    python -m experiments.mobilenet search --weights=FILE --imagenet=DIR
-    python -m experiments.mobilenet search --evaluator=oracle --oracle=FILE
-    python -m experiments.mobilenet search --evaluator=command --command='python train.py {arch}'
+    weaknas mobilenet search --weights=FILE --imagenet=DIR
+    weaknas mobilenet search --evaluator=oracle --oracle=FILE
+    weaknas mobilenet search --evaluator=command --command='python train.py {arch}'
 
 The accuracy of a sub-network is what it inherits from the supernet, what an accuracy predictor
 says (no measurement), or what a command of yours prints last. Every evaluation is kept in a file:
@@ -122,13 +122,13 @@ def main() -> int:
         except KeyboardInterrupt:
             results = []
     if not results:
-        return console.interrupted("experiments.mobilenet search", stop)
+        return console.interrupted(stop)
     more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
     more |= {"budget": method.budget, "device": provenance.device()}
     summary = search_report.summarize(results, space, **more, versions=provenance.versions())
     print(search_report.text(summary, search_report.save(folder, results, space, summary)))
     if stop():
-        return console.interrupted("experiments.mobilenet search", stop)
+        return console.interrupted(stop)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Trains a sub-network from scratch by the published recipe (WeakNAS, Table 7).
 
-    python -m experiments.mobilenet train --arch=best.json --imagenet=DIR --out=trained
+    weaknas mobilenet train --arch=best.json --imagenet=DIR --out=trained
 
 DIR holds ``train`` and ``val`` with a folder for each class. On all devices there are, each with an
 equal share of a batch. Leaves ``log.csv``, event files for TensorBoard, checkpoints,
@@ -89,7 +89,7 @@ def main() -> int:
     with run_folder.locked(folder), console.stoppable("stopping after this step") as stop:
         console.note(f"{folder}: {_said(wide, arch, size)}, {recipe.epochs} epochs")
         if not run.work(stop):
-            return console.interrupted("experiments.mobilenet train", stop)
+            return console.interrupted(stop)
     costs = {
         "multiply_adds": int(cost.multiply_adds(wide, arch, size)),
         "parameters": int(cost.parameters(wide, arch)),

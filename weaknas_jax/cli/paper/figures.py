@@ -1,10 +1,10 @@
 """The paper's figures from our searches: each as picture, CSV and a page of Markdown.
 
-    python -m experiments.figures --figure=3
+    weaknas paper figures --figure=3
 
 1: one strong predictor against many weak ones (NAS-Bench-101); 3: how the search moves; 4: the
 same in a plane, by t-SNE; 5: predictors on the three data sets of NAS-Bench-201; 6: accuracy
-against queries beside other methods (`experiments.tables --table=4`). Whatever stops it, the same
+against queries beside other methods (`weaknas paper tables --table=4`). Whatever stops it, the same
 line goes on. 3 and 4 need nothing but a trace: ``--trace=RUNFOLDER`` looks at any finished search;
 without it a small one, by the paper's predictor, is made first.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import flags
 
@@ -47,7 +47,7 @@ def main(argv: list[str], axes: Mapping[str, list[str]]) -> int:
     given["seeds"] = _RUNS.value or given["seeds"]
     given["out"] = "runs/paper" if given["out"] is None else given["out"]
     if figure == "6":
-        return _table_4(given)
+        return tables.make(given | {"table": "4"})
 
     def work(folder: Path, stop: console.Stop, again: str) -> int:
         del again
@@ -57,19 +57,7 @@ def main(argv: list[str], axes: Mapping[str, list[str]]) -> int:
             return console.fail(rows.INTERRUPTED, stop.code)
         return pages.save(folder, page)
 
-    return in_folder("experiments.figures", given["out"], "paper", True, work, names=())
-
-
-def _table_4(given: Mapping[str, Any]) -> int:
-    """Figure 6: what `experiments.tables` draws of Table 4, by the line that says so."""
-    given_here = [name for name in (*NAMES, "quick") if flags.FLAGS[name].present]
-    line = [flags.FLAGS[name].serialize() for name in given_here if name not in ("table", "seeds")]
-    if given["seeds"]:
-        line.append(f"--seeds={given['seeds']}")
-    sys.argv = ["tables", "--table=4", *line]
-    flags.FLAGS.unparse_flags()
-    flags.FLAGS(sys.argv)
-    return tables.main(sys.argv[:1])
+    return in_folder(given["out"], "paper", True, work, names=())
 
 
 FIGURES = {
@@ -84,4 +72,6 @@ def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
     arguments, lists = sweep.split(sys.argv)
     names = ["figure", "runs", "trace", "quick", *NAMES]
-    entry.start(partial(main, axes=lists), About("experiments.figures", __doc__, names), arguments)
+    entry.start(
+        partial(main, axes=lists), About("weaknas paper figures", __doc__, names), arguments
+    )

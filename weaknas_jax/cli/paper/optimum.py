@@ -1,6 +1,6 @@
 """Table 5: queries to the test optimum of NAS-Bench-201, every method here beside what is printed.
 
-    python -m experiments.tables --table=5
+    weaknas paper tables --table=5
 
 Methods are compared in pairs of runs of the same seeds with the first row, by a paired bootstrap
 interval of the mean difference; a run that did not meet the optimum counts as its budget.
@@ -15,6 +15,7 @@ from weaknas_jax.cli import console
 from weaknas_jax.cli.execute import broken
 from weaknas_jax.cli.paper import printed as paper
 from weaknas_jax.cli.paper import rows
+from weaknas_jax.core import called
 from weaknas_jax.core.types import Predictor
 from weaknas_jax.measures import metrics, stats
 from weaknas_jax.predictors import PREDICTORS
@@ -132,7 +133,7 @@ def _said(summaries: dict[str, dict], absent: list[str]) -> list[str]:
 
 
 def _markdown(lines: list[list[str]], said: list[str]) -> str:
-    command = console.command("experiments.tables")
+    command = called.this_line()
     body = compare.pipes([list(_HEAD), ["---"] * len(_HEAD), *lines])
     title = "**Table 5: queries to the optimum of NAS-Bench-201**"
     return f"{title}\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"

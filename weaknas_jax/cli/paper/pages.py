@@ -11,7 +11,7 @@ from weaknas_jax.cli import console
 from weaknas_jax.cli.configure import Configured, configure
 from weaknas_jax.cli.flags import NAMES
 from weaknas_jax.cli.paper import rows, tables
-from weaknas_jax.core import protocol
+from weaknas_jax.core import called, protocol
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.report import compare, provenance, run_folder
 from weaknas_jax.report import text as report
@@ -151,7 +151,7 @@ def save(folder: Path, page: Page) -> int:
     paths = {ending: folder / f"{page.stem}{ending}" for ending in ENDINGS}
     page.draw(paths[".png"])
     files.write_text(paths[".csv"], compare.csv_lines(page.rows))
-    command = console.command("experiments.figures")
+    command = called.this_line()
     head, *body = [[_cell(value) for value in row] for row in page.shown]
     table = compare.pipes([head, ["---"] * len(head), *body])
     said = "\n".join(page.said)

@@ -1,6 +1,6 @@
 """What each switch of an evaluation protocol is worth, on NAS-Bench-201 and NAS-Bench-101.
 
-    python -m experiments.protocols
+    weaknas paper protocols
 
 takes the ``honest`` protocol, turns one switch at a time, and leaves the paired differences over
 the same seeds in ``protocols.md``, ``.csv`` and ``.png``, and what becomes of comparisons between
@@ -20,6 +20,7 @@ from weaknas_jax.cli import console, entry
 from weaknas_jax.cli.help import About
 from weaknas_jax.cli.paper import protocols_page, searchers, switches
 from weaknas_jax.cli.paper.switches import Row, Shift
+from weaknas_jax.core import called
 from weaknas_jax.report import compare, provenance, run_folder
 from weaknas_jax.storage import files
 from weaknas_jax.tables import registry
@@ -89,11 +90,11 @@ def _noted(rows: Iterable[Row]) -> list[Row]:
 
 
 def _said(seconds: float) -> str:
-    command = console.command("experiments.protocols")
+    command = called.this_line()
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     return f"`{command}`: {console.clock(seconds)} on {provenance.device()}; {versions}."
 
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.protocols", __doc__, NAMES))
+    entry.start(main, About("weaknas paper protocols", __doc__, NAMES))

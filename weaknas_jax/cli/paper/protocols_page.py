@@ -1,4 +1,4 @@
-"""The tables and the picture of `experiments.protocols`."""
+"""The tables and the picture of `weaknas paper protocols`."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """The searches whose traces are read by different switches; each is done once.
 
-`switches` compares them, `experiments.protocols` is the command.
+`switches` compares them, `weaknas paper protocols` is the command.
 """
 
 import os

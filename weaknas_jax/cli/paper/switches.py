@@ -1,7 +1,7 @@
 """What each switch of a protocol is worth, one at a time from ``honest``, over the same seeds.
 
 Switches that only read a trace are read from the same traces; the others search again by the same
-seeds (`searchers`). `experiments.protocols` is the command.
+seeds (`searchers`). `weaknas paper protocols` is the command.
 """
 
 import dataclasses

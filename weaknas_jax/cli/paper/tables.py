@@ -1,6 +1,6 @@
 """The paper's tables, ours beside what it prints: 1 to 4 on NAS-Bench-101, 5 on NAS-Bench-201.
 
-    python -m experiments.tables --table=1
+    weaknas paper tables --table=1
 
 runs what the table needs (20 runs, Gaussian process) and writes it as Markdown, CSV and picture;
 searches that tables share are done once. Whatever stops it, the same line goes on. The paper's
@@ -21,6 +21,7 @@ from weaknas_jax.cli.help import About
 from weaknas_jax.cli.paper import optimum, rows
 from weaknas_jax.cli.paper import printed as paper
 from weaknas_jax.cli.paper.rows import INTERRUPTED, Search, run_all
+from weaknas_jax.core import called
 from weaknas_jax.measures import metrics, stats
 from weaknas_jax.report import compare, plots, run_folder
 from weaknas_jax.report import text as report
@@ -39,7 +40,11 @@ _PRINTED = ("paper: queries", "test", "sd", "regret", "mean rank")
 @entry.checked
 def main(argv: list[str]) -> int:
     del argv
-    given = values()
+    return make(values())
+
+
+def make(given: dict[str, Any]) -> int:
+    """The table that ``given`` names, by the flags of this line; returns the exit status."""
     if given["table"] not in KNOWN:
         known = ", ".join(KNOWN)
         return console.fail(f"--table={given['table']}: there are {known}")
@@ -55,7 +60,7 @@ def main(argv: list[str]) -> int:
         del again
         return (optimum.table if of_optimum else _table)(folder, given, stop)
 
-    return in_folder("experiments.tables", out, "paper", True, work, names=())
+    return in_folder(out, "paper", True, work, names=())
 
 
 _ROWS_SAY = sorted(
@@ -193,7 +198,7 @@ def _said(table: paper.Table, summaries: dict[str, dict], absent: list[str]) -> 
 
 
 def _markdown(table: paper.Table, lines: list[list[str]], said: list[str]) -> str:
-    command = console.command("experiments.tables")
+    command = called.this_line()
     head = [*_HEAD, *_PRINTED]
     body = compare.pipes([head, ["---"] * len(head), *lines])
     return f"**{table.title}**\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"
@@ -207,4 +212,4 @@ def _csv(lines: list[list[str]]) -> str:
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
     names = ["quick", *(name for name in NAMES if name not in _ROWS_SAY)]
-    entry.start(main, About("experiments.tables", __doc__, names))
+    entry.start(main, About("weaknas paper tables", __doc__, names))

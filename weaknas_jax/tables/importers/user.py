@@ -128,8 +128,7 @@ def import_arrays(
     arrays, where = read_npz(path), str(path)
     if arrays.get("format", np.array("")).tolist() == canonical.FORMAT:
         raise TableError(
-            f"{where}: a canonical table already; search it with "
-            "python -m experiments.nasbench --table=FILE"
+            f"{where}: a canonical table already; search it with weaknas search --table=FILE"
         )
     valid = _labels(where, arrays, "valid", valid)
     test = _labels(where, arrays, "test", test, required=False)

@@ -1,0 +1,36 @@
+"""How this process was called: the words that every line to go on with begins with.
+
+They are ``weaknas search`` where the script was called so, and ``python -m experiments.nasbench``
+where that was.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+_taken: list[str] = []
+
+
+def take() -> str:
+    """Takes the first argument out of `sys.argv`; it is a word of the command from now on."""
+    word = sys.argv.pop(1)
+    _taken.append(word)
+    return word
+
+
+def line(*arguments: str) -> str:
+    """The command of this process with other arguments, as a shell reads it."""
+    return shlex.join([*_program(), *_taken, *arguments])
+
+
+def this_line() -> str:
+    """The line by which this process was called."""
+    return line(*sys.argv[1:])
+
+
+def _program() -> list[str]:
+    """``python -m NAME``, or the name of a script."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return [Path(sys.argv[0]).stem]
+    return ["python", "-m", spec.name.removesuffix(".__main__")]
