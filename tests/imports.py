@@ -16,6 +16,7 @@ LEVELS = (
     {"report"},
     {"jobs"},
     {"supernets"},
+    {"networks"},
     {"integrations"},
     {"cli"},
 )

@@ -17,7 +17,7 @@ from weaknas_jax.core import endings
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("demo", "convert", "evaluate", "search", "train", "pool")
 MAINS = ("nasbench", "sweep", "jobs", "predictors", "tables", "figures", "protocols")
-MAINS = (*MAINS, "plot", "reread", "mobilenet", *(f"mobilenet {c}" for c in COMMANDS))
+MAINS = (*MAINS, "plot", "reread", "build", "mobilenet", *(f"mobilenet {c}" for c in COMMANDS))
 ENV = os.environ | {"JAX_PLATFORMS": "cpu"}
 
 

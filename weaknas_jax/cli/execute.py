@@ -118,6 +118,7 @@ def execute(
                 table,
                 rule,
                 again,
+                costs=None if cost is None else {member.values["cost"]: cost},
                 complete=set(trace.run.tolist()) >= member.runs,
                 timing=spent,
                 timing_of_searches=len(members),
@@ -137,7 +138,7 @@ def in_folder(
     name: str,
     may_hold_one: bool,
     work: Callable[[Path, console.Stop, str], int],
-    names: Iterable[str] = (*run_folder.FILES, run_folder.PARETO),
+    names: Iterable[str] = run_folder.NAMES,
 ) -> int:
     """Work in a folder that is this process's alone; errors become one line and an exit status.
 

@@ -58,9 +58,11 @@ def main(argv: list[str]) -> int:
         top = top if _REPEAT_TOP.value is None else _REPEAT_TOP.value
         if top:
             again = repeats.ask_again(trace, table, rule, asked["seed"], top)
-        new = text.summarize(trace, table, rule, again)
-        if cost := _COST.value or asked.get("cost"):
-            traded = pareto.measure(trace, table, cost, constraints.cost(table, cost))
+        cost = _COST.value or asked.get("cost")
+        costs = {cost: constraints.cost(table, cost)} if cost else {}
+        new = text.summarize(trace, table, rule, again, costs)
+        if cost:
+            traded = pareto.measure(trace, table, cost, costs[cost])
             new["pareto"] = pareto.summary(traded, table)
     except (ValueError, OSError, KeyError) as error:
         return console.fail(f"{argv[1]}: {error}")

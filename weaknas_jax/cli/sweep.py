@@ -26,7 +26,7 @@ from weaknas_jax.cli.configure import NUMBERS, Configured, configure
 from weaknas_jax.cli.execute import Member, broken, check_platform, execute, in_folder, wanted
 from weaknas_jax.cli.flags import FREE, NAMES, OUT, adopt, may_resume, values
 from weaknas_jax.cli.help import SIZES, About
-from weaknas_jax.report import compare, plots, provenance, run_folder
+from weaknas_jax.report import answer_rows, compare, plots, provenance, run_folder
 from weaknas_jax.report import text as report
 from weaknas_jax.report.run_folder import FolderError
 from weaknas_jax.storage import files, ownership
@@ -37,6 +37,7 @@ FILE = "sweep.json"
 FILES = (FILE, "sweep.csv", "sweep.md", "sweep.png")
 NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end", "repeat_top"}
 ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
+ANSWERS = 20  # searches whose answers are printed; all are in their summaries
 ADOPTED = {"table", "seeds", "first_run"}  # may be other than before, but are not by themselves
 
 
@@ -229,6 +230,9 @@ def _sweep(
     rows = [compare.row(point.name, summary) for point, _, summary in results]
     _write(folder, rows, results)
     print(compare.text(rows) + "\n")
+    if len(results) <= ANSWERS:
+        titles = [_title(point.name) or "one search" for point, *_ in results]
+        print(answer_rows.of_several(titles, [summary for *_, summary in results]) + "\n")
     print(report.shared([summary for *_, summary in results]) + "\n")
     print("\n".join(str(folder / name) for name in ("sweep.csv", "sweep.md", "sweep.png")))
     pictures = "curve.png" + f", {run_folder.PARETO}" * any("pareto" in s for *_, s in results)

@@ -1,6 +1,6 @@
 """What an experiment leaves: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``.
 
-With a cost, ``pareto.png`` as well.
+With a cost, ``pareto.png`` as well; of a single run ``best.json``, its answer.
 ``config.json`` is there from the first round on, with ``.weaknas-checkpoints/`` beside it while
 runs are under way; the others come at the end. One process at a time works in a folder (`locked`).
 What others put there stays, and is refused where it is in the way (`ownership`).
@@ -23,6 +23,7 @@ except ImportError:  # no such locks on this system
     fcntl = None
 
 from weaknas_jax.core.trace import Trace
+from weaknas_jax.measures import answers
 from weaknas_jax.measures.pareto import Pareto
 from weaknas_jax.report import plots, text
 from weaknas_jax.storage import files, ownership
@@ -31,6 +32,8 @@ from weaknas_jax.storage.npz import TableError, read_npz
 
 FILES = ("summary.json", "trace.npz", "config.json", "curve.png")
 PARETO = "pareto.png"
+BEST = "best.json"
+NAMES = (*FILES, PARETO, BEST)
 CHECKPOINTS = ".weaknas-checkpoints"
 
 
@@ -42,7 +45,7 @@ def prepare(
     out: str | None,
     default_name: str,
     may_hold_one: bool = False,
-    names: Iterable[str] = (*FILES, PARETO),
+    names: Iterable[str] = NAMES,
     kind: str = "a search on a table",
 ) -> Path:
     """The folder to write to, made and shown to be writable before anything is computed.
@@ -157,7 +160,7 @@ def begin(folder: Path, config: dict, anew: bool) -> None:
 def claim(
     folder: Path,
     may_hold_one: bool,
-    names: Iterable[str] = (*FILES, PARETO),
+    names: Iterable[str] = NAMES,
     kind: str = "a search on a table",
 ) -> None:
     """Finds that an experiment may be written to a folder, which need not exist yet.
@@ -179,7 +182,7 @@ def clear(folder: Path) -> None:
     """Removes the experiment of ours that a folder holds; whatever else is there stays."""
     config = folder / "config.json"
     before = json.loads(config.read_bytes()) if ownership.ours(config) else None
-    for name in (*FILES, PARETO):
+    for name in NAMES:
         ownership.remove(folder / name)
     ownership.remove_list(folder)
     checkpoints(folder, before).remove()
@@ -221,13 +224,17 @@ def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None
     if pareto is not None:
         title, unit = plots.title(summary), text.axis(summary)
         plots.draw_pareto(pareto, title, folder / PARETO, unit)
+    if (best := answers.best(summary)) is not None:
+        files.write_text(folder / BEST, answers.to_json(best))
+    else:
+        ownership.remove(folder / BEST)
     _write_json(folder / "summary.json", summary)
     return paths(folder)
 
 
 def paths(folder: Path) -> list[str]:
     """Of an experiment that is finished."""
-    return [str(folder / name) for name in (*FILES, PARETO) if (folder / name).exists()]
+    return [str(folder / name) for name in NAMES if (folder / name).exists()]
 
 
 def load_trace(folder: str | os.PathLike) -> Trace:

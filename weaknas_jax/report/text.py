@@ -1,14 +1,17 @@
 """The summary of an experiment, as JSON and as the table that is printed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.trace import Trace
-from weaknas_jax.measures import metrics, stats
+from weaknas_jax.measures import answers, metrics, stats
 from weaknas_jax.measures import repeats as repeats_
 from weaknas_jax.measures.repeats import Repeats
+from weaknas_jax.report import answer_rows
+from weaknas_jax.report.numbers import number
 from weaknas_jax.tables import registry, targets
 from weaknas_jax.tables.table import Table
 
@@ -18,9 +21,12 @@ def summarize(
     table: Table,
     protocol: Protocol,
     repeats: Repeats | None = None,
+    costs: Mapping[str, np.ndarray] | None = None,
     **more: Any,
 ) -> dict:
     """Everything that ``summary.json`` holds of the results; ``more`` is put beside it.
+
+    ``costs`` are those of the table's architectures that its columns do not name, float64 [N].
 
     Labels are in the table's unit and direction (``percent``, ``minimize``). ``final`` is of the
     state at the end of each run; its ``test_mean``, ``regret`` and ranks are of what
@@ -74,6 +80,7 @@ def summarize(
             "best_valid_mean": stats.mean_std(curves.best_valid)["mean"][-1],
             "each": each,
         },
+        "answers": answers.summary(answers.of_runs(trace, table, repeats), table, repeats, costs),
         "rounds": {
             "queries": np.cumsum(np.bincount(trace.round)).tolist(),
             **{
@@ -115,15 +122,6 @@ def of_accuracy(accuracy: np.ndarray, test: np.ndarray, minimize: bool = False) 
         "mean_rank": float(metrics.rank_of(worth, sign * accuracy).mean()),
         "rank_of_mean": float(metrics.rank_of(worth, sign * mean)),
     }
-
-
-def number(value: float, percent: bool) -> str:
-    """Three places of a percent; six digits of anything else.
-
-    >>> number(93.12345, True), number(0.000123456789, False)
-    ('93.123', '0.000123457')
-    """
-    return f"{value:.3f}" if percent else f"{value:.6g}"
 
 
 def axis(summary: dict) -> str:
@@ -175,6 +173,7 @@ def text(summary: dict, files: list[str]) -> str:
     if final["best_valid_mean"] is not None:
         value = number(final["best_valid_mean"], percent) + unit
         rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
+    rows += answer_rows.rows(summary)
     if summary.get("repeats"):
         rows += _repeats(summary["repeats"], summary["seeds"], percent)
     if summary["failed_queries"]:

@@ -1,0 +1,161 @@
+"""An architecture to be built, read from what a search left and checked.
+
+It may be the ``best.json`` of a search of a single run, the folder of one of many runs and the
+number of a run, the lists ``ks``, ``e`` and ``d`` of a sub-network (or its ``net.config``), or the
+content of such a file.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from weaknas_jax.measures.answers import FORMAT
+from weaknas_jax.spaces.own_form import own_form
+
+SUBNETWORKS = "mobilenet_v3"
+Source = str | Path | Mapping[str, Any]
+
+
+class AnswerError(ValueError):
+    """What cannot be built; the message names the file and the field, and says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An architecture.
+
+    Attributes:
+      space: as tables name it.
+      architecture: in the space's own form (`spaces.own_form`).
+      dataset: what it was found on; empty = unknown.
+      name: of the table; None = none.
+      costs: by name, what the table knows.
+      where: it comes from, for messages.
+    """
+
+    space: str
+    architecture: Any
+    dataset: str = ""
+    name: str | None = None
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    where: str = "the answer"
+
+    def error(self, field: str, why: str) -> AnswerError:
+        """The error that says what is wrong with a field."""
+        return AnswerError(f"{self.where}: field {field!r}: {why}")
+
+
+def read(source: Source | Answer, run: int | None = None) -> Answer:
+    """The architecture that ``source`` holds.
+
+    >>> read({"ks": [3], "e": [4], "d": [2]}).space
+    'mobilenet_v3'
+
+    Args:
+      source: see the module.
+      run: of a folder of many runs, the number of the one whose answer is meant.
+
+    Raises:
+      AnswerError: it holds none.
+    """
+    if isinstance(source, Answer):
+        return source
+    if isinstance(source, Mapping):
+        return _of_content(source, "the answer")
+    path = Path(source)
+    if path.is_dir():
+        return _of_folder(path, run)
+    if run is not None:
+        raise AnswerError(
+            f"{path}: is a file of one answer; a run is of a folder with summary.json"
+        )
+    return _of_content(_json(path), str(path))
+
+
+def _of_content(content: Any, where: str) -> Answer:
+    if not isinstance(content, Mapping):
+        raise AnswerError(f"{where}: holds {type(content).__name__}, and an answer is an object")
+    if "format" not in content:
+        if {"ks", "e", "d"} <= content.keys() or "blocks" in content:
+            return Answer(SUBNETWORKS, content, where=where)
+        raise AnswerError(
+            f"{where}: has no field 'format', {FORMAT!r} in the best.json of a search on a table, "
+            "nor the lists 'ks', 'e', 'd' of a sub-network; what a search with jobs found can only "
+            "be built by your own code"
+        )
+    if content["format"] != FORMAT:
+        raise AnswerError(f"{where}: field 'format': is {content['format']!r}, not {FORMAT!r}")
+    for field, kind in (("space", str), ("dataset", str)):
+        if not isinstance(content.get(field), kind):
+            raise AnswerError(f"{where}: field {field!r}: is {content.get(field)!r}, not a text")
+    costs, name = content.get("costs"), content.get("name")
+    return Answer(
+        space=content["space"],
+        architecture=content.get("architecture"),
+        dataset=content["dataset"],
+        name=None if name is None else str(name),
+        costs=_numbers(costs) if isinstance(costs, Mapping) else {},
+        where=where,
+    )
+
+
+def _of_folder(folder: Path, run: int | None) -> Answer:
+    """Of the folder of a search: the answer of a run, or the only one that there is."""
+    where = folder / "summary.json"
+    if not where.exists():
+        inside = sorted(path.parent.name for path in folder.glob("*/summary.json"))
+        hint = f"; name one of the searches inside, such as {folder / inside[0]}" if inside else ""
+        raise AnswerError(f"{folder}: has no summary.json of a finished search{hint}")
+    summary = _json(where)
+    if not isinstance(summary, Mapping):
+        raise AnswerError(f"{where}: holds {type(summary).__name__}; expected an object")
+    if isinstance(summary.get("best"), list) and summary["best"] and run is None:
+        return _of_subnetworks(summary["best"][0], f"{where}: field 'best'")
+    if "answers" not in summary:
+        raise AnswerError(
+            f"{where}: has no field 'answers': it is of an earlier version, or of no search on a "
+            "table; experiments.reread prints the answers of the former"
+        )
+    try:
+        runs = {int(one["run"]): one for one in summary["answers"]["runs"]}
+        if run is None and len(runs) > 1:
+            numbers = f"{min(runs)} to {max(runs)}"
+            raise AnswerError(f"{folder}: holds {len(runs)} runs; name one, {numbers}, by --run=I")
+        if run is not None and run not in runs:
+            some = ", ".join(map(str, sorted(runs)[:5])) + ", ..." * (len(runs) > 5)
+            raise AnswerError(f"--run={run}: {folder} holds the runs {some}")
+        one = runs[run] if run is not None else next(iter(runs.values()))
+        if one["row"] is None:
+            raise AnswerError(f"{where}: run {one['run']} has no answer: none of its queries did")
+        about = {"space": summary["space"], "dataset": summary["dataset"], "format": FORMAT}
+        form = own_form(summary["space"], one["name"])
+        form = one.get("columns") if form is None else form
+        return _of_content({**about, **one, "architecture": form}, str(where))
+    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise AnswerError(f"{where}: field 'answers': cannot be read ({error!r})") from None
+
+
+def _of_subnetworks(best: Any, where: str) -> Answer:
+    """The best of a search of sub-networks, whose number of parameters tells the supernet."""
+    if not isinstance(best, Mapping) or "arch" not in best:
+        raise AnswerError(f"{where}: holds no sub-network")
+    costs = _numbers({"params": best.get("parameters")})
+    return Answer(SUBNETWORKS, best["arch"], costs=costs, where=where)
+
+
+def _numbers(costs: Mapping[str, Any]) -> dict[str, float]:
+    """Those that are numbers."""
+    return {name: cost for name, cost in costs.items() if type(cost) in (int, float)}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise AnswerError(
+            f"{path}: no such file; name the best.json of a search, or its folder"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise AnswerError(f"{path}: cannot be read as JSON ({error})") from None

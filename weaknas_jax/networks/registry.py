@@ -1,0 +1,205 @@
+"""Networks of architectures by space. Another space is one more entry of `KINDS`."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from weaknas_jax.networks import mobilenet, nasbench101, nasbench201
+from weaknas_jax.networks.answer import SUBNETWORKS, Answer, Source, read
+from weaknas_jax.spaces import nasbench201 as cells201
+from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet import config, cost
+from weaknas_jax.spaces.nasbench101 import cells as cells101
+
+WIDTHS = (1.2, 1.0)
+"""Width multipliers of the published supernets, the first where nothing tells."""
+_FAULTS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What reading an architecture may end in: anybody may have written it."""
+
+
+class Kind(NamedTuple):
+    """How networks of one space are made.
+
+    Attributes:
+      make: ``make(architecture, classes, width, rngs)``: of the own form (`spaces.own_form`) the
+        module; ValueError where it is none.
+      classes: of each data set, the first where nothing is said.
+      image_size: side of the images of each data set, pixels, likewise.
+    """
+
+    make: Callable[[Any, int, float, nnx.Rngs], nnx.Module]
+    classes: Mapping[str, int]
+    image_size: Mapping[str, int]
+
+
+class Plan(NamedTuple):
+    """What is built.
+
+    Attributes:
+      answer: the architecture.
+      classes: how many.
+      image_size: side of the images that it is meant for, pixels; others do as well.
+      width: multiplier of the supernet; None where the space has none.
+      usual_classes: those of the data set.
+    """
+
+    answer: Answer
+    classes: int
+    image_size: int
+    width: float | None
+    usual_classes: int
+
+
+def _nasbench201(form: Any, classes: int, width: None, rngs: nnx.Rngs) -> nnx.Module:
+    if not isinstance(form, str):
+        raise ValueError(f"is {form!r}; expected a string such as '|none~0|+|...|+|...|'")
+    return nasbench201.Network(cells201.parse(form), classes, rngs)
+
+
+def _nasbench101(form: Any, classes: int, width: None, rngs: nnx.Rngs) -> nnx.Module:
+    if not isinstance(form, Mapping) or not {"matrix", "ops"} <= form.keys():
+        raise ValueError(f"is {form!r}; expected an object of 'matrix' and 'ops'")
+    return nasbench101.Network(cells101.parse(form["matrix"], form["ops"]), classes, rngs)
+
+
+def _mobilenet(form: Any, classes: int, width: float, rngs: nnx.Rngs) -> nnx.Module:
+    geometry = config.SupernetConfig(width_mult=width, classes=classes)
+    return mobilenet.Network(geometry, _subnetwork(form, geometry), rngs)
+
+
+def _subnetwork(form: Any, geometry: config.SupernetConfig) -> archs.Arch:
+    if isinstance(form, Mapping) and "blocks" in form:
+        return archs.from_net_config(geometry, form)
+    if not isinstance(form, Mapping) or not {"ks", "e", "d"} <= form.keys():
+        raise ValueError(f"is {form!r}; expected the lists 'ks', 'e' and 'd'")
+    return archs.make(geometry, form["ks"], form["e"], form["d"])
+
+
+KINDS = {
+    "nasbench201": Kind(
+        _nasbench201,
+        classes={"cifar10": 10, "cifar100": 100, "imagenet16": 120},
+        image_size={"cifar10": 32, "cifar100": 32, "imagenet16": 16},
+    ),
+    "nasbench101": Kind(_nasbench101, classes={"cifar10": 10}, image_size={"cifar10": 32}),
+    SUBNETWORKS: Kind(_mobilenet, classes={"imagenet": 1000}, image_size={"imagenet": 236}),
+}
+"""By space, as tables name it."""
+
+
+def plan(
+    source: Source | Answer,
+    *,
+    run: int | None = None,
+    classes: int | None = None,
+    width: float | None = None,
+) -> Plan:
+    """What `build` would build, with all that was left out filled in.
+
+    Args and errors as of `build`.
+    """
+    answer = read(source, run)
+    if answer.space not in KINDS:
+        known = ", ".join(KINDS)
+        raise answer.error("space", f"is {answer.space!r}; networks can be built of {known}")
+    kind = KINDS[answer.space]
+    if classes is not None and (isinstance(classes, bool) or classes < 1):
+        raise ValueError(f"classes={classes}: give 1 or more")
+    if width is not None and answer.space != SUBNETWORKS:
+        raise ValueError(f"width={width}: an architecture of {answer.space} has none; leave it out")
+    if width is not None and width not in WIDTHS:
+        raise ValueError(f"width={width}: the published supernets have {WIDTHS}")
+    sizes = (kind.classes, kind.image_size)
+    usual = [of.get(answer.dataset, next(iter(of.values()))) for of in sizes]
+    if answer.space == SUBNETWORKS and width is None:
+        width = _width_of(answer)
+    return Plan(answer, classes or usual[0], usual[1], width, usual[0])
+
+
+def _width_of(answer: Answer) -> float:
+    """The width whose sub-network has as many parameters as the table says, by default the wide."""
+    known = answer.costs.get("params")
+    for width in WIDTHS if known else ():
+        geometry = config.mobilenet_v3(width)
+        try:
+            if int(cost.parameters(geometry, _subnetwork(answer.architecture, geometry))) == known:
+                return width
+        except _FAULTS:
+            continue  # `build` tells what is wrong
+    return WIDTHS[0]
+
+
+def build(
+    source: Source | Answer | Plan,
+    *,
+    run: int | None = None,
+    classes: int | None = None,
+    width: float | None = None,
+    rngs: nnx.Rngs | None = None,
+) -> nnx.Module:
+    """The network of an architecture, with weights drawn anew.
+
+    It maps images [B, H, W, 3] to logits [B, classes], and begins in NNX's state of training:
+    ``network.eval()`` normalises by the running statistics.
+
+    >>> cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    >>> best = {"format": "weaknas-best-1", "space": "nasbench201", "dataset": "cifar10"}
+    >>> count({**best, "architecture": cell})
+    316346
+
+    Args:
+      source: ``best.json``, the folder of a search, or what such a file holds (`answer.read`).
+      run: of a folder of many runs, which.
+      classes: how many; None = those of the data set.
+      width: of a sub-network's supernet, 1.2 or 1.0; None = as the costs tell, else 1.2.
+      rngs: what weights are drawn from; None = seed 0.
+
+    Raises:
+      ValueError: it is no architecture that can be built; names the file and the field.
+    """
+    if not isinstance(source, Plan):
+        source = plan(source, run=run, classes=classes, width=width)
+    answer = source.answer
+    rngs = nnx.Rngs(0) if rngs is None else rngs
+    try:
+        return KINDS[answer.space].make(answer.architecture, source.classes, source.width, rngs)
+    except _FAULTS as error:
+        raise answer.error("architecture", str(error)) from None
+
+
+def outline(source: Source | Answer | Plan, **choices: Any) -> nnx.Module:
+    """The network of `build` with shapes in place of arrays: nothing is computed."""
+    source = source if isinstance(source, Plan) else plan(source, **choices)
+    return nnx.eval_shape(lambda: build(source))
+
+
+def count(source: Source | Answer | Plan | nnx.Module, **choices: Any) -> int:
+    """Trainable parameters of a network, or of that of an architecture; no running statistics.
+
+    Args:
+      source: as of `build`, or a module.
+      **choices: as of `build`.
+    """
+    network = source if isinstance(source, nnx.Module) else outline(source, **choices)
+    return sum(math.prod(shape) for shape in shapes(network).values())
+
+
+def shapes(network: nnx.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of each trainable array, by its path in the module."""
+    state = nnx.to_flat_state(nnx.state(network, nnx.Param))
+    return {".".join(map(str, path)): tuple(leaf.shape) for path, leaf in state}
+
+
+def output_shape(source: Plan, image_size: int) -> tuple[int, ...]:
+    """The shape of the logits of one image.
+
+    Raises:
+      ValueError: the network cannot take images of that size; says what it can.
+    """
+    network = outline(source)
+    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    return nnx.eval_shape(lambda net, x: net(x), network, images).shape

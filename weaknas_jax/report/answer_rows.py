@@ -1,0 +1,89 @@
+"""Rows of the printed table that say which architectures were found."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weaknas_jax.report.numbers import cost, number
+from weaknas_jax.spaces.own_form import in_words
+
+MOST = 3  # answers of many runs that are printed
+LONGEST = 120  # letters of a name
+
+
+def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Of a summary: the answer of its run, or the most frequent answers of its runs.
+
+    Of version 0.1, whose summaries name none, nothing.
+    """
+    answers, percent = summary.get("answers"), summary.get("percent", True)
+    if answers is None:
+        return []
+    counts, seeds, without = answers["counts"], len(answers["runs"]), answers["without"]
+    if not counts:
+        which = "the run" if seeds == 1 else "any run"
+        return [("the answer", f"none: no query of {which} returned a label")]
+    if seeds == 1:
+        (answer,) = answers["runs"]
+        lines = [name(answer), values(answer, percent), *_words(summary["space"], answer)]
+        return [("the answer", lines[0]), *(("", line) for line in lines[1:])]
+    head = f"{len(counts)} different in {seeds} runs; the most frequent"
+    head += f"; none in {without}, whose queries returned no label" * bool(without)
+    out = [("answers", head)]
+    for answer in counts[:MOST]:
+        out.append(("", f"{name(answer)} in {answer['runs']} of {seeds} runs"))
+        out.append(("", f"  {values(answer, percent)}"))
+    if len(counts) > MOST:
+        out.append(("", f"... and {len(counts) - MOST} more, see summary.json"))
+    return out
+
+
+def of_several(titles: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -> str:
+    """The most frequent answer of each of several searches, a line each; those of 0.1 left out."""
+    lines = []
+    for title, summary in zip(titles, summaries, strict=True):
+        answers = summary.get("answers")
+        if answers and answers["counts"]:
+            answer, runs = answers["counts"][0], len(answers["runs"])
+            lines.append((title, f"{name(answer)}, {answer['runs']} of {runs} runs"))
+    width = max((len(title) for title, _ in lines), default=0)
+    return "\n".join(f"  {title:<{width}}  {line}" for title, line in lines)
+
+
+def name(answer: Mapping[str, Any]) -> str:
+    """An answer's name and row; of one without a name its columns stand for it."""
+    text = answer["name"]
+    if text is None:
+        columns = answer.get("columns", {}).items()
+        text = ", ".join(f"{column}={value}" for column, value in columns)
+    return f"{_short(text)} (row {answer['row']})" if text else f"row {answer['row']}"
+
+
+def values(answer: Mapping[str, Any], percent: bool) -> str:
+    """An answer's scores and known costs."""
+    scores = [(key, answer[key]) for key in ("valid", "test") if answer[key] is not None]
+    label = answer.get("label")
+    if label is not None and not any(_same(label, value, percent) for _, value in scores):
+        scores.append(("label in the search", label))
+    said = [f"{key} {number(value, percent)}" for key, value in scores]
+    said += [f"{column} {cost(value)}" for column, value in answer["costs"].items()]
+    return ", ".join(said)
+
+
+def _same(label: float, mean: float, percent: bool) -> bool:
+    """Whether a label is that mean, to what is kept of labels (`metrics.resolved`)."""
+    return abs(label - mean) <= 1e-5 * max(abs(mean), percent)
+
+
+def _words(space: str, answer: Mapping[str, Any]) -> list[str]:
+    """What a name that is a code stands for."""
+    words = in_words(space, answer["name"])
+    if words is None and answer["name"] is not None and answer.get("columns"):
+        words = ", ".join(f"{column}={value}" for column, value in answer["columns"].items())
+    return [] if words is None else [_short(words, 2 * LONGEST)]
+
+
+def _short(text: str, longest: int = LONGEST) -> str:
+    """A text without its middle, where it is too long for a line."""
+    text = " ".join(text.split())
+    half = longest // 2 - 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
