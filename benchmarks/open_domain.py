@@ -70,15 +70,15 @@ ROWS = [
 AT = (20, 40, 60, 100, 200, 500, 1000)
 
 
-def curves(row: Row, layers, wide, seeds: int) -> np.ndarray:
+def curves(row: Row, layers, supernet, seeds: int) -> np.ndarray:
     """Best so far, float64 [seeds, Q]."""
-    given = dict(row.settings)
-    refresh, encoding = given.pop("refresh"), given.pop("encoding", "one_hot")
-    space = SubNetworks(wide, row.window, 236, encoding)
-    method = methods.make(**given)
+    settings = dict(row.settings)
+    refresh, encoding = settings.pop("refresh"), settings.pop("encoding", "one_hot")
+    space = SubNetworks(supernet, row.window, 236, encoding)
+    method = methods.make(**settings)
 
     def label(arch) -> dict[str, float]:
-        return {"score": float(oracle.predict(layers, wide, arch, row.size))}
+        return {"score": float(oracle.predict(layers, supernet, arch, row.size))}
 
     runs = [search.run(method, space, label, seed=s, refresh=refresh) for s in range(seeds)]
     return np.stack([run.curve() for run in runs])
@@ -86,7 +86,7 @@ def curves(row: Row, layers, wide, seeds: int) -> np.ndarray:
 
 def main(argv: list[str]) -> None:
     del argv
-    wide, layers, found = config.mobilenet_v3(1.2), oracle.read(_ORACLE.value), {}
+    supernet, layers, results = config.mobilenet_v3(1.2), oracle.read(_ORACLE.value), {}
     lines = [
         f"{provenance.device()}, {provenance.versions()}",
         "predicted top-1 (%), best so far: mean +- deviation (least) over searches",
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> None:
     lines.append(f"{'':38}" + "".join(f"{q:>26}" for q in AT) + "  searches")
     for row in ROWS:
         seeds = max(2, round(row.share * _SEEDS.value))
-        found[row.name] = best = curves(row, layers, wide, seeds)
+        results[row.name] = best = curves(row, layers, supernet, seeds)
         cells = [
             f"{best[:, q - 1].mean():.3f} +- {best[:, q - 1].std(ddof=1):.3f} "
             f"({best[:, q - 1].min():.3f})"
@@ -105,7 +105,7 @@ def main(argv: list[str]) -> None:
         ]
         lines.append(f"{row.name:38}" + "".join(f"{cell:>26}" for cell in cells) + f"{seeds:>10}")
         print(lines[-1], flush=True)
-    paper, ours, *_, other_paper, other_ours = found.values()
+    paper, ours, *_, other_paper, other_ours = results.values()
     lines.append("")
     for name, theirs, mine in (("224 px", paper, ours), ("160 px", other_paper, other_ours)):
         goal = theirs[:, -1].mean()

@@ -34,7 +34,7 @@ import grain  # before flags are saved: it has some of its own
 from absl import flags
 from absl.testing import flagsaver
 from weaknas_jax.cli.mobilenet import main as mobilenet
-from experiments.mobilenet import flags as shared
+from weaknas_jax.cli.mobilenet import flags as shared
 from mobilenet_calls import TINY
 tiny, cases = json.load(sys.stdin)
 if tiny:

@@ -137,18 +137,19 @@ def test_what_is_shown(tmp_path):
     assert [(now.repeated, now.repeats) for now in seen[-4:]] == [(0, 0), (1, 3), (2, 3), (3, 3)]
     assert seen[-1].best == result.best
     assert (seen[-1].finished, seen[-1].budget) == (20, 20)
-    summary = report.summarize(result, SPACE, sign=-1.0)
+    findings = report.gather(result, SPACE, sign=-1.0)
+    summary = report.summarize(findings)
     assert summary["repeats"]["top"] == 3
     for one, r in zip(summary["repeats"]["each"], result.repeats, strict=True):
         assert one["scores"] == [-score for score in r.scores]
         assert (one["mean"], one["error"], one["n"]) == (-r.mean, r.error, 2)
         assert result.evaluations[one["query"] - 1] == r.first
     assert summary["best"] == summary["repeats"]["each"][0]
-    rows = report.table(result.evaluations, SPACE, -1.0, result.repeats).splitlines()
+    rows = report.table(findings).splitlines()
     assert rows[0].split(",")[:6] == ["query", "score", "mean", "mean_error", "n", "cost"]
     shown = [row.split(",") for row in rows[1:] if row.split(",")[4]]
     assert sorted(float(row[2]) for row in shown) == sorted(-r.mean for r in result.repeats)
-    text = report.text(summary, report.save(tmp_path, result, SPACE, summary, -1.0))
+    text = report.text(summary, report.save(tmp_path, findings, summary))
     assert f"best      {-result.repeats[0].mean:.6g} +- " in text
     assert "(mean of 2), query" in text
     assert "fixed seed" not in text
@@ -157,7 +158,7 @@ def test_what_is_shown(tmp_path):
 
 def test_a_fixed_seed_is_pointed_out():
     result = run(lambda arch: arch["depth"], repeat_top=2)
-    assert "take WEAKNAS_REPEAT" in report.text(report.summarize(result, SPACE), [])
+    assert "take WEAKNAS_REPEAT" in report.text(report.summarize(report.gather(result, SPACE)), [])
 
 
 def test_costs_that_are_unknown_are_left_out(tmp_path):
@@ -169,10 +170,11 @@ def test_costs_that_are_unknown_are_left_out(tmp_path):
     for what, unknown in ((cost, (1, 2, 3, 4, 5)), ("log(depth - 3)", (1, 2, 3)), ("0 / 0", None)):
         space = Choices(SPACE.choices, cost=what)
         result = run()
-        summary = report.summarize(result, space)
+        findings = report.gather(result, space)
+        summary = report.summarize(findings)
         missing = sum(unknown is None or e.arch["depth"] in unknown for e in result.evaluations)
         assert summary["cost_unknown"] == missing
-        paths = report.save(tmp_path, result, space, summary)
+        paths = report.save(tmp_path, findings, summary)
         read = json.loads((tmp_path / "summary.json").read_text())
         assert all(np.isfinite(point["cost"]) for point in read["pareto"])
         rows = (tmp_path / "results.csv").read_text().splitlines()[1:]

@@ -207,8 +207,9 @@ def test_the_picture_of_jobs(drawn, sign, cost):
         for i, s in enumerate(scores)
     ]
     result = jobs.Result(done[-1], done, complete=True, torn=False, resumed=0, busy=1.0)
-    summary = jobreport.summarize(result, space, sign)
-    figure = drawn(lambda path: jobreport.draw(path, summary, result, space, sign))
+    findings = jobreport.gather(result, space, sign)
+    summary = jobreport.summarize(findings)
+    figure = drawn(lambda path: jobreport.draw(path, findings, summary))
     assert covered(figure) == []
     left = figure.axes[0]
     low, high = left.get_ylim()

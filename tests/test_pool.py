@@ -94,7 +94,7 @@ def test_one_hot_says_which_choice_each_active_block_has():
 )
 def test_windows_that_hold_nothing_say_what_there_is(window, message, monkeypatch):
     monkeypatch.setattr(pool, "_PATIENCE", 2)
-    with pytest.raises(pool.PoolError, match=message):
+    with pytest.raises(pool.WindowError, match=message):
         pool.draw(WIDE, 0, 10, pool.Window(*window))
 
 
@@ -168,7 +168,7 @@ def test_a_pool_is_a_table(layers, tmp_path):
         np.testing.assert_array_equal(part, same)
     assert set(task.features(table)) == {"hot", "stages"}
     assert "hot" not in task.features(table, "columns")
-    with pytest.raises(pool.PoolError, match="names: not of sub-networks"):
+    with pytest.raises(pool.WindowError, match="names: not of sub-networks"):
         pool.parse(np.array(["k3-e3", "x"]))
     np.testing.assert_array_equal(
         table.extra["multiply_adds"], cost.multiply_adds(WIDE, found, 236)

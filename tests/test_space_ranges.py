@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weaknas_jax.jobs import Evaluation, report
+from weaknas_jax.jobs import Evaluation, Result, report
 from weaknas_jax.jobs.driver import Driver
 from weaknas_jax.search import methods
 from weaknas_jax.spaces import candidates, choices_file
@@ -121,7 +121,8 @@ def test_what_is_said_of_a_range():
 def test_results_of_a_large_range(tmp_path):
     choices = Choices({"n": integer(0, 10**12), "op": categorical("a", "b")}, cost="n / 2")
     done = [Evaluation({"n": 10**11 + i, "op": "a"}, float(i)) for i in range(3)]
-    lines = list(csv.reader(report.table(done, choices).splitlines()))
+    result = Result(done[-1], done, complete=True, torn=False, resumed=0, busy=1.0)
+    lines = list(csv.reader(report.table(report.gather(result, choices)).splitlines()))
     assert [line[lines[0].index("n")] for line in lines[1:]] == [str(10**11 + i) for i in range(3)]
     assert float(lines[3][lines[0].index("cost")]) == (10**11 + 2) / 2
 

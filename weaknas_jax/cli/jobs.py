@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, NoReturn
 from absl import flags
 
 from weaknas_jax import jobs
-from weaknas_jax.cli import console, entry, idle
+from weaknas_jax.cli import console, entry, idle, job_flags
 from weaknas_jax.cli.define import asked_numbers, define_named, define_numbers
 from weaknas_jax.cli.help import SEARCH, About, description
+from weaknas_jax.cli.job_flags import MODE, RETRIES, TIMEOUT, WORKERS
 from weaknas_jax.core import called
 from weaknas_jax.core.types import Method
 from weaknas_jax.jobs import checks, report
@@ -34,9 +35,6 @@ _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_floa
 
 SPACE = flags.DEFINE_string("space", None, "JSON file of the choices (docs/jobs.md).")
 COMMAND = flags.DEFINE_string("command", None, "Shell command of a job, with {arch} or {NAME}.")
-WORKERS = _int("workers", 1, "Commands at once.", lower_bound=1)
-_help = "Tell a whole round at once (same queries whatever the speed of jobs), or each as it comes."
-MODE = _enum("mode", "rounds", list(jobs.MODES), _help)
 _help = "Q, queries in all. Default: 100, or the whole space where it has fewer architectures."
 BUDGET = _int("budget", None, _help, lower_bound=1)
 _help = "M0, random architectures at the start. Default: 4, or as many as workers."
@@ -50,8 +48,6 @@ _help = "What is to be small beside a good score, for the Pareto front; in place
 COST = flags.DEFINE_string("cost", None, _help)
 _help = "At the end the K best are evaluated once more; the best mean of both is the answer."
 REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
-RETRIES = _int("retries", 1, "Further attempts at an architecture that failed.", lower_bound=0)
-TIMEOUT = _float("timeout", None, "Seconds that a command may take.", lower_bound=1e-3)
 METHOD = define_named("method", choices=methods.EVERYWHERE)
 PREDICTOR = define_named("predictor")
 for _name in methods.CHOICES:
@@ -64,7 +60,8 @@ SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
 _help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
 REPAIR = flags.DEFINE_bool("repair", False, _help)
-NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
+_OWN = flags.FLAGS.get_flags_for_module(sys.modules[__name__])
+NAMES = [*job_flags.NAMES, *(flag.name for flag in _OWN)]
 _ABOUT = About("weaknas jobs", __doc__, NAMES, SEARCH)
 
 
@@ -152,8 +149,9 @@ def _search() -> int:
     if result.resumed and result.resumed == len(result.evaluations):
         console.note(f"{folder}: all {result.resumed} queries were finished already")
     more = {"settings": identity, "budget": method.budget, "versions": provenance.versions()}
-    summary = report.summarize(result, space, sign, **more)
-    print(report.text(summary, report.save(folder, result, space, summary, sign)))
+    findings = report.gather(result, space, sign)
+    summary = report.summarize(findings, **more)
+    print(report.text(summary, report.save(folder, findings, summary)))
     if not result.complete:
         return console.interrupted(stop)
     return 0 if result.best is not None else console.fail("no job succeeded", 1)
@@ -243,16 +241,7 @@ def _signed(returned: Any, sign: float) -> Any:
 
 def _line(now: jobs.Progress, sign: float) -> str:
     """One line for each finished query."""
-    last, best = now.last, now.best
-    said = "failed" if last.score is None else f"{sign * last.score:.6g}"
-    count = f"repeat {now.repeated}/{now.repeats}" if now.repeats else None
-    line = f"[{count or f'{now.finished}/{now.budget}'}] {said} in {last.seconds:.1f} s"
-    if best is not None:
-        line += f", best {sign * best.score:.6g}"
-    if now.failed:
-        line += f", {now.failed} failed"
-    if now.finished < now.budget or now.repeated < now.repeats:
-        line += f", about {console.clock(now.left)} left"
+    last, line = now.last, job_flags.progress_text(now, sign)
     if last.score is None:
         return f"{line}  {json.dumps(last.arch)}\n    {(last.error or '').splitlines()[-1]}"
     return f"{line}  {json.dumps(last.arch)}"

@@ -49,6 +49,7 @@ def search(
     repeat_top: int = 0,
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    make_driver: Callable[..., Driver] = Driver,
 ) -> Result:
     """Searches ``space`` by ``method`` with jobs.
 
@@ -77,6 +78,8 @@ def search(
       progress: called with each finished query, and each repeat.
       stop: looked at now and then; once it is True no more jobs begin, and those that run are
         waited for.
+      make_driver: makes the search's `Driver` of method, space, ``seed=`` and ``pool=``; another
+        one may refresh the pool at another pace, or keep what it sees.
 
     Raises:
       JobsError: an argument that cannot be used (which, and what to give; nothing has begun then),
@@ -103,7 +106,7 @@ def search(
         progress=progress,
         stop=stop,
     )
-    driver = _driver(method, space, int(seed), int(pool))
+    driver = _driver(make_driver, method, space, int(seed), int(pool))
     with pools.opened(evaluate, executor, workers, timeout) as at_work:
         settings = {
             "budget": method.budget,
@@ -144,9 +147,11 @@ def search(
     )
 
 
-def _driver(method: Method, space: Choices | Space, seed: int, pool: int) -> Driver:
+def _driver(
+    make: Callable[..., Driver], method: Method, space: Choices | Space, seed: int, pool: int
+) -> Driver:
     try:
-        return Driver(method, space, seed=seed, pool=pool)
+        return make(method, space, seed=seed, pool=pool)
     except SpaceError:
         raise
     except ValueError as error:

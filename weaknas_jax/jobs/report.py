@@ -3,9 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,14 +20,48 @@ from weaknas_jax.storage.journal_lines import key
 FILES = ("results.csv", "best.json", "curve.png", "summary.json")
 
 
-def summarize(result: Result, space: Choices, sign: float = 1.0, **more: Any) -> dict[str, Any]:
-    """Everything that ``summary.json`` holds; ``more`` is put beside it.
+class Findings(NamedTuple):
+    """What is reported; made by `gather`.
 
-    Args:
+    Attributes:
       result: of the search.
       space: what was searched.
       sign: -1 where the scores are negatives of what the user minimises.
+      costs: of each evaluation, float64 [n], NaN = unknown; None = the space has no cost.
     """
+
+    result: Result
+    space: Choices
+    sign: float
+    costs: np.ndarray | None
+
+
+def gather(result: Result, space: Choices, sign: float = 1.0) -> Findings:
+    """The result of a search and the costs of its evaluations."""
+    return Findings(result, space, sign, _costs(result.evaluations, space))
+
+
+def _costs(done: Sequence[Evaluation], space: Choices) -> np.ndarray | None:
+    if space.cost is None or not done:
+        return None if space.cost is None else np.zeros(0)
+    codes = np.stack([space.codes(e.arch) for e in done])
+    try:
+        costs = space.costs(codes)
+    except Exception:  # of some architecture, whatever a function of the user's does
+        costs = np.array([_cost(row, space) for row in codes], np.float64)
+    return np.where(np.isfinite(costs), costs, np.nan)
+
+
+def _cost(codes: np.ndarray, space: Choices) -> float:
+    try:
+        return float(space.costs(codes[None])[0])
+    except Exception:  # the scores are worth more
+        return np.nan
+
+
+def summarize(findings: Findings, **more: Any) -> dict[str, Any]:
+    """Everything that ``summary.json`` holds; ``more`` is put beside it."""
+    (result, space, sign, costs) = findings
     done, best, repeats = result.evaluations, result.best, result.repeats
     summary = {
         "complete": result.complete,
@@ -45,57 +79,82 @@ def summarize(result: Result, space: Choices, sign: float = 1.0, **more: Any) ->
         for one in each:
             if one["query"] == summary["best"]["query"]:
                 summary["best"] = one
-    if space.cost is not None:
-        scores, costs = _scores(done), _costs(done, space)
-        front = pareto.front(costs, scores)
+    if costs is not None:
         summary["cost"] = space.describe()["cost"]
         summary["cost_unknown"] = int(np.isnan(costs).sum())
         summary["pareto"] = [
-            _entry(done[i], int(i), sign) | {"cost": float(costs[i])} for i in front
+            _entry(done[i], int(i), sign) | {"cost": float(costs[i])}
+            for i in pareto.front(costs, _scores(done))
         ]
     return summary
 
 
-def save(folder: Path, result: Result, space: Choices, summary: dict, sign: float = 1.0) -> list:
-    """Writes the files, ``summary.json`` last; returns their paths."""
-    sheet = table(result.evaluations, space, sign, result.repeats)
-    files.write_text(folder / "results.csv", sheet)
-    if result.best is not None:
-        _write_json(folder / "best.json", result.best.arch)
-    draw(folder / "curve.png", summary, result, space, sign)
-    _write_json(folder / "summary.json", summary)
-    return [str(folder / name) for name in FILES if (folder / name).exists()]
+def save(folder: Path, findings: Findings, summary: dict[str, Any]) -> list[str]:
+    """Writes the files; returns their paths."""
+    best = findings.result.best
+    contents = {
+        "results.csv": table(findings),
+        "best.json": None if best is None else json_text(best.arch),
+        "curve.png": lambda path: draw(path, findings, summary),
+        "summary.json": json_text(summary),
+    }
+    return write(folder, contents)
 
 
-def table(
-    done: Sequence[Evaluation],
-    space: Choices,
-    sign: float = 1.0,
-    repeats: Sequence[Repeated] = (),
-) -> str:
+def write(folder: Path, contents: Mapping[str, str | Callable[[Path], Any] | None]) -> list[str]:
+    """Writes files in their order, so that the last one says that all are there.
+
+    Args:
+      folder: to write to.
+      contents: by name: the text, a function that writes to a path, or None = no such file.
+
+    Returns:
+      The paths of all that are there now.
+    """
+    for name, content in contents.items():
+        if callable(content):
+            content(folder / name)
+        elif content is not None:
+            files.write_text(folder / name, content)
+    return [str(folder / name) for name in contents if (folder / name).exists()]
+
+
+def json_text(content: Any) -> str:
+    """As all our ``.json`` files hold it; ValueError where a number is not finite."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Comma-separated lines; None is empty."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    return text.getvalue()
+
+
+def table(findings: Findings) -> str:
     """The evaluations as comma-separated text, in the order in which the method was told.
 
     What was evaluated more than once has the mean of its scores, its standard error and their
     number ``n`` as well. An unknown cost is empty.
     """
+    (result, space, sign, costs) = findings
+    done, repeats = result.evaluations, result.repeats
     info = list(dict.fromkeys(name for e in done for name in e.info))
-    costs = None if space.cost is None else _costs(done, space)
     spreads = {key(r.first.arch): _spread(r, sign) for r in repeats}
-    text = io.StringIO()
-    sheet = csv.writer(text, lineterminator="\n")
     added = ["mean", "mean_error", "n"] if repeats else []
     cost = [] if costs is None else ["cost"]
-    head = ["query", "score", *added, *cost, *space.names, *info, "seconds", "attempts", "error"]
-    sheet.writerow(head)
-    for at, e in enumerate(done):
+
+    def row(at: int, e: Evaluation) -> list[Any]:
         score = None if e.score is None else sign * e.score
         spread = spreads.get(key(e.arch), {})
         values = [spread.get(name) for name in ("mean", "error", "n")] if repeats else []
         if costs is not None:
             values.append(costs[at] if np.isfinite(costs[at]) else None)
         values += [*e.arch.values(), *(e.info.get(n) for n in info)]
-        sheet.writerow([at + 1, score, *values, f"{e.seconds:.3f}", e.attempts, e.error])
-    return text.getvalue()
+        return [at + 1, score, *values, f"{e.seconds:.3f}", e.attempts, e.error]
+
+    head = ["query", "score", *added, *cost, *space.names, *info, "seconds", "attempts", "error"]
+    return csv_text(head, (row(at, e) for at, e in enumerate(done)))
 
 
 def text(summary: dict, paths: Sequence[str]) -> str:
@@ -151,19 +210,6 @@ def _scores(done: Sequence[Evaluation]) -> np.ndarray:
     return np.array([np.nan if e.score is None else e.score for e in done], np.float64)
 
 
-def _costs(done: Sequence[Evaluation], space: Choices) -> np.ndarray:
-    """Float64 [n]; NaN = unknown: it is no finite number, or its function failed."""
-
-    def one(e: Evaluation) -> float:
-        try:
-            return float(space.costs(space.codes(e.arch)[None])[0])
-        except Exception:  # whatever a function of the user's does: the scores are worth more
-            return np.nan
-
-    costs = np.array([one(e) for e in done], np.float64)
-    return np.where(np.isfinite(costs), costs, np.nan)
-
-
 def _spread(r: Repeated, sign: float) -> dict[str, Any]:
     scores = [sign * score for score in r.scores]
     return {"scores": scores, "mean": sign * r.mean, "error": r.error, "n": len(scores)}
@@ -173,16 +219,12 @@ def _entry(e: Evaluation, at: int, sign: float) -> dict[str, Any]:
     return {"query": at + 1, "score": sign * e.score, "arch": e.arch, "info": dict(e.info)}
 
 
-def _write_json(path: Path, content: Any) -> None:
-    files.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def draw(path: Path, summary: dict, result: Result, space: Choices, sign: float) -> Figure:
+def draw(path: Path, findings: Findings, summary: dict) -> Figure:
     """Score against queries and, where there is one, against cost; returns the figure saved."""
+    sign, done = findings.sign, findings.result.evaluations
     with_cost = "pareto" in summary
     figure = canvas.blank(10 if with_cost else 5.5, 4.2)
     panels = figure.subplots(1, 2 if with_cost else 1, squeeze=False)[0]
-    done = result.evaluations
     queries, scores = np.arange(1, len(done) + 1), sign * _scores(done)
     best = sign * best_so_far(done)
     low, high = canvas.limits([best], scores) or (-np.inf, np.inf)
@@ -193,7 +235,7 @@ def draw(path: Path, summary: dict, result: Result, space: Choices, sign: float)
     panels[0].set(xlabel="queries", ylabel="score")
     canvas.whole_numbers(panels[0])
     if with_cost:
-        panels[1].plot(_costs(done, space), scores, ".", color="0.6", label=each)
+        panels[1].plot(findings.costs, scores, ".", color="0.6", label=each)
         front = [(p["cost"], p["score"]) for p in summary["pareto"]]
         panels[1].step(*np.reshape(front, (-1, 2)).T, "o-", where="post", ms=3, label="front")
         cost = canvas.wrapped(f"cost = {summary['cost']}", 5)

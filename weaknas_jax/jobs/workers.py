@@ -54,13 +54,19 @@ def repeat_number() -> int:
 
 
 def attempt(evaluate: Callable[[Any], Any], arch: Any, repeat: int = 0) -> Outcome:
-    """``evaluate(arch)``, whatever happens in it; `repeat_number` is ``repeat`` meanwhile."""
+    """``evaluate(arch)``, whatever happens in it; `repeat_number` is ``repeat`` meanwhile.
+
+    Raises:
+      CancelledError: ``evaluate`` raised it; such an attempt counts for nothing.
+    """
     start = time.perf_counter()
     _repeat.set(repeat)
     try:
         score, info = _read(evaluate(arch))
         with np.errstate(over="ignore"):  # methods count in float32
             error = None if np.isfinite(np.float32(score)) else f"the score is {score}"
+    except CancelledError:  # it was broken off, which is none of its fault
+        raise
     except (Exception, SystemExit) as failure:
         score, info = None, {}
         error = "".join(traceback.format_exception(failure)[-3:]).strip()[-2000:]

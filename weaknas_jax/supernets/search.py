@@ -1,105 +1,105 @@
-"""Search among sub-networks by evaluations that take their time (WeakNAS, section 4.3).
+"""Search among the sub-networks of a supernet (WeakNAS, section 4.3).
 
-The rounds are those of `loop.weaknas` by `driver.Driver`; what a round asks for is evaluated, or
-read from a `Cache` of what was evaluated before, by this search before it was killed or by another.
-The queries depend on the scores alone, so that with a cache a search that is begun again goes the
-same way, at once as far as it had come.
+`run` is `jobs.search` in threads of this process, and adds what such searches have in common:
 
-The pool is refreshed around the best, if wanted: mutations of the best known sub-networks in the
-window take the place of rows that promise nothing (`spaces.candidates`). The paper ranks one pool
-all through, and can find nothing that is not in it.
+- evaluations are kept in a `Cache`, also for other searches. In rounds mode the queries depend on
+  the scores alone: a search that is begun again goes the same way, at once as far as it had come.
+- the ranked pool is refreshed around the best, if wanted: mutations of the best sub-networks take
+  the place of rows that promise nothing (`spaces.candidates`). The paper ranks one pool all
+  through, and can find nothing that is not in it.
+- what the method expected of each sub-network, and what it expects most of in the end.
+
+For evaluations in other processes, or on a cluster, give the space to `jobs.search` itself.
 """
 
 import contextlib
 import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from weaknas_jax import jobs
 from weaknas_jax.core.types import Method
+from weaknas_jax.jobs import Evaluation, Progress
 from weaknas_jax.jobs.driver import Driver
+from weaknas_jax.jobs.types import scored
 from weaknas_jax.jobs.workers import plain
-from weaknas_jax.spaces.mobilenet import window as pools
-from weaknas_jax.spaces.mobilenet.arch import Arch
-from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
-from weaknas_jax.storage import journal
+from weaknas_jax.spaces.choices import Choices
+from weaknas_jax.storage import journal as journals
+from weaknas_jax.storage.journal_lines import key
+from weaknas_jax.supernets.networks import Networks
 
 NEVER = 2**31  # told queries between refreshes of a pool that stays
-Evaluate = Callable[[Arch], Mapping[str, float]]
+Evaluate = Callable[[Any], Mapping[str, Any]]
 """From a sub-network to ``score``, larger is better, and whatever else is worth keeping by name."""
-
-
-class SearchError(ValueError):
-    """A search that cannot go on; says why."""
-
-
-class Evaluation(NamedTuple):
-    """A query.
-
-    Attributes:
-      arch: the sub-network.
-      found: what the evaluation gave; ``score`` among it. Empty = it failed.
-      seconds: that it took.
-      error: why it failed, None = it did not.
-      expected: score that was expected of it when it was asked for, None = it was drawn blindly.
-    """
-
-    arch: Arch
-    found: Mapping[str, float]
-    seconds: float
-    error: str | None = None
-    expected: float | None = None
-
-    @property
-    def score(self) -> float:
-        """NaN = it failed."""
-        return self.found.get("score", np.nan)
 
 
 class Result(NamedTuple):
     """What a search came to.
 
     Attributes:
-      evaluations: in the order of the queries.
-      believed: float32 [n], the score that the last fit expects of each.
+      evaluations: in the order in which the method was told; ``arch`` of each is the sub-network.
+      expected: float32 [n], the score that was expected of each when it was asked for; NaN = it
+        was drawn blindly.
+      expected_at_end: float32 [n], the score that the last fit expects of each.
       promised: the sub-network of the last pool that the last fit expects most of, evaluated or
         not, and what it expects: the paper's answer. None = nothing was fitted.
       complete: it was not stopped.
-      known: queries that were read from the cache.
+      reused: queries whose evaluation was known before.
     """
 
     evaluations: list[Evaluation]
-    believed: np.ndarray
-    promised: tuple[Arch, float] | None
+    expected: np.ndarray
+    expected_at_end: np.ndarray
+    promised: tuple[Any, float] | None
     complete: bool
-    known: int
+    reused: int
 
     def best(self, count: int = 1) -> list[Evaluation]:
         """The best evaluations, the best first."""
-        scored = [e for e in self.evaluations if np.isfinite(e.score)]
-        return sorted(scored, key=lambda e: -e.score)[:count]
+        return scored(self.evaluations)[:count]
 
     def curve(self) -> np.ndarray:
         """Best score so far, float64 [n]; NaN before the first success."""
-        return np.fmax.accumulate([e.score for e in self.evaluations])
+        scores = [np.nan if e.score is None else e.score for e in self.evaluations]
+        return np.fmax.accumulate(np.array(scores, np.float64))
 
 
 class Cache:
-    """What evaluations gave, by name of the sub-network (`pool.names`); `cache` has it on disk."""
+    """Evaluations by name of the sub-network; `cache` keeps them on disk.
 
-    def __init__(self, records: Iterable[dict[str, Any]] = (), write=lambda record: None):
-        self.known = {record["name"]: record for record in records}
-        self._write, self._lock = write, threading.Lock()
+    Args:
+      records: ``name``, ``found`` (``score`` and more by name; empty = it failed), ``error``,
+        ``seconds``.
+      write: called with each new one.
+      about: what evaluations depend on, as JSON.
+    """
 
-    def keep(self, record: dict[str, Any]) -> None:
-        """Adds one; may be called from several threads."""
-        with self._lock:
-            self._write(record)
-            self.known[record["name"]] = record
+    def __init__(
+        self,
+        records: Iterable[dict[str, Any]] = (),
+        write: Callable[[dict[str, Any]], None] = lambda record: None,
+        about: Mapping[str, Any] = {},
+    ):
+        self.records = {record["name"]: record for record in records}
+        self.about, self._write = dict(about), write
+
+    def keep(self, name: str, evaluation: Evaluation) -> None:
+        """Adds the evaluation of a sub-network that has none."""
+        if name in self.records:
+            return
+        score, info = evaluation.score, dict(evaluation.info)
+        error = (evaluation.error or "").strip().splitlines()[-1:]
+        record = {
+            "found": {} if score is None else {"score": score, **info},
+            "error": error[0] if error else None,
+            "seconds": evaluation.seconds,
+            "name": name,
+        }
+        self._write(record)
+        self.records[name] = record
 
 
 @contextlib.contextmanager
@@ -111,131 +111,181 @@ def cache(path: str | os.PathLike, about: Mapping[str, Any]) -> Iterator[Cache]:
       about: what evaluations depend on (weights, images, ...), as JSON.
 
     Raises:
-      JournalError: a cache of something else (names what), a damaged file, or one in use.
+      ValueError: a cache of something else (names what), a damaged file, or one in use.
       OSError: it cannot be written.
     """
-    with journal.opened(path, {"holds": "evaluations", **about}) as book:
+    with journals.opened(path, {"holds": "evaluations", **about}) as book:
         worked = any(record["error"] is None for record in book.records)
         # where nothing ever worked, what was wrong may be mended
-        yield Cache(book.records if worked else (), book.write)
+        yield Cache(book.records if worked else (), book.write, about)
 
 
 def run(
     method: Method,
-    space: SubNetworks,
+    space: Choices,
     evaluate: Evaluate,
     *,
     seed: int = 0,
     pool: int = 10_000,
     refresh: int | None = 5,
     workers: int = 1,
-    known: Cache | None = None,
-    progress: Callable[[list[Evaluation]], None] = lambda done: None,
+    mode: str = "rounds",
+    retries: int = 0,
+    timeout: float | None = None,
+    journal: str | None = None,
+    cache: Cache | None = None,
+    progress: Callable[[Progress], None] = lambda now: None,
     stop: Callable[[], bool] = lambda: False,
     give_up: int = 10,
 ) -> Result:
-    """One search.
+    """Searches the sub-networks of a supernet.
 
     Args:
       method: e.g. ``methods.make("gp", init=10, per_round=1, budget=100)``.
-      space: sub-networks in a window.
-      evaluate: see `Evaluate`; what it raises is recorded as the failure of that sub-network.
+      space: `Networks`, such as ``mobilenet.encodings.SubNetworks``.
+      evaluate: see `Evaluate`; what it raises is recorded as the failure of that sub-network, but
+        for an OSError (a disk, a folder), which ends the search.
       seed: of the method and of the pool.
       pool: sub-networks that are ranked.
       refresh: told queries between two refreshes of the pool; None = it stays.
       workers: evaluations at once, in threads.
-      known: evaluations there are.
-      progress: called with all evaluations so far after each.
+      mode, retries, timeout, give_up: as of `jobs.search`.
+      journal: as of `jobs.search`; a search in async mode needs one to go on to the same queries.
+      cache: evaluations there are; new ones are added.
+      progress: called with each finished evaluation.
       stop: once it is True nothing new begins.
-      give_up: failures after which the search ends if nothing has succeeded by then.
 
     Raises:
-      SearchError: nothing but failures.
+      JobsError: an argument that cannot be used, or nothing but failures.
+      OSError: of an evaluation.
     """
-    known = known or Cache()
-    driver = Driver(method, space, seed=seed, pool=pool, refresh=refresh or NEVER)
-    done: list[Evaluation] = []
-    asked: list[int] = []
-    reused, rows = 0, driver.ask()
+    kept = cache or Cache()
+    networks: Networks = space
+    known, problems, drivers = dict(kept.records), [], []
+
+    def attempt(arch: Mapping[str, Any]) -> Any:
+        network = networks.network(arch)
+        record = known.get(networks.name(network))
+        if record is not None:
+            return _again(record)
+        try:
+            return _finite(evaluate(network))
+        except OSError as problem:  # not of this sub-network
+            problems.append(problem)
+            raise CancelledError from None
+        except Exception:
+            if stop():  # which may be what ended it
+                raise CancelledError from None
+            raise
+
+    def finished(now: Progress) -> None:
+        kept.keep(networks.name(networks.network(now.last.arch)), now.last)
+        progress(now)
+
+    def make_driver(*arguments: Any, **named: Any) -> Driver:
+        drivers.append(_Observed(*arguments, refresh=refresh or NEVER, **named))
+        return drivers[0]
+
     threads = ThreadPoolExecutor(workers)
     try:
-        while rows and not stop():
-            blind = not asked or not _predicts(driver)
-            expected = [None] * len(rows) if blind else driver.expected_scores(rows)
-            population = space.population(driver.pool.codes[rows])
-            names = pools.names(population).tolist()
-            reused += sum(name in known.known for name in names)
+        done = jobs.search(
+            method,
+            attempt,
+            space,
+            executor=threads,
+            workers=workers,
+            mode=mode,
+            seed=seed,
+            pool=pool,
+            journal=journal,
+            about={"refresh": refresh or 0, "evaluations": kept.about},
+            retries=retries,
+            timeout=timeout,
+            give_up=give_up,
+            progress=finished,
+            stop=lambda: bool(problems) or stop(),
+            make_driver=make_driver,
+        )
+    finally:  # what still runs is not waited for: whoever broke in ends it
+        threads.shutdown(wait=False, cancel_futures=True)
+    if problems:
+        raise problems[0]
+    names = [networks.name(networks.network(e.arch)) for e in done.evaluations]
+    return Result(
+        [
+            _as_kept(e, networks.network(e.arch), kept.records.get(name))
+            for e, name in zip(done.evaluations, names, strict=True)
+        ],
+        *drivers[0].expectations(done.evaluations),
+        promised=drivers[0].promised(networks),
+        complete=done.complete,
+        reused=sum(name in known or at < done.resumed for at, name in enumerate(names)),
+    )
 
-            def one(at: int, population=population, names=names) -> dict | None:
-                record = known.known.get(names[at]) or _evaluated(evaluate, population, at, stop)
-                if record is not None and names[at] not in known.known:
-                    known.keep(record | {"name": names[at]})
-                return record
 
-            for at, record in enumerate(threads.map(one, range(len(rows)))):
-                if record is None:  # stopped before it began, or broken off by that
-                    return _result(driver, asked, done[: len(asked)], False, reused)
-                done.append(_evaluation(population, at, record, expected[at]))
-                progress(done)
-                if len(done) >= give_up and all(e.error for e in done):
-                    raise SearchError(
-                        f"all of the first {len(done)} sub-networks failed, the last by: "
-                        f"{done[-1].error}\nmend it and call again: they are then tried anew"
-                    )
-            driver.tell(rows, [e.score for e in done[len(asked) :]])
-            asked += rows
-            rows = driver.ask()
-        return _result(driver, asked, done, not rows, reused)
-    finally:  # after a stop what still runs is not waited for: whoever breaks in ends it
-        threads.shutdown(wait=not stop(), cancel_futures=True)
+class _Observed(Driver):
+    """A driver that keeps what the method expected of each architecture when it asked for it."""
 
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        self.asked: dict[str, tuple[int, float]] = {}  # architecture: its row, the score expected
 
-def _evaluated(evaluate: Evaluate, population: Arch, at: int, stop) -> dict | None:
-    if stop():
-        return None
-    begun, found, error = time.perf_counter(), {}, None
-    try:
-        found = dict(evaluate(_one(population, at)))
-        if not np.isfinite(found["score"]):
-            found, error = {}, f"score {found['score']}"
-        found = {name: _kept(value) for name, value in found.items()}
-    except OSError:
-        raise  # not of this sub-network: a disk, a folder
-    except Exception as problem:  # whatever it is, the others go on
-        if stop():  # which may be what ended it
+    def ask(self, pending: Sequence[int] = ()) -> list[int]:
+        return self._keep(super().ask(pending))
+
+    def mark(self, archs: Sequence[Any]) -> list[int]:
+        return self._keep(super().mark(archs))
+
+    def _keep(self, rows: list[int]) -> list[int]:
+        blind = not self._predicts() or not int(self.state.history.told)
+        scores = np.full(len(rows), np.nan) if blind or not rows else self.expected_scores(rows)
+        for row, score in zip(rows, scores, strict=True):
+            self.asked[key(self.arch(row))] = row, float(score)
+        return rows
+
+    def _predicts(self) -> bool:
+        return getattr(self.state, "prediction", None) is not None
+
+    def expectations(self, evaluations: Sequence[Evaluation]) -> tuple[np.ndarray, np.ndarray]:
+        """Scores expected when they were asked for, and now; float32 [n] each."""
+        each = [self.asked[key(e.arch)] for e in evaluations]
+        then = np.array([score for _, score in each], np.float32)
+        if not each or not self._predicts():
+            return then, np.full(len(each), np.nan, np.float32)
+        return then, self.expected_scores([row for row, _ in each])
+
+    def promised(self, space: Networks) -> tuple[Any, float] | None:
+        """The sub-network of the pool that most is expected of, and how much."""
+        if not self._predicts() or not int(self.state.history.told):
             return None
-        error = f"{type(problem).__name__}: {problem}"
-    return {"found": found, "error": error, "seconds": time.perf_counter() - begun}
+        top = int(np.argmax(np.asarray(self.state.prediction.mean)))
+        return space.network(self.arch(top)), float(self.expected_scores([top])[0])
 
 
-def _kept(value: Any) -> Any:
-    """As JSON has it; a number that is not finite is unknown: None."""
-    is_number = isinstance(value, float | np.floating)
-    return None if is_number and not np.isfinite(value) else plain(value)
+class KnownFailure(RuntimeError):
+    """What an evaluation failed by when it was made; says it again."""
 
 
-def _one(population: Arch, at: int) -> Arch:
-    return Arch(*(np.asarray(part[at]) for part in population))
+def _again(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    if record["error"] is not None:
+        raise KnownFailure(record["error"])
+    return record["found"]
 
 
-def _evaluation(population: Arch, at: int, record: Mapping[str, Any], expected) -> Evaluation:
-    expected = None if expected is None else float(expected)
-    arch = _one(population, at)
-    return Evaluation(arch, record["found"], record["seconds"], record["error"], expected)
+def _finite(returned: Any) -> Any:
+    """As JSON has it; a number that is not finite is unknown, None, but for the score."""
+    if not isinstance(returned, Mapping):
+        return returned
+
+    def known(value: Any) -> Any:
+        is_number = isinstance(value, float | np.floating)
+        return None if is_number and not np.isfinite(value) else plain(value)
+
+    return {name: v if name == "score" else known(v) for name, v in returned.items()}
 
 
-def _result(
-    driver: Driver, asked: Sequence[int], done: list[Evaluation], complete: bool, known: int
-) -> Result:
-    if not asked:
-        return Result(done, np.zeros(0, np.float32), None, complete, known)
-    if not _predicts(driver):
-        return Result(done, np.full(len(asked), np.nan), None, complete, known)
-    top = int(np.argmax(np.asarray(driver.state.prediction.mean)))
-    promised = _one(driver.choices.population(driver.pool.codes[[top]]), 0)
-    expected = float(driver.expected_scores([top])[0])
-    return Result(done, driver.expected_scores(asked), (promised, expected), complete, known)
-
-
-def _predicts(driver: Driver) -> bool:
-    return getattr(driver.state, "prediction", None) is not None
+def _as_kept(done: Evaluation, network: Any, record: Mapping[str, Any] | None) -> Evaluation:
+    """An evaluation with its sub-network; error and seconds are those of when it was made."""
+    if record is None:
+        return done._replace(arch=network)
+    return done._replace(arch=network, error=record["error"], seconds=record["seconds"])

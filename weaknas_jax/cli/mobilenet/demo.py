@@ -33,7 +33,8 @@ from weaknas_jax.cli.mobilenet import agreement, flags
 from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.search import methods
 from weaknas_jax.spaces.mobilenet import arch as archs
-from weaknas_jax.spaces.mobilenet import config, cost, window
+from weaknas_jax.spaces.mobilenet import config as configs
+from weaknas_jax.spaces.mobilenet import cost, window
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
 from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
@@ -98,32 +99,32 @@ def main() -> int:
         train, validation, test = pictures(sizes, seed)
         some = slice(sizes.calibrate)
         calibration = batched(Data(train.images[some], train.labels[some]))
-    wide = dataclasses.replace(config.digits(), classes=int(train.labels.max()) + 1)
+    config = dataclasses.replace(configs.digits(), classes=int(train.labels.max()) + 1)
     accuracy = jax.jit(functools.partial(training.accuracy, how=_HOW))
     with timed(timing, "supernet"):
-        net, learning = supernet(wide, sizes, train, seed)
+        net, learning = supernet(config, sizes, train, seed)
 
     def inherits(arch: Arch) -> float:
         return float(accuracy(net, arch, calibration.images, validation))
 
-    space = SubNetworks(wide, window.Window(0, limit_of(wide), whole=False), wide.image_size)
+    space = SubNetworks(config, window.Window(0, limit_of(config), whole=False), config.image_size)
     with timed(timing, "search"):
-        found = searched(space, inherits, sizes, seed)
-    winner = found.best()[0].arch
+        result = searched(space, inherits, sizes, seed)
+    winner = result.best()[0].arch
     with timed(timing, "choice"):
         chosen, inherited = spread_out(space, winner, inherits, sizes, seed)
     with timed(timing, "retraining"):
-        runs, losses = retrained(wide, chosen, sizes, train, seed)
+        runs, losses = retrained(config, chosen, sizes, train, seed)
     with timed(timing, "test"):
         tested = [
             float(accuracy(*one, calibration.images, test))
-            for one in train_many.networks(wide, runs)
+            for one in train_many.networks(config, runs)
         ]
     scores = np.reshape(tested, (_NETWORKS.value, _TRAININGS.value))
-    costs = [cost.multiply_adds(wide, e.arch) / 1e6 for e in found.evaluations]
-    queries = np.array(costs), np.array([e.score for e in found.evaluations])
+    costs = [cost.multiply_adds(config, e.arch) / 1e6 for e in result.evaluations]
+    queries = np.array(costs), np.array([e.score for e in result.evaluations])
     summary = summarize(inherited, scores, queries[1], space.window.high, sizes, timing, seed)
-    write(out, wide, chosen, inherited, scores, summary)
+    write(out, config, chosen, inherited, scores, summary)
     low, high = summary["tau_ci95"]
     heading = f"tau {summary['tau']:.2f} [{low:.2f}, {high:.2f}]" + _QUICK.value * ", quick"
     picture = out / "demo.png"
@@ -154,19 +155,19 @@ def batched(data: Data) -> Data:
     return data.batches(min(250, len(data.labels)))
 
 
-def limit_of(wide: SupernetConfig) -> float:
+def limit_of(config: SupernetConfig) -> float:
     """The limit that --limit says, millions of multiply-adds."""
-    least, most = window.reach(wide, wide.image_size)
+    least, most = window.reach(config, config.image_size)
     return least + _LIMIT.value * (most - least)
 
 
 def supernet(
-    wide: SupernetConfig, sizes: Sizes, train: Data, seed: int
+    config: SupernetConfig, sizes: Sizes, train: Data, seed: int
 ) -> tuple[Supernet, np.ndarray]:
     """A supernet trained by progressive shrinking, and its losses."""
     return train_supernet.train(
-        Supernet(wide, nnx.Rngs(seed)),
-        train_supernet.stages(wide, sizes.shrink, rate=1e-2, later=4e-3),
+        Supernet(config, nnx.Rngs(seed)),
+        train_supernet.stages(config, sizes.shrink, rate=1e-2, later=4e-3),
         train,
         seed=seed,
         batch=2 * _BATCH,
@@ -185,10 +186,9 @@ def searched(
     init = min(20, sizes.budget // 2)
     method = methods.make("gp", init=init, per_round=4, budget=sizes.budget)
 
-    def progress(done):
-        if len(done) % 20 == 0:
-            best = np.nanmax([e.score for e in done])
-            console.note(f"  {len(done)}/{sizes.budget} queries, best {best:.2f} %")
+    def progress(now):
+        if now.finished % 20 == 0:
+            console.note(f"  {now.finished}/{now.budget} queries, best {now.best.score:.2f} %")
 
     return search.run(
         method,
@@ -209,35 +209,35 @@ def spread_out(
     Of random sub-networks under the limit those are taken that lie at even distances in cost; of
     these, without the winner, those at even places in the order of inherited accuracy.
     """
-    wide = space.config
-    drawn = archs.random(wide, np.random.default_rng([seed, 1]), 5000)
-    rows = np.unique(window.rows(window.canonical(wide, drawn)), axis=0)
+    config = space.config
+    drawn = archs.random(config, np.random.default_rng([seed, 1]), 5000)
+    rows = np.unique(window.rows(window.canonical(config, drawn)), axis=0)
     rows = rows[(rows != window.rows(winner)).any(axis=1)]
-    costs = cost.multiply_adds(wide, window.unrows(wide, rows))
+    costs = cost.multiply_adds(config, window.unrows(config, rows))
     inside = space.window.holds(costs)
     rows, costs = rows[inside], costs[inside] / 1e6
     targets = np.linspace(costs.min(), costs.max(), sizes.sample)
     near = np.unique(np.abs(costs[:, None] - targets).argmin(axis=0))
     if len(near) < _NETWORKS.value - 1:
         raise ValueError(f"--networks={_NETWORKS.value}: no more than {len(near) + 1} here")
-    inherited = np.array([inherits(window.unrows(wide, row)) for row in rows[near]])
+    inherited = np.array([inherits(window.unrows(config, row)) for row in rows[near]])
     order = np.argsort(-inherited, kind="stable")
     even = np.linspace(0, len(order) - 1, _NETWORKS.value - 1).round().astype(int)
     taken = order[even]
-    chosen = window.unrows(wide, np.stack([window.rows(winner), *rows[near][taken]]))
+    chosen = window.unrows(config, np.stack([window.rows(winner), *rows[near][taken]]))
     return chosen, np.array([inherits(winner), *inherited[taken]])
 
 
 def retrained(
-    wide: SupernetConfig, chosen: Arch, sizes: Sizes, train: Data, seed: int
+    config: SupernetConfig, chosen: Arch, sizes: Sizes, train: Data, seed: int
 ) -> tuple[train_many.Runs, np.ndarray]:
     """All networks trained from scratch, a network's trainings side by side; and their losses."""
     repeats = _TRAININGS.value
     population = jax.tree.map(lambda part: np.repeat(part, repeats, axis=0), chosen)
     keys = jax.random.split(jax.random.key(seed + 2**16), _NETWORKS.value * repeats)
     return train_many.train(
-        wide,
-        train_many.start(wide, population, keys),
+        config,
+        train_many.start(config, population, keys),
         train,
         steps=sizes.retrain,
         rate=1e-2,
@@ -276,13 +276,13 @@ def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[st
     }
 
 
-def write(out: Path, wide, chosen: Arch, inherited, scores, summary: dict[str, Any]) -> None:
+def write(out: Path, config, chosen: Arch, inherited, scores, summary: dict[str, Any]) -> None:
     """results.csv and summary.json."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     trainings = [f"retrained_{i}" for i in range(scores.shape[1])]
     writer.writerow(["network", "winner", "multiply_adds", "parameters", "inherited", *trainings])
-    costs, sizes = cost.multiply_adds(wide, chosen), cost.parameters(wide, chosen)
+    costs, sizes = cost.multiply_adds(config, chosen), cost.parameters(config, chosen)
     for i, name in enumerate(window.names(chosen)):
         row = [f"{value:.3f}" for value in (inherited[i], *scores[i])]
         writer.writerow([name, int(i == 0), int(costs[i]), int(sizes[i]), *row])

@@ -19,36 +19,25 @@ import jax
 from weaknas_jax.cli import console
 from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.spaces.mobilenet import arch as archs
-from weaknas_jax.spaces.mobilenet import config, cost
+from weaknas_jax.spaces.mobilenet import cost
+from weaknas_jax.spaces.mobilenet.config import SupernetConfig
 from weaknas_jax.supernets.data import images
 from weaknas_jax.supernets.mobilenet import evaluate, weights
 from weaknas_jax.supernets.mobilenet.supernet import default_how
 
-SHARED = (
-    "weights",
-    "width",
-    "image_size",
-    "arch",
-    "imagenet",
-    "images",
-    "data_seed",
-    "recalibrate",
-    "batch",
-    "how",
-    "workers",
-)
+SHARED = ("width", "image_size", "arch", *flags.IMAGE_FLAGS)
 """The flags that it reads of those in `flags`."""
 _EVERY = 20.0  # seconds between lines of progress
 
 
 def main() -> int:
-    source, wide = flags.needed(flags.WEIGHTS, "name a file or folder"), flags.supernet()
-    wide.check_image_size(flags.SIZE.value)
-    arch = archs.read(wide, flags.ARCH.value)
-    tested = flags.split("val", wide, flags.IMAGES.value)
+    source, config = flags.needed(flags.WEIGHTS, "name a file or folder"), flags.supernet()
+    config.check_image_size(flags.SIZE.value)
+    arch = archs.read(config, flags.ARCH.value)
+    tested = flags.split("val", config.classes, flags.IMAGES.value)
     some = flags.RECALIBRATE.value
-    train = flags.split("train", wide, some) if some else None
-    net, how = weights.read(source, wide), flags.HOW.value or default_how()
+    train = flags.split("train", config.classes, some) if some else None
+    net, how = weights.read(source, config), flags.HOW.value or default_how()
     of_batch = jax.jit(functools.partial(evaluate.statistics, how=how))
     console.note("compiling ...")
     count = jax.jit(functools.partial(evaluate.count, how=how)).lower(
@@ -68,7 +57,7 @@ def main() -> int:
         batches = read_images(tested, "validation", stop, broken)
         totals = evaluate.total(count(net, arch, batch) for batch in batches)
         seconds = time.monotonic() - begun
-    return _report(wide, arch, totals, len(tested.paths), seconds, broken, stop)
+    return _report(config, arch, totals, len(tested.paths), seconds, broken, stop)
 
 
 def read_images(
@@ -81,7 +70,7 @@ def read_images(
     """Batches until ``stop``, with progress; names of images that cannot be read go to broken."""
     begun = last = time.monotonic()
     done, first, total = 0, 0, len(split.paths)
-    size, threads = flags.SIZE.value, flags.WORKERS.value
+    size, threads = flags.SIZE.value, flags.THREADS.value
     for batch in images.batches(split, size, flags.BATCH.value, augment=augment, threads=threads):
         yield batch
         done += int((batch.index >= 0).sum())
@@ -100,7 +89,7 @@ def read_images(
 
 
 def _report(
-    wide: config.SupernetConfig,
+    config: SupernetConfig,
     arch: archs.Arch,
     totals: evaluate.Counts,
     wanted: int,
@@ -117,8 +106,8 @@ def _report(
         "weights": flags.WEIGHTS.value,
         "width": float(flags.WIDTH.value),
         "image_size": flags.SIZE.value,
-        "multiply_adds": int(cost.multiply_adds(wide, arch, flags.SIZE.value)),
-        "parameters": int(cost.parameters(wide, arch)),
+        "multiply_adds": int(cost.multiply_adds(config, arch, flags.SIZE.value)),
+        "parameters": int(cost.parameters(config, arch)),
         "recalibrated_on": flags.RECALIBRATE.value,
         "batch": flags.BATCH.value,
         "data_seed": flags.DATA_SEED.value,

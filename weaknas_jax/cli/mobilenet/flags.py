@@ -28,7 +28,7 @@ SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound
 _help = "Of the training images drawn, their crops, and --images: the data, not the search."
 DATA_SEED = _int("data_seed", 0, _help, lower_bound=0)
 _help = "Threads that read and decode images; default: one for each core."
-WORKERS = _int("workers", None, _help, lower_bound=1, upper_bound=10_000)
+THREADS = _int("threads", None, _help, lower_bound=1, upper_bound=10_000)
 _help = (
     "How the supernet runs; default: branches on a CPU, masks elsewhere. The result is the same."
 )
@@ -37,9 +37,14 @@ ORACLE = flags.DEFINE_string("oracle", None, "Accuracy predictor of OFA (.npz)."
 _help = "Image size that the oracle is asked about; --image_size is that of the window."
 ORACLE_SIZE = _int("oracle_size", 224, _help, lower_bound=1, upper_bound=4096)
 FLOPS = flags.DEFINE_list("flops", ["550", "600"], "Window of millions of multiply-adds, low,high.")
-COUNT = _int("count", 10_000, "Sub-networks in a pool.", 1, 10_000_000)
+COUNT = _int("count", 10_000, "Sub-networks that are ranked, or that a table holds.", 1, 10_000_000)
 _help = "Columns; one_hot leaves out what is not active, org are the reference's 45 numbers."
 ENCODING = flags.DEFINE_enum("encoding", "one_hot", ["one_hot", "org"], _help)
+IMAGE_FLAGS = (
+    *("weights", "imagenet", "images", "data_seed", "recalibrate"),
+    *("batch", "how", "threads"),
+)
+"""The flags by which the accuracy that a sub-network inherits is measured."""
 
 
 def supernet() -> config.SupernetConfig:
@@ -50,10 +55,10 @@ def supernet() -> config.SupernetConfig:
 def window() -> Window:
     """The window that --flops names."""
     try:
-        low, high = (entry.usable("flops", float(text)) for text in FLOPS.value)
+        low, high = (entry.usable("flops", float(number)) for number in FLOPS.value)
     except ValueError:
-        said = ",".join(FLOPS.value)
-        raise ValueError(f"--flops={said}: give two numbers, low,high, both finite") from None
+        text = ",".join(FLOPS.value)
+        raise ValueError(f"--flops={text}: give two numbers, low,high, both finite") from None
     return Window(low, high)
 
 
@@ -64,13 +69,12 @@ def needed(flag: flags.FlagHolder, what: str) -> str:
     return flag.value
 
 
-def split(name: str, wide: config.SupernetConfig, count: int | None) -> images.Images:
-    """``count`` images (None = all) of a split of the folder, which has the network's classes."""
+def split(name: str, classes: int, count: int | None) -> images.Images:
+    """``count`` images (None = all) of a split of the folder, which has so many classes."""
     folder = needed(IMAGENET, "name the folder that holds train and val")
-    found = images.find(folder, name)
-    if len(found.classes) != wide.classes:
+    whole = images.find(folder, name)
+    if len(whole.classes) != classes:
         raise images.ImagesError(
-            f"{folder}/{name}: {len(found.classes)} class folders, and the network has "
-            f"{wide.classes}"
+            f"{folder}/{name}: {len(whole.classes)} class folders, and the network has {classes}"
         )
-    return found if count is None else images.drawn(found, count, DATA_SEED.value)
+    return whole if count is None else images.drawn(whole, count, DATA_SEED.value)

@@ -9,42 +9,33 @@ No measurement: the labels are predicted.
 from pathlib import Path
 
 from weaknas_jax.cli.mobilenet import flags
-from weaknas_jax.spaces.mobilenet import cost
-from weaknas_jax.spaces.mobilenet import window as pools
+from weaknas_jax.spaces.mobilenet import cost, window
 from weaknas_jax.storage import ownership
 from weaknas_jax.supernets.mobilenet import oracle
 from weaknas_jax.tables import Table, load_table, save_table
 
 SHARED = (
-    "width",
-    "image_size",
-    "flops",
-    "encoding",
-    "count",
-    "oracle",
-    "oracle_size",
-    "out",
-    "seed",
+    *("width", "image_size", "flops", "encoding", "count", "oracle", "oracle_size", "out", "seed"),
 )
 """The flags that it reads of those in `flags`."""
 
 
 def main() -> int:
     layers = oracle.read(flags.needed(flags.ORACLE, "name a file"))
-    out, wide, size = flags.needed(flags.OUT, "name a file"), flags.supernet(), flags.SIZE.value
+    out, config, size = flags.needed(flags.OUT, "name a file"), flags.supernet(), flags.SIZE.value
     ownership.check(Path(out))
     if Path(out).exists():
         load_table(out)  # replaced if it is one
-    found = pools.draw(wide, flags.SEED.value, flags.COUNT.value, flags.window(), size)
+    population = window.draw(config, flags.SEED.value, flags.COUNT.value, flags.window(), size)
     table = Table(
         space="mobilenet_v3",
         dataset=f"oracle{flags.ORACLE_SIZE.value}",
-        encoding=pools.ENCODINGS[flags.ENCODING.value](wide, found),
-        valid=oracle.predict(layers, wide, found, flags.ORACLE_SIZE.value)[:, None],
-        names=pools.names(found),
+        encoding=window.ENCODINGS[flags.ENCODING.value](config, population),
+        valid=oracle.predict(layers, config, population, flags.ORACLE_SIZE.value)[:, None],
+        names=window.names(population),
         extra={
-            "multiply_adds": cost.multiply_adds(wide, found, size),
-            "params": cost.parameters(wide, found),
+            "multiply_adds": cost.multiply_adds(config, population, size),
+            "params": cost.parameters(config, population),
         },
         source="predicted by the accuracy predictor of Once-for-all, not measured",
     )

@@ -13,44 +13,33 @@ the same line goes on where it was stopped, whatever stopped it. The paper's set
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
 from weaknas_jax import jobs
-from weaknas_jax.cli import console, idle
+from weaknas_jax.cli import console, idle, job_flags
 from weaknas_jax.cli.define import asked_numbers, define_named, define_numbers
 from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.cli.mobilenet.evaluate import read_images
+from weaknas_jax.jobs import checks
 from weaknas_jax.jobs.command import Command
 from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.search import defaults, methods
 from weaknas_jax.spaces.mobilenet import arch as archs
+from weaknas_jax.spaces.mobilenet.config import SupernetConfig
 from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
 from weaknas_jax.supernets import search, search_report
 from weaknas_jax.supernets.data import decoded_cache
 from weaknas_jax.supernets.mobilenet import evaluate, oracle, weights
 
 SHARED = (
-    "weights",
-    "width",
-    "image_size",
-    "flops",
-    "encoding",
-    "count",
-    "imagenet",
-    "images",
-    "data_seed",
-    "recalibrate",
-    "batch",
-    "how",
-    "workers",
-    "oracle",
-    "oracle_size",
-    "out",
-    "seed",
+    *("width", "image_size", "flops", "encoding", "count", "oracle", "oracle_size", "out", "seed"),
+    *flags.IMAGE_FLAGS,
+    *job_flags.NAMES,
 )
 """The flags that it reads of those in `flags`."""
 _enum, _int = absl_flags.DEFINE_enum, absl_flags.DEFINE_integer
@@ -58,7 +47,6 @@ _help = "Where accuracies come from."
 _EVALUATOR = _enum("evaluator", "supernet", ["supernet", "oracle", "command"], _help)
 _help = "Shell command for each sub-network; {arch} is it as JSON."
 _COMMAND = absl_flags.DEFINE_string("command", None, _help)
-_JOBS = _int("jobs", 1, "Commands at once.", lower_bound=1, upper_bound=10_000)
 _METHOD = define_named("method", choices=methods.EVERYWHERE)
 _PREDICTOR = define_named("predictor")
 for _name in methods.CHOICES:
@@ -74,11 +62,10 @@ _REFRESH = _int("refresh", 5, _help, lower_bound=0)
 _REPEATS = _int("repeats", 1, "Searches, with --seed and those after it.", lower_bound=1)
 _help = "File of evaluations, shared by searches; default: evaluations.jsonl in --out."
 _CACHE = absl_flags.DEFINE_string("cache", None, _help)
-_IMAGES = ("weights", "imagenet", "images", "data_seed", "recalibrate", "batch", "how", "workers")
 _READ_BY = {
-    "supernet": _IMAGES,
+    "supernet": flags.IMAGE_FLAGS,
     "oracle": ("oracle", "oracle_size"),
-    "command": ("command", "jobs"),
+    "command": ("command", *job_flags.NAMES),
 }
 """The flags of each evaluator."""
 
@@ -90,18 +77,21 @@ class Source(NamedTuple):
       about: what they depend on, as JSON.
       opened: ``opened(folder, stop)``, a context that gives the function of a sub-network; None
         where it was stopped before that.
+      jobs: how evaluations run, as of `supernets.search.run`; empty = one after the other, here.
     """
 
     about: dict[str, Any]
     opened: Callable[..., contextlib.AbstractContextManager]
+    jobs: Mapping[str, Any] = MappingProxyType({})
 
 
 def main() -> int:
-    wide, size = flags.supernet(), flags.SIZE.value
-    space = SubNetworks(wide, flags.window(), size, flags.ENCODING.value)
+    config, size = flags.supernet(), flags.SIZE.value
+    space = SubNetworks(config, flags.window(), size, flags.ENCODING.value)
     _check_flags()
     method = _method()
-    source = {"supernet": _supernet, "oracle": _oracle, "command": _command}[_EVALUATOR.value](wide)
+    sources = {"supernet": _supernet, "oracle": _oracle, "command": _command}
+    source = sources[_EVALUATOR.value](config)
     settings = {
         "space": space.describe(),
         "method": jobs.said(method),
@@ -115,7 +105,7 @@ def main() -> int:
     folder = run_folder.prepare(
         out, name, may_hold_one=True, names=search_report.FILES, kind="a search of sub-networks"
     )
-    with console.stoppable("stopping after this sub-network") as stop:
+    with console.stoppable("nothing new begins; waiting for what runs") as stop:
         console.note(f"{folder}: {_REPEATS.value} x {method.budget} queries")
         try:
             results = _searches(method, space, source, folder, stop)
@@ -125,33 +115,37 @@ def main() -> int:
         return console.interrupted(stop)
     more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
     more |= {"budget": method.budget, "device": provenance.device()}
-    summary = search_report.summarize(results, space, **more, versions=provenance.versions())
-    print(search_report.text(summary, search_report.save(folder, results, space, summary)))
+    findings = search_report.gather(results, space)
+    summary = search_report.summarize(findings, **more, versions=provenance.versions())
+    print(search_report.text(summary, search_report.save(folder, findings, summary)))
     if stop():
         return console.interrupted(stop)
     return 0
 
 
 def _searches(method, space, source: Source, folder: Path, stop) -> list[search.Result]:
+    """The results of the repeats that made a query; in async mode each has a journal as well."""
     path, results = _CACHE.value or folder / "evaluations.jsonl", []
-    with search.cache(path, source.about) as known, source.opened(folder, stop) as evaluate_one:
-        for repeat in range(_REPEATS.value):
+    line = console.every(20.0, job_flags.progress_text)
+    with search.cache(path, source.about) as cache, source.opened(folder, stop) as evaluate_one:
+        for seed in range(flags.SEED.value, flags.SEED.value + _REPEATS.value):
             if evaluate_one is None or stop():
                 break
-            results.append(
-                search.run(
-                    method,
-                    space,
-                    evaluate_one,
-                    seed=flags.SEED.value + repeat,
-                    pool=flags.COUNT.value,
-                    refresh=_REFRESH.value or None,
-                    workers=_JOBS.value,
-                    known=known,
-                    progress=console.every(20.0, lambda done: _line(done, method.budget)),
-                    stop=stop,
-                )
+            journal = str(folder / f"journal-{seed}.jsonl")
+            result = search.run(
+                method,
+                space,
+                evaluate_one,
+                seed=seed,
+                pool=flags.COUNT.value,
+                refresh=_REFRESH.value or None,
+                cache=cache,
+                progress=line,
+                stop=stop,
+                journal=journal if source.jobs.get("mode") == "async" else None,
+                **source.jobs,
             )
+            results.append(result)
     return [result for result in results if result.evaluations]
 
 
@@ -182,45 +176,48 @@ def _check_flags() -> None:
         raise ValueError(f"--{name}: is for --evaluator={users}, not {chosen}; leave it out")
 
 
-def _oracle(wide) -> Source:
+def _oracle(config: SupernetConfig) -> Source:
     path, size = flags.needed(flags.ORACLE, "name a file"), flags.ORACLE_SIZE.value
     layers = oracle.read(path)
     about = {"oracle": hashlib.sha256(Path(path).read_bytes()).hexdigest(), "oracle_size": size}
 
     def predicted(arch: archs.Arch) -> dict[str, float]:
-        return {"score": float(oracle.predict(layers, wide, arch, size))}
+        return {"score": float(oracle.predict(layers, config, arch, size))}
 
-    predicted(archs.largest(wide))  # an image size that it has not is an error now
+    predicted(archs.largest(config))  # an image size that it has not is an error now
     return Source(about, lambda folder, stop: contextlib.nullcontext(predicted))
 
 
-def _command(wide) -> Source:
-    del wide
+def _command(config: SupernetConfig) -> Source:
+    del config
     line = flags.needed(_COMMAND, "name a shell command, with {arch}")
+    workers, timeout = job_flags.WORKERS.value, job_flags.TIMEOUT.value
+    checks.seconds("--timeout", timeout)
 
     @contextlib.contextmanager
     def opened(folder: Path, stop) -> Iterator[search.Evaluate]:
-        command = Command(line, ("arch",), folder / "logs", _JOBS.value)
+        command = Command(line, ("arch",), folder / "logs", workers, timeout)
 
         def called(arch: archs.Arch) -> dict[str, Any]:
-            found = command(json.loads(archs.to_json(arch)))
-            return found if isinstance(found, dict) else {"score": found}
+            returned = command(json.loads(archs.to_json(arch)))
+            return returned if isinstance(returned, dict) else {"score": returned}
 
         try:
             yield called
         finally:
             command.end()
 
-    return Source({"command": line}, opened)
+    how = {"workers": workers, "mode": job_flags.MODE.value, "retries": job_flags.RETRIES.value}
+    return Source({"command": line}, opened, how)
 
 
-def _supernet(wide) -> Source:
-    net = weights.read(flags.needed(flags.WEIGHTS, "name a file or folder"), wide)
-    wide.check_image_size(flags.SIZE.value)
+def _supernet(config: SupernetConfig) -> Source:
+    net = weights.read(flags.needed(flags.WEIGHTS, "name a file or folder"), config)
+    config.check_image_size(flags.SIZE.value)
     if not flags.RECALIBRATE.value:
         raise ValueError("--recalibrate=0: a sub-network is worthless without; give some images")
-    train = flags.split("train", wide, flags.RECALIBRATE.value)
-    tested = flags.split("val", wide, flags.IMAGES.value)
+    train = flags.split("train", config.classes, flags.RECALIBRATE.value)
+    tested = flags.split("val", config.classes, flags.IMAGES.value)
     about = {
         "weights": weights.digest(net),
         "train": decoded_cache.fingerprint(train),
@@ -245,28 +242,17 @@ def _supernet(wide) -> Source:
 
 def _held(path: Path, split, what: str, stop, augment: bool) -> list | None:
     """The batches of a split, decoded into a file once; None = stopped before they were."""
-    found = decoded_cache.read(path)
-    if found is None:
+    batches = decoded_cache.read(path)
+    if batches is None:
         broken: list[str] = []
         size, count = flags.SIZE.value, len(split.paths)
         console.note(f"{path}: {count:,} images, {count * size**2 * 3 / 1e9:.1f} GB")
-        batches = read_images(
+        decoded = read_images(
             split, what, lambda: False, broken, flags.DATA_SEED.value if augment else None
         )
-        if not decoded_cache.write(path, batches, stop):
+        if not decoded_cache.write(path, decoded, stop):
             return None
         for name in broken:
             console.note(f"left out, cannot be read: {name}")
-        found = decoded_cache.read(path)
-    return found
-
-
-def _line(done: list[search.Evaluation], budget: int) -> str:
-    last, scored = done[-1], [e for e in done if e.error is None]
-    said = last.error or f"{last.score:.3f} in {last.seconds:.1f} s"
-    line = f"[{len(done)}/{budget}] {said}"
-    if scored:
-        line += f", best {max(e.score for e in scored):.3f}"
-    if failed := len(done) - len(scored):
-        line += f", {failed} failed"
-    return line
+        batches = decoded_cache.read(path)
+    return batches

@@ -100,16 +100,16 @@ class SupernetConfig:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """All elastic blocks in order; a stage holds `most`."""
-        found, c_in = [], self.channels(self.first)
+        blocks, c_in = [], self.channels(self.first)
         for stage, base in enumerate(self.stages):
             c_out = self.channels(base)
             for place in range(self.most):
                 middles = tuple(make_divisible(round(c_in * e)) for e in self.expansions)
                 stride = self.strides[stage] if place == 0 else 1
                 kinds = self.hard_swish[stage], self.squeeze[stage]
-                found.append(Block(stage, place, c_in, c_out, stride, *kinds, middles))
+                blocks.append(Block(stage, place, c_in, c_out, stride, *kinds, middles))
                 c_in = c_out
-        return tuple(found)
+        return tuple(blocks)
 
     def check_image_size(self, size: int) -> None:
         """Raises ValueError where the last feature map would be less than a pixel wide."""

@@ -11,7 +11,8 @@ choices one-hot, nothing where a block is not active, and two feature blocks for
 """
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,9 +23,10 @@ from weaknas_jax.spaces.choices import Choices, ordinal
 from weaknas_jax.spaces.graphs import Graph
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import cost
-from weaknas_jax.spaces.mobilenet import window as pool
+from weaknas_jax.spaces.mobilenet import window as windows
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig, mobilenet_v3
+from weaknas_jax.spaces.mobilenet.window import Window
 
 
 class SubNetworks(Choices):
@@ -34,20 +36,20 @@ class SubNetworks(Choices):
       config: the supernet.
       window: allowed millions of multiply-adds.
       image_size: at which they are counted.
-      encoding: in `pool.ENCODINGS`.
+      encoding: in `window.ENCODINGS`.
 
     Raises:
-      PoolError: the supernet has none there; says what it has.
+      WindowError: the supernet has none there; says what it has.
     """
 
     def __init__(
         self,
         config: SupernetConfig,
-        window: pool.Window,
+        window: Window,
         image_size: int,
         encoding: str = "one_hot",
     ):
-        pool.check(config, window, image_size)
+        windows.check(config, window, image_size)
         self.config, self.window, self.image_size = config, window, image_size
         depths = {f"d{stage + 1}": config.depths for stage in range(len(config.stages))}
         choices = {name: ordinal(*options) for name, options in depths.items()}
@@ -58,7 +60,7 @@ class SubNetworks(Choices):
                 name = f"{letter}{stage}.{place}"
                 choices[name] = ordinal(*options, when={f"d{stage}": deep})
         super().__init__(choices)
-        self._encode = pool.ENCODINGS[encoding]
+        self._encode = windows.ENCODINGS[encoding]
         self.cost = "multiply_adds"
 
     def population(self, codes: np.ndarray) -> Arch:
@@ -71,15 +73,42 @@ class SubNetworks(Choices):
 
     def codes_of(self, population: Arch) -> np.ndarray:
         """The codes of sub-networks, int16 [N, choices]; the inverse of `population`."""
-        found = pool.canonical(self.config, population)
-        active = archs.active(self.config, found)
-        kernels = np.where(active, np.searchsorted(self.config.kernels, found.kernels), -1)
-        expansions = np.where(active, np.searchsorted(self.config.expansions, found.expansions), -1)
-        depths = np.searchsorted(self.config.depths, found.depths)
+        config, nets = self.config, windows.canonical(self.config, population)
+        active = archs.active(config, nets)
+        kernels = np.where(active, np.searchsorted(config.kernels, nets.kernels), -1)
+        expansions = np.where(active, np.searchsorted(config.expansions, nets.expansions), -1)
+        depths = np.searchsorted(config.depths, nets.depths)
         return np.concatenate([depths, kernels, expansions], axis=-1).astype(np.int16)
 
+    def network(self, arch: Mapping[str, Any]) -> Arch:
+        """The sub-network of named choices.
+
+        Raises:
+          SpaceError: an unknown choice or option, or one that should (not) be inactive.
+        """
+        return Arch(*(part[0] for part in self.population(self.codes(arch)[None])))
+
+    def name(self, network: Arch) -> str:
+        """The text of a sub-network, as of `window.names`."""
+        return str(windows.names(Arch(*(part[None] for part in network)))[0])
+
+    def as_json(self, network: Arch) -> dict[str, list[int]]:
+        """The three lists of a sub-network, as of `arch.to_json`."""
+        return json.loads(archs.to_json(network))
+
+    def sizes(self, networks: Sequence[Arch]) -> dict[str, np.ndarray]:
+        """``multiply_adds`` and ``parameters`` of sub-networks, int64 [N] each."""
+        nothing = np.zeros(0, np.int64)
+        if not networks:
+            return {"multiply_adds": nothing, "parameters": nothing}
+        population = Arch(*(np.stack(part) for part in zip(*networks, strict=True)))
+        return {
+            "multiply_adds": cost.multiply_adds(self.config, population, self.image_size),
+            "parameters": cost.parameters(self.config, population),
+        }
+
     def allowed(self, codes: np.ndarray) -> np.ndarray:
-        return pool.inside(self.config, self.population(codes), self.window, self.image_size)
+        return windows.inside(self.config, self.population(codes), self.window, self.image_size)
 
     def costs(self, codes: np.ndarray) -> np.ndarray:
         """Millions of multiply-adds, float64 [N]."""
@@ -108,14 +137,14 @@ def features(config: SupernetConfig, population: Arch) -> Mapping[str, np.ndarra
         places = np.where(active, np.searchsorted(options, part), 0)
         sums.append(places.reshape(*places.shape[:-1], stages, config.most).sum(-1))
     return {
-        "hot": pool.one_hot(config, population) / np.float32(2**0.5),
+        "hot": windows.one_hot(config, population) / np.float32(2**0.5),
         "stages": np.concatenate(sums, axis=-1).astype(np.float32),
     }
 
 
 def graph(name: str) -> Graph:
     """The blocks of a sub-network by name one after another, with their kernel and expansion."""
-    config, arch = mobilenet_v3(), pool.parse(np.array([name]))
+    config, arch = mobilenet_v3(), windows.parse(np.array([name]))
     active, most = archs.active(config, arch)[0], config.most
     nodes = ["input"]
     for place in np.flatnonzero(active):

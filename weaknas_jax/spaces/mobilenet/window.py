@@ -1,4 +1,4 @@
-"""Pools of sub-networks to search: drawn evenly per choice, kept if their cost is in a window.
+"""Sub-networks whose cost is in a window: drawn evenly per choice, kept if they are inside.
 
 What the reference searches: 10,000 sub-networks of 550 to 600 million multiply-adds at 236 pixels.
 Sub-networks that differ only in blocks that are not active are one and the same here; the
@@ -36,8 +36,8 @@ class Window(NamedTuple):
         return (self.low <= millions) & (millions <= self.high)
 
 
-class PoolError(ValueError):
-    """A pool that the space cannot give; the message says what it can."""
+class WindowError(ValueError):
+    """Sub-networks that a window does not hold; the message says what the space has."""
 
 
 def draw(
@@ -49,38 +49,38 @@ def draw(
 ) -> Arch:
     """``count`` different sub-networks in the window, `canonical`, in the order drawn.
 
-    Fields are [count, ...]. The first ones of a larger pool are a smaller pool of the same seed.
+    Fields are [count, ...]. The first ones of a larger draw are a smaller draw of the same seed.
 
     Raises:
-      PoolError: the space has none there, or not as many.
+      WindowError: the space has none there, or not as many.
     """
-    has = check(config, window, image_size)
-    rng, found, idle = np.random.default_rng(seed), {}, 0
-    while len(found) < count:
-        before, drawn = len(found), canonical(config, archs.random(config, rng, _DRAW))
+    reaches = check(config, window, image_size)
+    rng, distinct, idle = np.random.default_rng(seed), {}, 0
+    while len(distinct) < count:
+        before, drawn = len(distinct), canonical(config, archs.random(config, rng, _DRAW))
         for row in rows(drawn)[inside(config, drawn, window, image_size)]:
-            found.setdefault(row.tobytes(), row)
-        idle = idle + 1 if len(found) == before else 0
+            distinct.setdefault(row.tobytes(), row)
+        idle = idle + 1 if len(distinct) == before else 0
         if idle == _PATIENCE:
-            raise PoolError(f"{has}; {len(found):,} found of {count:,} asked for")
-    return unrows(config, np.stack(list(found.values())[:count]))
+            raise WindowError(f"{reaches}; {len(distinct):,} found of {count:,} asked for")
+    return unrows(config, np.stack(list(distinct.values())[:count]))
 
 
 def check(config: SupernetConfig, window: Window, image_size: int) -> str:
-    """What the space has, beside what is asked for.
+    """A sentence that says which costs the supernet reaches, beside the window asked for.
 
     Raises:
-      PoolError: that is nothing in the window.
+      WindowError: it has nothing in the window.
     """
     least, most = reach(config, image_size)
     floor = int(least) if window.whole else least
-    has = (
+    reaches = (
         f"--flops={window.low:g},{window.high:g} at {image_size} pixels: the space reaches from "
         f"{least:.3g} to {most:.3g} million"
     )
     if window.low > window.high or window.high < floor or window.low > most:
-        raise PoolError(has)
-    return has
+        raise WindowError(reaches)
+    return reaches
 
 
 def reach(config: SupernetConfig, image_size: int) -> tuple[float, float]:
@@ -153,10 +153,10 @@ def parse(texts: np.ndarray) -> Arch:
     """The inverse of `names`: fields [N, ...].
 
     Raises:
-      PoolError: a text is none of these.
+      WindowError: a text is none of these.
     """
     try:
         parts = [[list(map(int, part[1:])) for part in str(text).split("-")] for text in texts]
         return Arch(*(np.array(column, np.int32) for column in zip(*parts, strict=True)))
     except (ValueError, TypeError) as error:
-        raise PoolError(f"names: not of sub-networks, such as k33-e46-d2 ({error})") from None
+        raise WindowError(f"names: not of sub-networks, such as k33-e46-d2 ({error})") from None
