@@ -121,7 +121,7 @@ def main(argv: list[str]) -> None:
     print("\n".join(lines[-2:]))
     if _OUT.value:
         files.write_text(f"{_OUT.value}.txt", text + "\n")
-        _draw(found, Path(f"{_OUT.value}.png"))
+        _draw(results, Path(f"{_OUT.value}.png"))
 
 
 def _draw(found: dict[str, np.ndarray], path: Path) -> None:

@@ -153,7 +153,7 @@ BAD = {
 MANY = """
 import json, sys
 from absl import flags
-from experiments import jobs
+from weaknas_jax.cli import jobs
 for line in json.loads(sys.argv[1]):
     flags.FLAGS.unparse_flags()
     for name in flags.FLAGS:

@@ -28,6 +28,7 @@ COMMANDS = {
     "predictors": Command("weaknas_jax.cli.predictors", "compare how well predictors rank"),
     "plot": Command("weaknas_jax.cli.plot", "draw finished searches over one another"),
     "reread": Command("weaknas_jax.cli.reread", "read a finished search under another protocol"),
+    "build": Command("weaknas_jax.cli.build", "the network of what a search found"),
     "table": Command("weaknas_jax.tables.__main__", "list, info, verify, import: tables to search"),
     "mobilenet": Command(
         "weaknas_jax.cli.mobilenet.main",
