@@ -211,7 +211,8 @@ def make(
     has = {part: PARTS[part][name].numbers for part, name in parts.items()}
     accepted = {name for of in has.values() for name in of}
     if stray := sorted(set(number) - accepted):
-        what = ", ".join(f"{part}={name}" for part, name in parts.items())
+        named = [f"{part}={name}" for part, name in parts.items() if has[part] or part != "method"]
+        what = ", ".join(named or [f"method={method}"])
         raise ValueError(f"{stray[0]}={number[stray[0]]}: {what} have no such setting")
     number = {k: v for k, v in usual.numbers.items() if k in accepted} | number
     own = {part: {k: number[k] for k in of if k in number} for part, of in has.items()}
