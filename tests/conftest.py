@@ -2,6 +2,7 @@
 
 import functools
 import os
+from importlib import metadata
 from pathlib import Path
 
 # Some thirty processes compile the same few programs: they share what they compiled. Set before
@@ -16,6 +17,27 @@ import pytest
 
 from weaknas_jax import Method, Prediction, Predictor, Table
 from weaknas_jax.search.methods import METHODS
+
+QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if metadata.version("jaxlib").startswith("0.10."):  # XLA ends a process at a flag it does not know
+    QUICKLY += " --xla_cpu_use_fusion_emitters=false"
+"""Flags of XLA: programs of this size take longer to optimize than to run."""
+
+
+def pytest_configure(config):
+    """Compiles quickly for quick tests, here and in processes they start; fully for slow ones.
+
+    Before the first array: XLA reads its flags once.
+    """
+    if config.option.markexpr == "not slow":
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
+
+
+def optimized(**more: str) -> dict[str, str]:
+    """The environment of a process that compiles as that of a user does."""
+    flags = os.environ.get("XLA_FLAGS", "").replace(QUICKLY, "")
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **more}
+
 
 _NETWORK = {"hidden": (64, 64), "widths": (48,)}  # one compiled width
 SMALL = {

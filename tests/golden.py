@@ -1,6 +1,7 @@
 """Golden queries: what searches asked for when these files were made, for `test_golden`.
 
-    python tests/golden.py [CASE ...]     writes tests/golden/CASE.json
+    python tests/golden.py [CASE ...]             writes tests/golden/CASE.json
+    python tests/golden.py --into FOLDER [CASE ...]     writes them elsewhere
 
 A file holds the queries and what made them: versions, and a fingerprint of the arithmetic. It is
 written anew only where queries are meant to change, and the change log says so.
@@ -234,12 +235,15 @@ QUICK = {"jobs", "optuna", "pools", "sub-networks"} | {
 LONG = {"mlp", "nasbench101-knn"}
 
 
-def main(*names: str) -> None:
-    FOLDER.mkdir(exist_ok=True)
+def main(*arguments: str) -> None:
+    folder, names = FOLDER, arguments
+    if arguments[:1] == ("--into",):
+        folder, names = Path(arguments[1]), arguments[2:]
+    folder.mkdir(exist_ok=True)
     for name in names or CASES:
         content = {"versions": versions(), "fingerprint": fingerprint(), "queries": CASES[name]()}
         text = json.dumps(content, separators=(",", ":"))
-        (FOLDER / f"{name}.json").write_text(text + "\n")
+        (folder / f"{name}.json").write_text(text + "\n")
         print(name, flush=True)
 
 

@@ -35,7 +35,7 @@ def on_four_devices(tmp_path_factory):
         return np.load(path)
 
     def work_out(path, kin):
-        four = "--xla_force_host_platform_device_count=4"
+        four = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
         env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": four}
         line = [sys.executable, Path(exact.__file__), path, *["kin"] * kin]
         done = subprocess.run(line, env=env, capture_output=True, check=False)
