@@ -13,7 +13,7 @@ from weaknas_jax.spaces.choices import SpaceError
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config, cost, window
 from weaknas_jax.spaces.mobilenet.encodings import SubNetworks, features
-from weaknas_jax.storage.journal import JournalError
+from weaknas_jax.storage.identity import IdentityError
 from weaknas_jax.supernets import search, search_report
 from weaknas_jax.supernets.mobilenet import oracle
 
@@ -256,7 +256,7 @@ def test_a_cache_of_something_else_is_refused(tmp_path):
     with search.cache(path, {"weights": "a"}):
         pass
     with (
-        pytest.raises(JournalError, match='weights: "a" there, "b" here'),
+        pytest.raises(IdentityError, match='weights was "a", is "b"'),
         search.cache(path, {"weights": "b"}),
     ):
         pass

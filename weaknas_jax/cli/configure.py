@@ -131,7 +131,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         lanes=plan.cores() if habits.host else None,
         said={
             "constraint": flag.constraint,
-            "of": len(whole),
+            "table_size": len(whole),
             "method": flag.method,
             "predictor": flag.predictor if searches else None,
             **{name: getattr(flag, name) if searches else None for name in CHOICES},

@@ -20,7 +20,7 @@ from weaknas_jax.cli import console, entry
 from weaknas_jax.cli.help import About
 from weaknas_jax.cli.paper import protocols_page, searchers, switches
 from weaknas_jax.cli.paper.switches import Row, Shift
-from weaknas_jax.report import compare, run_folder
+from weaknas_jax.report import run_folder
 from weaknas_jax.storage import files
 from weaknas_jax.tables import registry
 
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
             rows, moved = measure(runs, fewer, SEED.value, QUICK.value, traces)
             said = _said(time.monotonic() - began)
             for name, of in (("protocols.csv", rows), ("comparisons.csv", moved)):
-                files.write_text(folder / name, compare.csv([row._asdict() for row in of]))
+                files.write_csv(folder / name, [row._asdict() for row in of])
             files.write_text(
                 folder / "protocols.md", text := protocols_page.markdown(rows, moved, said)
             )
