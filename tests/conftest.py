@@ -1,6 +1,7 @@
 """Small tables and quick predictors for the tests."""
 
 import functools
+import json
 import os
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +13,12 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.03")
 
 import jax.numpy as jnp
+import jsonschema
 import numpy as np
 import pytest
 
 from weaknas_jax import Method, Prediction, Predictor, Table
+from weaknas_jax.measures import summary
 from weaknas_jax.search.methods import METHODS
 
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -115,3 +118,23 @@ def _built(name: str, predictor: Predictor | None, settings: tuple) -> Method:
 @pytest.fixture
 def planted():
     return planted_table()
+
+
+@functools.cache
+def _validator(kind: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(summary.schema(kind))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_summary_fits_its_schema():
+    """Whatever test writes it: a field that no schema has fails there."""
+    write = summary.write
+
+    def checked(path, kind, content):
+        write(path, kind, content)
+        if "versions" in content:  # a test of another thing may write a part of one
+            _validator(kind).validate(json.loads(Path(path).read_bytes()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary, "write", checked)
+        yield

@@ -64,7 +64,7 @@ def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, c
     assert 14 < keep.sum() < 32
     summary = summary_of(out)
     assert (summary["constraint"], summary["architectures"]) == (said, keep.sum())
-    assert summary["of"] == 64
+    assert summary["table_size"] == 64
     assert f"{said}; met by {keep.sum()} of 64 architectures" in printed
     best = np.flatnonzero(keep)[np.argmax(table.test_mean[keep])]
     assert summary["queries_to_optimum"]["target_rows"] == [best]
@@ -79,7 +79,7 @@ def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, c
     np.testing.assert_array_equal(one.scores, other.scores)
     assert summary["final"] == summary_of(apart)["final"]
     assert summary_of(apart)["queries_to_optimum"]["target_rows"] == [best]
-    assert (summary_of(apart)["constraint"], summary_of(apart)["of"]) == (None, keep.sum())
+    assert (summary_of(apart)["constraint"], summary_of(apart)["table_size"]) == (None, keep.sum())
 
 
 def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
@@ -123,12 +123,17 @@ def test_another_constraint_is_refused_on_resuming(file, tmp_path, capsys):
     before = (out / "summary.json").read_bytes()
     for other, there in (("constraint=params<6", "params<7"), ("cost=row", "params")):
         assert call(f"--out={out}", "--resume", f"--{other}") == 2
-        error = capsys.readouterr().err
-        assert f"was begun otherwise: --{other} (there: {there})" in error
+        name, now = other.split("=", 1)
+        said = f'was begun otherwise: --{name} was "{there}", is "{now}"'
+        assert said in capsys.readouterr().err
     assert (out / "summary.json").read_bytes() == before
     assert call(f"--out={out}", "--resume", "--seeds=4") == 0
     summary = summary_of(out)
-    assert (summary["seeds"], summary["constraint"], summary["of"]) == (4, "params<7", 64)
+    assert (summary["num_runs"], summary["constraint"], summary["table_size"]) == (
+        4,
+        "params<7",
+        64,
+    )
     assert call(*line, "--seeds=4", f"--out={tmp_path / 'fresh'}") == 0
     assert summary["pareto"] == summary_of(tmp_path / "fresh")["pareto"]
 

@@ -65,7 +65,7 @@ def test_a_run_folder_holds_what_the_design_says(tmp_path, table_file, capsys):
         "predictor",
         "space",
         "dataset",
-        "seeds",
+        "num_runs",
         "budget",
         "device",
         "versions",

@@ -22,7 +22,7 @@ from weaknas_jax.runs import task
 from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
 from weaknas_jax.storage import journal
-from weaknas_jax.storage.journal import JournalError
+from weaknas_jax.storage.identity import IdentityError
 
 SPACE = Choices(
     {
@@ -301,24 +301,24 @@ def test_a_journal_of_another_search_is_refused(tmp_path):
     search(gp(3), value, SPACE, journal=path, **threads())
     content = path.read_bytes()
     for match, method, space, more in (
-        ("seed: 0 there, 1 here", GP, SPACE, {"seed": 1}),
-        ('mode: "rounds" there, "async" here', GP, SPACE, {"mode": "async"}),
+        ("seed was 0, is 1", GP, SPACE, {"seed": 1}),
+        ('mode was "rounds", is "async"', GP, SPACE, {"mode": "async"}),
         (
-            '.*method.predictor: "gp" there, "linear" here',
+            '.*method.predictor was "gp", is "linear"',
             methods.make("linear", budget=9),
             SPACE,
             {},
         ),
-        ("space.constraint: .* there, nothing here", GP, Choices(SPACE.choices), {}),
+        ("space.constraint was .*, is nothing", GP, Choices(SPACE.choices), {}),
         (
-            r"space.choices.width.ordinal: \[16, 32, 64, 128\] there, \[16, 32, 64\] here;",
+            r"space.choices.width.ordinal was \[16, 32, 64, 128\], is \[16, 32, 64\];",
             GP,
             Choices(SPACE.choices | {"width": ordinal(16, 32, 64)}, constraint=SPACE.constraint),
             {},
         ),
-        ('data: nothing there, "other" here', GP, SPACE, {"about": {"data": "other"}}),
+        ('data was nothing, is "other"', GP, SPACE, {"about": {"data": "other"}}),
     ):
-        with pytest.raises(JournalError, match=f"the journal of another search: {match}"):
+        with pytest.raises(IdentityError, match=f"was begun otherwise: {match}"):
             search(method, value, space, journal=path, **more, **threads())
     assert path.read_bytes() == content
 

@@ -200,7 +200,7 @@ def test_an_arrangement_of_flags(folder):
     assert [p["score"] for p in summary["pareto"]] == [4]
     refused = main(folder, *LINE, "--out=mine")
     assert refused.returncode == 2
-    assert "the journal of another search" in refused.stderr
+    assert "was begun otherwise" in refused.stderr
 
 
 def test_damage_repairs_costs_and_repeats(folder):

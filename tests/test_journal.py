@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from weaknas_jax.storage import differences, journal
+from weaknas_jax.storage import identity, journal
+from weaknas_jax.storage.identity import IdentityError
 from weaknas_jax.storage.journal import JournalError
 
 HEADER = {"seed": 3, "method": {"name": "gp"}}
@@ -74,11 +75,11 @@ def test_damage_in_the_middle_is_refused(path):
 def test_another_search_is_refused_by_name(path):
     content = path.read_bytes()
     with pytest.raises(
-        JournalError, match="another search: seed: 3 there, 4 here; name"
+        IdentityError, match="was begun otherwise: seed was 3, is 4; name"
     ) as refused:
         reopened(path, HEADER | {"seed": 4})
     assert "method" not in str(refused.value)
-    with pytest.raises(JournalError, match="pool: nothing there, 7 here"):
+    with pytest.raises(IdentityError, match="pool was nothing, is 7"):
         reopened(path, HEADER | {"pool": 7})
     assert path.read_bytes() == content
 
@@ -181,12 +182,12 @@ def test_what_differs_is_shown_where_it_differs():
     long = "python train.py --data=" + "x" * 300
     there = {"command": long + " --lr=0.1", "space": {"op": list(range(90)), "same": {"a": 1}}}
     here = {"command": long + " --lr=0.2", "space": {"op": list(range(91)), "same": {"a": 1}}}
-    leaves = differences.between(there, here)
+    leaves = identity.differences(there, here)
     assert list(leaves) == ["command", "space.op"]
-    text = differences.text(leaves)
+    text = identity.text(leaves)
     assert "--lr=0.1" in text
     assert "--lr=0.2" in text
     assert "89, 90]" in text
     assert len(text) < 400
-    many = differences.text({str(i): (i, -i) for i in range(20)})
+    many = identity.text({str(i): (i, -i) for i in range(20)})
     assert many.endswith("; and 12 more")

@@ -139,7 +139,7 @@ def test_a_file_that_states_nothing_takes_the_flag(files, capsys):
     one, other = (run_folder.load_trace(files / name) for name in "op")
     np.testing.assert_array_equal(one.queried, other.queried)
     assert call("--cost=params", f"--out={files / 'o'}", "--resume", "--nominimize") == 2
-    assert "--minimize=False (there: True)" in capsys.readouterr().err
+    assert "--minimize was true, is false" in capsys.readouterr().err
 
 
 CONTRADICTIONS = {

@@ -156,7 +156,7 @@ def test_a_search_counts_as_evaluate_does(said):
 
 def test_what_is_wrong_is_named(said):
     for name, message in {
-        "search, other data": "evaluations.jsonl: the journal of another search: val: ",
+        "search, other data": "evaluations.jsonl: was begun otherwise: val",
         "search, stored": "--recalibrate=0: a sub-network is worthless without",
         "occupied": "is there already; name another folder",
         "other": "unexpected argument 'train'",

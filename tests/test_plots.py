@@ -12,6 +12,7 @@ from weaknas_jax import HONEST, categorical, integer, jobs
 from weaknas_jax.core import protocol
 from weaknas_jax.jobs import report as jobreport
 from weaknas_jax.measures import pareto
+from weaknas_jax.measures.summary import SummaryError
 from weaknas_jax.report import canvas, plots, run_folder
 from weaknas_jax.report import text as report
 from weaknas_jax.spaces.choices import Choices
@@ -250,10 +251,10 @@ def test_unreadable_folders_are_named(tmp_path):
     with pytest.raises(run_folder.FolderError, match=r"no summary\.json"):
         run_folder.load_summary(tmp_path)
     (tmp_path / "summary.json").write_text("{")
-    with pytest.raises(run_folder.FolderError, match="not the summary"):
+    with pytest.raises(SummaryError, match=r"not the summary\.json of a search"):
         run_folder.load_summary(tmp_path)
     (tmp_path / "summary.json").write_text("[1]")
-    with pytest.raises(run_folder.FolderError, match="not the summary"):
+    with pytest.raises(SummaryError, match=r"not the summary\.json of a search"):
         run_folder.load_summary(tmp_path)
 
 

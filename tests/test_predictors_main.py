@@ -183,9 +183,12 @@ def test_resume_adds_what_is_asked_for_and_computes_nothing_twice(call, finished
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--seed=1", "--k=2,3"], r"begun otherwise: --k=\[2, 3\] \(there: \[3\]\), --seed=1"),
-        (["--label_transform=rank"], r"--label_transform=rank \(there: None\)"),
-        (["--table={other}"], "--table=.*other.npz: not the file"),
+        (
+            ["--seed=1", "--k=2,3"],
+            r"begun otherwise: --k was \[3\], is \[2, 3\]; --seed was 0, is 1",
+        ),
+        (["--label_transform=rank"], '--label_transform was null, is "rank"'),
+        (["--table={other}"], "begun otherwise: content of --table"),
         (["--n=61"], "--n=61 leaves 3 of the 64"),
     ],
 )

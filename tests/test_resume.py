@@ -146,9 +146,10 @@ def test_finished_more_seeds_and_other_flags(table, whole, here, tmp_path):
 
     code, _, err = here(f"--out={folder}", "--resume", "--budget=50", "--top=9", "--stop=optimum")
     assert code == 2
-    for part in ("--budget=50 (there: 35)", "--top=9 (there: 8)", "--stop=optimum"):
+    for part in ("--budget was 35, is 50", "--top was 8, is 9", '--stop was null, is "optimum"'):
         assert part in err
-    assert "--seeds" not in err
+    assert "--seeds was" not in err
+    assert "--seeds, --table may differ" in err
     assert (folder / "summary.json").read_bytes() == before
 
     code, out, err = here(f"--out={folder}", "--resume", "--seeds=2", "--first_run=6")
@@ -160,7 +161,7 @@ def test_finished_more_seeds_and_other_flags(table, whole, here, tmp_path):
     again = run_folder.load_trace(fresh)
     np.testing.assert_array_equal(trace.queried, again.queried[[0, 1, 2, 3, 6, 7]])
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["seeds"] == 6
+    assert summary["num_runs"] == 6
     assert summary["complete"]
 
 
@@ -198,16 +199,20 @@ def damaged(config, **changes):
 BAD = {
     "no folder": ([], None, "--resume needs --out"),
     "two wishes": (["--out={out}", "--overwrite"], None, "exclude one another"),
-    "no JSON": (["--out={out}"], lambda c: c[:50], "config.json: cannot be resumed from"),
-    "other JSON": (["--out={out}"], lambda c: "[]", "config.json: cannot be resumed from"),
+    "no JSON": (["--out={out}"], lambda c: c[:50], "config.json: not the config.json of a search"),
+    "other JSON": (["--out={out}"], lambda c: "[]", "config.json: not the config.json of a search"),
     "no runs": (
         ["--out={out}"],
         lambda c: damaged(c, runs="all"),
-        "config.json: cannot be resumed from",
+        "config.json: not the config.json of a search",
     ),
-    "other backend": (["--out={out}"], lambda c: damaged(c, platform="gpu"), "begun on gpu"),
-    "other table": (["--out={out}", "--table={other}"], None, "not the file that"),
-    "other lanes": (["--out={out}", "--lanes=7"], None, "--lanes=7 .there: 1."),
+    "other backend": (
+        ["--out={out}"],
+        lambda c: damaged(c, platform="gpu"),
+        'backend was "gpu", is "cpu"',
+    ),
+    "other table": (["--out={out}", "--table={other}"], None, "content of --table .SHA-256. was"),
+    "other lanes": (["--out={out}", "--lanes=7"], None, "--lanes was 1, is 7"),
     "too many devices": (["--out={out}", "--devices=99"], None, "--devices=99: there are"),
 }
 

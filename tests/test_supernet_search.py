@@ -16,6 +16,7 @@ from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config, cost, window
 from weaknas_jax.spaces.mobilenet.encodings import SubNetworks, features
 from weaknas_jax.storage import journal
+from weaknas_jax.storage.identity import IdentityError
 from weaknas_jax.supernets import search, search_report
 from weaknas_jax.supernets.mobilenet import oracle
 
@@ -325,7 +326,7 @@ def test_a_cache_of_something_else_is_refused(tmp_path):
     with search.cache(path, {"weights": "a"}):
         pass
     with (
-        pytest.raises(ValueError, match='weights: "a" there, "b" here'),
+        pytest.raises(IdentityError, match='weights was "a", is "b"'),
         search.cache(path, {"weights": "b"}),
     ):
         pass

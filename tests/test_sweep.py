@@ -99,7 +99,7 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
         assert call(*line, f"--out={out}") == 130
     assert "go on by python -m experiments.sweep --out=" in capsys.readouterr().err
     assert call(f"--out={out}", "--resume", "--top=8,21") == 2
-    assert "was begun otherwise than --top=8,21" in capsys.readouterr().err
+    assert '--top was ["8", "20"], is ["8", "21"]; only' in capsys.readouterr().err
     assert call(f"--out={out}", "--resume", "--budget=15") == 2
     assert call(*line, f"--out={out}") == 2
     assert "holds a sweep" in capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
     assert call(f"--out={out}", "--resume", "--seeds=2", module=search) == 0
     for name in found:
         summary = run_folder.load_summary(out / name)
-        assert (summary["predictor"], summary["seeds"], summary["stop"]) == ("gp", 2, "optimum")
+        assert (summary["predictor"], summary["num_runs"], summary["stop"]) == ("gp", 2, "optimum")
     assert call(f"--out={out / found[0]}", "--resume", module=search) == 0
     assert "finished already" in capsys.readouterr().err
 
@@ -200,7 +200,12 @@ def test_a_row_says_when_the_mean_is_a_bound():
     optimum |= {"ci95": [8.0, 10.0], "censored": 3, "budget": 10}
     final = {"report": "best_valid", "test_mean": None, "test_std": None, "regret": None}
     final["best_valid_mean"] = 70.0
-    rows = [compare.row({"top": "5"}, {"seeds": 4, "queries_to_optimum": optimum, "final": final})]
+    unit = {"percent": True, "minimize": False}
+    rows = [
+        compare.row(
+            {"top": "5"}, {"num_runs": 4, "queries_to_optimum": optimum, "final": final, **unit}
+        )
+    ]
     assert ">= 9.5" in compare.text(rows)
     assert "> 10" in compare.markdown(rows)
     assert "70.000" in compare.markdown(rows)

@@ -117,7 +117,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         settings=search.settings,
         seeds=search.config.seeds,
         lanes=search.lanes,
-        said={"constraint": flag.constraint, "of": len(whole), **search.config.describe()},
+        said={"constraint": flag.constraint, "table_size": len(whole), **search.config.describe()},
         table_sha256=sha256,
         cost=cost,
         notes=tuple(notes),

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 from weaknas_jax.core import called
 from weaknas_jax.core.endings import fail, status
-from weaknas_jax.runs.program import Progress
 
 __all__ = [
     "Stop",
@@ -17,7 +16,6 @@ __all__ = [
     "fail",
     "interrupted",
     "note",
-    "progress_line",
     "status",
     "stoppable",
 ]
@@ -26,28 +24,6 @@ __all__ = [
 def note(message: str) -> None:
     """Prints something worth knowing."""
     print(message, file=sys.stderr, flush=True)
-
-
-def progress_line(every: float = 20.0) -> Callable[[Progress], None]:
-    """Shows progress with the time left: one live line on a terminal, else a line now and then."""
-    live, last = sys.stderr.isatty(), [time.monotonic()]
-
-    def show(now: Progress) -> None:
-        ended = now.finished == now.runs
-        if not live and not ended and time.monotonic() - last[0] < every:
-            return
-        last[0] = time.monotonic()
-        left = now.seconds * (1 / now.share - 1) if now.share else 0.0
-        line = f"{now.finished}/{now.runs} runs, {100 * now.share:.0f} %, {clock(now.seconds)}"
-        line += "" if ended else f", about {clock(left)} left"
-        print(
-            f"\r{line:<60}" if live else line,
-            end="" if live and not ended else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return show
 
 
 def every(seconds: float, line: Callable[..., str]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 from absl import flags
 
-from weaknas_jax.cli import console
+from weaknas_jax.cli import console, progress, resume
 from weaknas_jax.cli.configure import Configured
 from weaknas_jax.core import called
 from weaknas_jax.core.plan import Plan, PlanError
@@ -55,7 +55,14 @@ class Outcome(NamedTuple):
 def execute(
     members: Sequence[Member], checkpoints: Checkpoints, stop: Callable[[], bool]
 ) -> Outcome:
-    """Does what is missing of ``members``, which differ in numeric settings only; saves each."""
+    """Does what is missing of ``members``, which differ in numeric settings only; saves each.
+
+    Raises:
+      IdentityError: the folder of one began with a table of other content.
+    """
+    for member in members:
+        if member.stored is not None:
+            resume.check_table(member.folder, member.stored, member.search.table_sha256)
     earlier = [run_folder.earlier(m.folder) if m.stored else (None, None) for m in members]
     missing = [
         m.runs - set(old.run.tolist() if old else ())
@@ -89,16 +96,17 @@ def execute(
                 "sessions": [*(member.stored["sessions"] if member.stored else []), said],
             }
             run_folder.begin(member.folder, config, anew=member.stored is None)
-        result = session.execute(
-            program,
-            first["seed"],
-            [Job(i, run) for i, runs in enumerate(missing) for run in sorted(runs)],
-            checkpoints,
-            every=first["checkpoint_every"],
-            seconds=spent["run_s"],
-            progress=console.progress_line(),
-            stop=stop,
-        )
+        with progress.shown() as show:
+            result = session.execute(
+                program,
+                first["seed"],
+                [Job(i, run) for i, runs in enumerate(missing) for run in sorted(runs)],
+                checkpoints,
+                every=first["checkpoint_every"],
+                seconds=spent["run_s"],
+                progress=show,
+                stop=stop,
+            )
         spent = {"compile_s": program.compile_s, "run_s": result.seconds}
 
     summaries = []
@@ -151,12 +159,12 @@ def in_folder(
         made = out is None or not os.path.lexists(out)
         folder = run_folder.prepare(out, name, may_hold_one, names)
         again = called.line(f"--out={folder}", "--resume")
-        with run_folder.locked(folder), console.stoppable() as stop:
-            try:
+        try:
+            with run_folder.locked(folder), console.stoppable() as stop:
                 return work(folder, stop, again)
-            finally:
-                if made:
-                    run_folder.discard(folder)
+        finally:
+            if made:
+                run_folder.discard(folder)
     except CheckpointError as error:
         more = f"earlier ones are intact: make room, then go on by {again}"
         return console.fail(f"{error}; {more}", 1)
@@ -239,22 +247,3 @@ def wanted(seeds: int, first_run: int, stored: dict | None) -> set[int]:
     if stored is None or any(flags.FLAGS[name].present for name in ("seeds", "first_run")):
         runs |= set(range(first_run, first_run + seeds))
     return runs
-
-
-def check_platform(stored: dict, out: str) -> None:
-    """Says where versions or device are others than before.
-
-    Raises:
-      ValueError: the backend is another.
-    """
-    if stored["platform"] != jax.default_backend():
-        raise ValueError(
-            f"--resume: {out} was begun on {stored['platform']}, this is "
-            f"{jax.default_backend()}, which rounds otherwise; go on there, or name another folder"
-        )
-    now = {"device": provenance.device(), "versions": provenance.versions()}
-    for part, value in now.items():
-        if stored[part] != value:
-            console.note(
-                f"note: begun with other {part} ({stored[part]}): runs may round otherwise"
-            )

@@ -60,25 +60,17 @@ def may_resume(what: str) -> None:
         raise ValueError("--resume and --overwrite exclude one another; drop one")
 
 
-def adopt(stored: Mapping[str, Any], kept: Collection[str] = ("table",)) -> list[str]:
+def adopt(stored: Mapping[str, Any], kept: Collection[str] = ("table",)) -> None:
     """Gives flags that are not in this call their ``stored`` values.
 
     Args:
       stored: values by name.
       kept: of those that may differ, the ones that are taken over all the same.
-
-    Returns:
-      The flags of this call that say otherwise and may not.
     """
-    other = []
     for name in NAMES:
-        flag = flags.FLAGS[name]
-        if flag.present:
-            if name not in FREE and flag.value != stored.get(name, flag.default):
-                other.append(name)
-        elif name in stored and (name not in FREE or name in kept):
-            flag.value = stored[name]
-    return other
+        taken = name in stored and (name not in FREE or name in kept)
+        if taken and not flags.FLAGS[name].present:
+            flags.FLAGS[name].value = stored[name]
 
 
 def values() -> dict[str, Any]:

@@ -112,9 +112,7 @@ def _asked() -> Asked:
 
 def _search() -> int:
     space, method, about, identity, out = _asked()
-    folder = run_folder.prepare(
-        out, "jobs", may_hold_one=True, names=report.FILES, kind="a search with jobs"
-    )
+    folder = run_folder.prepare(out, "jobs", may_hold_one=True, names=report.FILES, kind="jobs")
     if ownership.ours(folder / "config.json"):
         raise ValueError(f"--out={out}: holds an experiment on a table; name another folder")
     workers, sign = WORKERS.value, -1.0 if MINIMIZE.value else 1.0

@@ -28,8 +28,6 @@ NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__na
 def main(argv: list[str]) -> int:
     if len(argv) < 2:
         return console.fail("name the folder of at least one experiment")
-    if not _FILE.value:
-        return console.fail("--out=: is empty; name a picture, such as curves.png")
     path = Path(_FILE.value)
     try:
         if path.is_file() and not (_OVERWRITE.value or ownership.is_picture(path)):
@@ -38,13 +36,14 @@ def main(argv: list[str]) -> int:
             )
         ownership.check(path, overwrite=_OVERWRITE.value)
         summaries = [run_folder.load_summary(folder) for folder in argv[1:]]
-        names = [os.path.basename(os.path.normpath(folder)) for folder in argv[1:]]
-        if len(set(names)) < len(names):
-            names = [os.path.normpath(folder) for folder in argv[1:]]
-        results = [plots.Result(n, s) for n, s in zip(names, summaries, strict=True)]
-        plots.draw(results, path, _OVERWRITE.value)
-    except (run_folder.FolderError, ownership.NotOurs) as error:
+    except ValueError as error:
         return console.fail(str(error))
+    names = [os.path.basename(os.path.normpath(folder)) for folder in argv[1:]]
+    if len(set(names)) < len(names):
+        names = [os.path.normpath(folder) for folder in argv[1:]]
+    results = [plots.Result(n, s) for n, s in zip(names, summaries, strict=True)]
+    try:
+        plots.draw(results, path, _OVERWRITE.value)
     except (OSError, ValueError) as error:
         return console.fail(f"--out={_FILE.value}: cannot be written ({error})")
     print(path)

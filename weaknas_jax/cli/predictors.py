@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 from absl import flags
 
-from weaknas_jax.cli import console, entry, idle
+from weaknas_jax.cli import console, entry, idle, resume
 from weaknas_jax.cli.configure import load
 from weaknas_jax.cli.help import About
 from weaknas_jax.core import called
@@ -26,6 +26,7 @@ from weaknas_jax.predictors import PREDICTORS, make, refit
 from weaknas_jax.report import provenance, quality_folder, run_folder, standings
 from weaknas_jax.runs import task
 from weaknas_jax.search import defaults, label_transforms
+from weaknas_jax.storage import identity
 from weaknas_jax.tables import Table, registry
 
 _enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
@@ -64,8 +65,8 @@ def main(argv: list[str]) -> int:
         idle.refuse_beside_table(asked)
         which = (asked[k] for k in ("space", "dataset", "table_version", "table"))
         table, checksum = load(*which, minimize=asked["minimize"])
-        if stored is not None and stored["table_sha256"] != checksum:
-            raise ValueError(f"--table={asked['table']}: not the file that {OUT.value} began with")
+        if stored is not None:
+            resume.check_table(OUT.value, stored, checksum)
         _fit_defaults(asked, table)
         _check_sizes(asked, table)
         scorers = _scorers(asked, named, table)
@@ -100,7 +101,7 @@ def _adopt(asked: dict) -> dict | None:
     """What is stored in --out, and its flags put into ``asked``; None = nothing is there yet.
 
     Raises:
-      ValueError: a flag says otherwise; names all that do.
+      IdentityError: a flag says otherwise; names all that do.
     """
     if OUT.value is None:
         raise ValueError("--resume needs --out=FOLDER, the comparison to go on with")
@@ -108,27 +109,22 @@ def _adopt(asked: dict) -> dict | None:
     if stored is None:
         console.note(f"{OUT.value}: nothing to resume there, starting")
         return None
-    other = []
+    there = {name: stored["flags"].get(name) for name in asked}
+    fixed = {name: asked[name] for name in resume.asked(FIXED)}
+    was = {f"--{name}": there[name] for name in fixed}
+    now = {f"--{name}": value for name, value in fixed.items()}
+    free = [f"--{name}" for name in GROWING]
+    identity.check(OUT.value, was, now, free=free, do=resume.LEAVE_OUT)
     for name in asked:
-        there = stored["flags"].get(name)
         if not flags.FLAGS[name].present:
-            asked[name] = there
-        elif name in FIXED and asked[name] != there:
-            other.append(f"--{name}={asked[name]} (there: {there})")
+            asked[name] = there[name]
         elif name == "runs":
-            asked[name] = max(asked[name], there)
+            asked[name] = max(asked[name], there[name])
         elif name in GROWING:  # of --predictor, None stands for all
-            both = None not in (asked[name], there)
-            asked[name] = list(dict.fromkeys([*there, *asked[name]])) if both else None
-    if other:
-        raise ValueError(
-            f"--resume: {OUT.value} was begun otherwise: {', '.join(other)}; leave these flags "
-            "out, or name another folder"
-        )
+            both = None not in (asked[name], there[name])
+            asked[name] = list(dict.fromkeys([*there[name], *asked[name]])) if both else None
     asked["n"].sort()
-    for part in ("device", "versions"):
-        if _here()[part] != (before := stored["sessions"][-1][part]):
-            console.note(f"note: begun with other {part} ({before}): fits may round otherwise")
+    resume.note_elsewhere(stored["sessions"][-1])
     return stored
 
 

@@ -8,7 +8,6 @@ target ended where the old reading said so; a reading that meets the target late
 censored: read ``--stop=budget`` runs, or from the later reading to the earlier.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +19,7 @@ from weaknas_jax.cli.configure import load
 from weaknas_jax.cli.help import About
 from weaknas_jax.core import protocol
 from weaknas_jax.measures import pareto, repeats
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.report import run_folder, text
 from weaknas_jax.tables import constraints
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
         return console.fail("name the folder of one experiment")
     try:
         old, trace = run_folder.load_summary(argv[1]), run_folder.load_trace(argv[1])
-        asked = json.loads((Path(argv[1]) / "config.json").read_text())["flags"]
+        asked = summaries.read(Path(argv[1]) / "config.json", "config")["flags"]
         which = (asked[name] for name in ("space", "dataset", "table_version", "table"))
         table, _ = load(*which, asked.get("constraint"), asked.get("minimize"))
         switches = {name: old["protocol"][name] for name in protocol.CHOICES}

@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from weaknas_jax.cli import console, entry, idle, sweep
+from weaknas_jax.cli import console, entry, idle, resume, sweep
 from weaknas_jax.cli.configure import configure
-from weaknas_jax.cli.execute import Member, broken, check_platform, execute, in_folder, wanted
-from weaknas_jax.cli.flags import NAMES, OUT, adopt, may_resume, values
+from weaknas_jax.cli.execute import Member, broken, execute, in_folder, wanted
+from weaknas_jax.cli.flags import FREE, NAMES, OUT, adopt, may_resume, values
 from weaknas_jax.cli.help import SIZES, About
 from weaknas_jax.report import run_folder, text
 from weaknas_jax.tables import registry
@@ -38,8 +38,6 @@ def main(argv: list[str]) -> int:
         given = values()
         search = configure(given)
         idle.refuse(idle.given(NAMES), [(given, len(search.table))])
-        if stored is not None and stored["table_sha256"] != search.table_sha256:
-            raise ValueError(f"--table={given['table']}: not the file that {out} began with")
     except ValueError as error:
         return console.fail(str(error))
 
@@ -58,7 +56,8 @@ def _adopt() -> dict | None:
     None = nothing is there yet, so that one command line serves the first start and all others.
 
     Raises:
-      ValueError: a flag says otherwise, or the backend is another; names them.
+      ValueError: --resume cannot be meant, or the folder cannot be read.
+      IdentityError: a flag says otherwise, or the backend is another; names them.
     """
     may_resume("experiment")
     out = OUT.value
@@ -67,14 +66,8 @@ def _adopt() -> dict | None:
         console.note(f"{out}: nothing to resume there, starting")
         return None
     there = stored["flags"] | {k: stored["settings"][k] for k in ("lanes", "chunk")}
-    if names := adopt(there):
-        now = values()
-        other = ", ".join(f"--{name}={now[name]} (there: {there.get(name)})" for name in names)
-        raise ValueError(
-            f"--resume: {out} was begun otherwise: {other}; leave these flags "
-            "out, or name another folder"
-        )
-    check_platform(stored, out)
+    resume.check(out, stored, there, resume.asked(NAMES), FREE)
+    adopt(there)
     return stored
 
 
@@ -92,7 +85,7 @@ def _search(member: Member, stop: console.Stop, again: str) -> int:
     if not outcome.complete:
         if summary is None:
             return console.fail(f"interrupted; go on by {again}", stop.code)
-        done = f"{summary['seeds']} of {len(member.runs)} runs are finished and saved"
+        done = f"{summary['num_runs']} of {len(member.runs)} runs are finished and saved"
         return console.fail(f"interrupted: {done}; go on by {again}", stop.code)
     lost = broken([summary], [member.folder], member.values["seed"])
     return console.fail(lost, 1) if lost else 0

@@ -21,11 +21,12 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 from absl import flags
 
-from weaknas_jax.cli import console, entry, idle
+from weaknas_jax.cli import console, entry, idle, resume
 from weaknas_jax.cli.configure import NUMBERS, Configured, configure
-from weaknas_jax.cli.execute import Member, broken, check_platform, execute, in_folder, wanted
+from weaknas_jax.cli.execute import Member, broken, execute, in_folder, wanted
 from weaknas_jax.cli.flags import FREE, NAMES, OUT, adopt, may_resume, values
 from weaknas_jax.cli.help import SIZES, About
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.report import answer_rows, compare, plots, provenance, run_folder
 from weaknas_jax.report import text as report
 from weaknas_jax.report.run_folder import FolderError
@@ -122,32 +123,19 @@ def _adopt(axes: Axes) -> Axes:
     """The stored axes of the sweep to resume, and its flags made those of this call.
 
     Raises:
-      ValueError: a flag says otherwise; names it.
+      ValueError: --resume cannot be meant, or the folder cannot be read.
+      IdentityError: a flag says otherwise; names it.
     """
     may_resume("sweep")
     out = OUT.value
-    path = Path(out) / FILE
-    try:
-        stored = json.loads(path.read_text())
-        there, stored_axes = stored["flags"], stored["axes"]
-    except FileNotFoundError:
+    stored = _stored(Path(out))
+    if stored is None:
         console.note(f"{out}: nothing to resume there, starting")
         return axes
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FolderError(
-            f"{path}: cannot be resumed from ({error!r}); name another folder"
-        ) from None
-    other = [f"--{k}={','.join(v)}" for k, v in axes.items() if list(v) != stored_axes.get(k)]
-    listed = [name for name in stored_axes if flags.FLAGS[name].present]  # one value, there many
-    names = dict.fromkeys([*listed, *adopt(there, kept=ADOPTED)])
-    other += [f"--{name}={flags.FLAGS[name].value}" for name in names]
-    if other:
-        raise ValueError(
-            f"--resume: {out} was begun otherwise than {', '.join(other)}; leave these "
-            "flags out, or name another folder"
-        )
-    check_platform(stored, out)
-    return stored_axes
+    here = resume.asked(NAMES) | {name: list(listed) for name, listed in axes.items()}
+    resume.check(out, stored, stored["flags"] | stored["axes"], here, FREE)
+    adopt(stored["flags"], kept=ADOPTED)
+    return stored["axes"]
 
 
 def _points(axes: Axes, given: Mapping[str, Any]) -> list[Point]:
@@ -208,7 +196,7 @@ def _sweep(
     content |= {"device": provenance.device(), "versions": provenance.versions()}
     if not (given["resume"] and before and "checkpoints" not in before):  # begun by version 0.1
         content["checkpoints"] = run_folder.CHECKPOINTS
-    files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
+    summaries.write(folder / FILE, "sweep", content)
 
     done: dict[int, tuple[Point, Path, dict]] = {}
     for number, places in enumerate(groups.values()):
@@ -242,14 +230,15 @@ def _sweep(
 
 
 def _stored(folder: Path) -> dict[str, Any] | None:
-    """What ``sweep.json`` says of the sweep that was there."""
-    if not holds_one(str(folder)):
+    """What ``sweep.json`` says of the sweep that was there; None = there was none.
+
+    Raises:
+      SummaryError: it is damaged.
+    """
+    try:
+        return summaries.read(folder / FILE, "sweep")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    stored = json.loads((folder / FILE).read_bytes())
-    axes = stored["axes"].items() if isinstance(stored["axes"], dict) else [(None, None)]
-    if not all(isinstance(v, list) and all(isinstance(one, str) for one in v) for _, v in axes):
-        raise FolderError(f"{folder / FILE}: field 'axes' is damaged; name another folder")
-    return stored
 
 
 def _clear(folder: Path, stored: Mapping[str, Any] | None) -> None:
@@ -274,12 +263,10 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _member(folder: Path, point: Point, resume: bool) -> Member:
+def _member(folder: Path, point: Point, goes_on: bool) -> Member:
     own = folder / _folder_name(point.name)
     own.mkdir(exist_ok=True)
-    stored = run_folder.stored_config(own) if resume else None
-    if stored is not None and stored["table_sha256"] != point.search.table_sha256:
-        raise ValueError(f"--table={point.values['table']}: not the file that {own} began with")
+    stored = run_folder.stored_config(own) if goes_on else None
     runs = wanted(point.search.seeds, point.values["first_run"], stored)
     return Member(own, {**point.values, "out": str(own)}, point.search, runs, stored)
 
@@ -305,7 +292,7 @@ def _title(name: Mapping[str, str]) -> str:
 
 
 def _write(folder: Path, rows: list[dict], results: list[tuple[Point, Path, dict]]) -> None:
-    files.write_text(folder / "sweep.csv", compare.csv(rows))
+    files.write_csv(folder / "sweep.csv", rows)
     files.write_text(folder / "sweep.md", compare.markdown(rows))
     panels = {summary["dataset"] for *_, summary in results}
     drawn = [

@@ -84,7 +84,8 @@ def search(
     Raises:
       JobsError: an argument that cannot be used (which, and what to give; nothing has begun then),
         or nothing but failures.
-      journal.JournalError: the journal is another search's, damaged, or in use.
+      identity.IdentityError: the journal is another search's; says what differs.
+      journal.JournalError: the journal is damaged, or in use.
       workers.WorkersError: ``evaluate`` cannot be sent to the workers.
     """
     if mode not in MODES:
@@ -125,7 +126,7 @@ def search(
             **_named(space),
             **about,
         }
-        with _journal(journal, header) as book:
+        with _journal(journal, header, settings) as book:
             loop = Loop(
                 driver,
                 mode=mode,
@@ -183,7 +184,7 @@ def _name_of_cost(space: Choices | Space) -> str | None:
     return space.describe().get("cost") if isinstance(space, Choices) else None
 
 
-def _journal(path: str | None, header: dict[str, Any]) -> Any:
+def _journal(path: str | None, header: dict[str, Any], settings: dict[str, Any]) -> Any:
     if path is None:
         return contextlib.nullcontext()
-    return journals.opened(path, header, free=["space.cost"])
+    return journals.opened(path, header, free=["space.cost", *settings])

@@ -1,9 +1,9 @@
-"""Several searches side by side: one row each, as text, Markdown and CSV."""
+"""Several searches side by side: one row each, as text and Markdown."""
 
-import csv as csv_
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from weaknas_jax.storage import text as texts
 
 _COLUMNS = {
     "runs": "runs",
@@ -34,7 +34,7 @@ def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
     reported = final["best_valid_mean"] if final["report"] == "best_valid" else final["test_mean"]
     return {
         **name,
-        "runs": summary["seeds"],
+        "runs": summary["num_runs"],
         "queries": optimum["mean"],
         "lower_bound": optimum["mean_is_lower_bound"],
         "se": optimum["standard_error"],
@@ -47,8 +47,8 @@ def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
         "test": reported,
         "test_std": final["test_std"],
         "regret": final["regret"],
-        "unit": "%" if summary.get("percent", True) else "score",
-        "best": "lowest" if summary.get("minimize") else "highest",
+        "unit": "%" if summary["percent"] else "score",
+        "best": "lowest" if summary["minimize"] else "highest",
     }
 
 
@@ -64,45 +64,14 @@ def difference(paired: Mapping[str, Any], digits: int = 1) -> str:
     return f"{mean} [{low}, {high}]" + " n.s." * (not paired["significant"])
 
 
-def csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """All columns, unrounded; None is empty."""
-    out = io.StringIO()
-    writer = csv_.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def csv_lines(lines: Sequence[Sequence[Any]]) -> str:
-    """Lines of cells as CSV.
-
-    >>> csv_lines([["a", "b"], [1, "x, y"]])
-    'a,b\\n1,"x, y"\\n'
-    """
-    out = io.StringIO()
-    csv_.writer(out, lineterminator="\n").writerows(lines)
-    return out.getvalue()
-
-
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table to paste; ``>=``: a lower bound, some runs are censored at their budget."""
-    head, *body = _cells(rows)
-    return pipes([head, ["---"] * len(head), *body])
-
-
-def pipes(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells as a Markdown table; the second one is its rule."""
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return texts.markdown(_cells(rows))
 
 
 def text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The same in columns."""
-    lines = _cells(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return texts.columns(_cells(rows))
 
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -6,14 +6,13 @@ and standard error over runs), ``predictors.png``, and ``predictors.json``, whic
 start with the flags and gets each cell at the end.
 """
 
-import csv
-import io
 import json
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.measures.predictor_quality import Cell, Quality
 from weaknas_jax.report import run_folder, standings
 from weaknas_jax.report.run_folder import FolderError
@@ -43,19 +42,12 @@ def stored(folder: Path) -> dict | None:
     """What ``predictors.json`` says of the comparison in ``folder``; None = there is none.
 
     Raises:
-      FolderError: it cannot be read.
+      SummaryError: it cannot be read.
     """
-    path = folder / CONFIG
     try:
-        config = json.loads(path.read_text())
-        if not isinstance(config["flags"], dict) or not isinstance(config["sessions"], list):
-            raise TypeError("fields 'flags' and 'sessions'")
-        return config
+        return summaries.read(folder / CONFIG, "predictors")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        why = f"cannot be resumed from ({error!r}); name another folder"
-        raise FolderError(f"{path}: {why}") from None
 
 
 def _claim_cells(path: Path) -> None:
@@ -105,13 +97,12 @@ def append(folder: Path, cell: Cell) -> None:
 def save(folder: Path, config: dict, cells: Sequence[Cell], title: str) -> list[str]:
     """Writes everything that is made of the cells; returns the paths."""
     rows = standings.summarize(cells)
-    sheet = io.StringIO()
-    csv.writer(sheet, lineterminator="\n").writerows([standings.Row._fields, *rows])
-    _write(folder / "predictors.csv", sheet.getvalue())
+    files.write_csv(folder / "predictors.csv", [standings.Row._fields, *rows])
     transforms = ", ".join(map(" ".join, config["label_transforms"].items()))
     how = f"Fitted on n labels drawn uniformly, the same for all (seed {config['flags']['seed']})"
     how += f"; label transforms: {transforms}."
-    _write(folder / "predictors.md", f"# {title}\n\n{how}\n\n{standings.text(cells)}\n")
+    page = f"# {title}\n\n{how}\n\n{standings.text(cells)}\n"
+    files.write_text(folder / "predictors.md", page)
     standings.draw(rows, title, folder / "predictors.png")
     _write_config(folder, config, cells)
     return [str(folder / name) for name in (*_RESULTS, CELLS)]
@@ -135,8 +126,4 @@ def _parsed(line: str, where: str) -> Cell:
 
 def _write_config(folder: Path, config: dict, cells: Sequence[Cell]) -> None:
     content = config | {"cells": [_plain(cell) for cell in cells]}
-    _write(folder / CONFIG, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def _write(path: Path, content: str) -> None:
-    files.write_text(path, content)
+    summaries.write(folder / CONFIG, "predictors", content)

@@ -13,17 +13,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
+import filelock
 import numpy as np
-
-try:
-    import fcntl
-except ImportError:  # no such locks on this system
-    fcntl = None
 
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import answers
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.measures.pareto import Pareto
 from weaknas_jax.report import plots, text
 from weaknas_jax.storage import files, ownership
@@ -46,7 +42,7 @@ def prepare(
     default_name: str,
     may_hold_one: bool = False,
     names: Iterable[str] = NAMES,
-    kind: str = "a search on a table",
+    kind: str = "search",
 ) -> Path:
     """The folder to write to, made and shown to be writable before anything is computed.
 
@@ -55,7 +51,7 @@ def prepare(
       default_name: begins the name of a folder that was not asked for.
       may_hold_one: whether an experiment may be there already.
       names: of the files that will be written there.
-      kind: of what ``summary.json`` will say, see `ownership.FIELDS`.
+      kind: of the ``summary.json`` that will be written, see `summary.KINDS`.
 
     Raises:
       FolderError: not a folder, not writable, or it holds an experiment already.
@@ -108,40 +104,33 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
       FolderError: another process is at work there.
     """
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = _handle(folder)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not filelock.lock_descriptor(handle, blocking=False):
+            why = "another process is at work there; wait for it, or name another folder"
+            raise FolderError(f"--out={folder}: {why}")
         yield
-    except BlockingIOError:
-        why = "another process is at work there; wait for it, or name another folder"
-        raise FolderError(f"--out={folder}: {why}") from None
     finally:
         os.close(handle)
+
+
+def _handle(folder: Path) -> int:
+    """Of the folder itself; of a file in it on Windows, which opens no folders."""
+    if os.name == "nt":
+        return os.open(folder / ".weaknas-lock", os.O_RDWR | os.O_CREAT)
+    return os.open(folder, os.O_RDONLY)
 
 
 def stored_config(folder: Path) -> dict | None:
     """The ``config.json`` of an experiment that may be resumed; None = there is none.
 
     Raises:
-      FolderError: it cannot be read.
+      SummaryError: it cannot be read.
     """
-    path = folder / "config.json"
     try:
-        config = json.loads(path.read_text())
-        for part, field in (("flags", "budget"), ("settings", "lanes"), ("settings", "chunk")):
-            config[part][field]
-        if not all(isinstance(run, int) for run in config["runs"]):
-            raise TypeError("field 'runs' is not a list of numbers")
-        return config
+        return summaries.read(folder / "config.json", "config")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise FolderError(
-            f"{path}: cannot be resumed from ({error!r}); name another folder"
-        ) from None
 
 
 def begin(folder: Path, config: dict, anew: bool) -> None:
@@ -154,14 +143,14 @@ def begin(folder: Path, config: dict, anew: bool) -> None:
     if anew:
         clear(folder)
         config = config | {"checkpoints": CHECKPOINTS}
-    _write_json(folder / "config.json", config)
+    summaries.write(folder / "config.json", "config", config)
 
 
 def claim(
     folder: Path,
     may_hold_one: bool,
     names: Iterable[str] = NAMES,
-    kind: str = "a search on a table",
+    kind: str = "search",
 ) -> None:
     """Finds that an experiment may be written to a folder, which need not exist yet.
 
@@ -192,7 +181,7 @@ def earlier(folder: Path) -> tuple[Trace | None, dict | None]:
     """The runs that earlier calls finished, and their summary if it is of all of those.
 
     Raises:
-      FolderError: they are there and cannot be read.
+      FolderError, SummaryError: they are there and cannot be read.
     """
     trace = load_trace(folder) if (folder / "trace.npz").exists() else None
     summary = load_summary(folder) if (folder / "summary.json").exists() else None
@@ -228,7 +217,7 @@ def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None
         files.write_text(folder / BEST, answers.to_json(best))
     else:
         ownership.remove(folder / BEST)
-    _write_json(folder / "summary.json", summary)
+    summaries.write(folder / "summary.json", "search", summary)
     return paths(folder)
 
 
@@ -257,23 +246,12 @@ def load_summary(folder: str | os.PathLike) -> dict:
     """The summary of an experiment.
 
     Raises:
-      FolderError: there is none, or it cannot be read.
+      FolderError: there is none.
+      SummaryError: it cannot be read.
     """
-    path = Path(folder) / "summary.json"
     try:
-        summary = json.loads(path.read_text())
-        for part, field in (("curve", "queries"), ("queries_to_optimum", "budget")):
-            summary[part][field]
-        for field in ("final", "space", "dataset"):
-            summary[field]
-        return summary
-    except FileNotFoundError:
+        return summaries.read(Path(folder) / "summary.json", "search")
+    except (FileNotFoundError, NotADirectoryError):
         raise FolderError(
             f"{folder}: no summary.json there; name the folder of a finished experiment"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FolderError(f"{path}: not the summary of an experiment ({error})") from None
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    files.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -91,7 +91,7 @@ def search_table(
         device=provenance.device(),
         versions=provenance.versions(),
         constraint=None,
-        of=len(table),
+        table_size=len(table),
         **config.describe(),
     )
     return TableSearch(config, trace, summary, search.notes)

@@ -11,6 +11,7 @@ import numpy as np
 from weaknas_jax.measures import stats
 from weaknas_jax.measures.predictor_quality import Cell
 from weaknas_jax.report import canvas
+from weaknas_jax.storage import text as texts
 
 TITLES = {"spearman": "Spearman's rho", "kendall": "Kendall's tau-b"}
 
@@ -99,10 +100,7 @@ def _table(rows: Sequence[Row], runs: int) -> str:
     names = sorted(dict.fromkeys(row.predictor for row in rows), key=place)
     lines = [["predictor", *(f"n = {n}" for n in sizes)]]
     lines += [[name, *(entry(name, n) for n in sizes)] for name in names]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    pad = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in pad)
+    return texts.markdown(lines).rstrip("\n")
 
 
 def draw(rows: Sequence[Row], title: str, path: Path) -> None:

@@ -12,6 +12,7 @@ from weaknas_jax.measures import repeats as repeats_
 from weaknas_jax.measures.repeats import Repeats
 from weaknas_jax.report import answer_rows
 from weaknas_jax.report.numbers import number
+from weaknas_jax.storage.text import columns
 from weaknas_jax.tables import registry, targets
 from weaknas_jax.tables.table import Table
 
@@ -52,7 +53,7 @@ def summarize(
         "table_version": table.version or None,
         "minimize": table.minimize,
         "percent": table.percent,
-        "seeds": len(trace.run),
+        "num_runs": len(trace.run),
         "runs": trace.run.tolist(),
         "queries_made": (trace.queried >= 0).sum(axis=1).tolist(),
         "budget": budget,
@@ -126,9 +127,9 @@ def of_accuracy(accuracy: np.ndarray, test: np.ndarray, minimize: bool = False) 
 
 def axis(summary: dict) -> str:
     """What a summary's labels are called on an axis."""
-    if summary.get("percent", True):
+    if summary["percent"]:
         return "accuracy (%)"
-    return "loss (the lowest is the best)" if summary.get("minimize") else "score"
+    return "loss (the lowest is the best)" if summary["minimize"] else "score"
 
 
 TEST_LABELS = "the search saw test labels: not comparable with the paper's numbers as they stand"
@@ -150,16 +151,16 @@ def shared(summaries: list[dict]) -> str:
     rows.append(
         ("time", f"{spent[0]:.1f} s + {spent[1]:.1f} s compiling, on {_devices(summaries)}")
     )
-    return _columns(rows)
+    return columns(rows, "  ")
 
 
 def text(summary: dict, files: list[str]) -> str:
     """The printed table."""
-    rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["seeds"])]
+    rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["num_runs"])]
     for name, reached in summary["milestones"].items():
-        met = f"in {summary['seeds'] - reached['censored']} of {summary['seeds']} runs"
+        met = f"in {summary['num_runs'] - reached['censored']} of {summary['num_runs']} runs"
         rows.append((f"queries to {name}", f"median {_median(reached)}, {met}"))
-    final, reported, percent = summary["final"], "  <- reported", summary.get("percent", True)
+    final, reported, percent = summary["final"], "  <- reported", summary["percent"]
     unit = " %" * percent
     for key, each in final["each"].items():
         if each["test_mean"] is not None:
@@ -167,15 +168,17 @@ def text(summary: dict, files: list[str]) -> str:
             value += "" if each["test_std"] is None else f" +- {number(each['test_std'], percent)}"
             value += f"{unit}, regret {number(each['regret'], percent)}"
             value += f", mean rank {each['mean_rank']:.1f}"
-            if each["runs"] < summary["seeds"]:
-                value += f" ({each['runs']} of {summary['seeds']} runs; test unknown in the others)"
+            if each["runs"] < summary["num_runs"]:
+                value += (
+                    f" ({each['runs']} of {summary['num_runs']} runs; test unknown in the others)"
+                )
             rows.append((LABELS[key], value + reported * (key == final["report"])))
     if final["best_valid_mean"] is not None:
         value = number(final["best_valid_mean"], percent) + unit
         rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))
     rows += answer_rows.rows(summary)
     if summary.get("repeats"):
-        rows += _repeats(summary["repeats"], summary["seeds"], percent)
+        rows += _repeats(summary["repeats"], summary["num_runs"], percent)
     if summary["failed_queries"]:
         rows.append(("failed queries", str(summary["failed_queries"])))
     if summary["broken"]:
@@ -184,16 +187,11 @@ def text(summary: dict, files: list[str]) -> str:
     if summary.get("pareto"):
         rows += _pareto(summary["pareto"], percent)
     run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
-    together = summary.get("timing_of_searches", 1)
+    together = summary["timing_of_searches"]
     value = f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"
     rows.append(("time", value + f", {together} searches together" * (together > 1)))
     rows += [("files" * (i == 0), name) for i, name in enumerate(files)]
-    return _columns(rows)
-
-
-def _columns(rows: list[tuple[str, str]]) -> str:
-    width = max(len(label) for label, _ in rows)
-    return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
+    return columns(rows, "  ")
 
 
 def _devices(summaries: list[dict]) -> str:
@@ -202,11 +200,11 @@ def _devices(summaries: list[dict]) -> str:
 
 def _what(summary: dict) -> list[tuple[str, str]]:
     """Rows of the printed table: what was searched, how, under which protocol."""
-    protocol, seeds = summary["protocol"], summary["seeds"]
+    protocol, seeds = summary["protocol"], summary["num_runs"]
     searched = f"{summary['space']} / {summary['dataset']}"
     searched += f" {summary['table_version']}" * bool(summary["table_version"])
-    best = "lowest" if summary.get("minimize") else "highest"
-    unit = "in percent" if summary.get("percent", True) else "in the table's unit"
+    best = "lowest" if summary["minimize"] else "highest"
+    unit = "in percent" if summary["percent"] else "in the table's unit"
     own = summary["space"] not in registry.SHIPPED
     method = summary["method"] + f" with {summary['predictor']}" * bool(summary["predictor"])
     switches = ("labels", "normalize", "counting", "predicted_top")
@@ -225,7 +223,7 @@ def _what(summary: dict) -> list[tuple[str, str]]:
 
 
 def _constraint(summary: dict) -> str:
-    met = f"met by {summary['architectures']:,} of {summary['of']:,} architectures"
+    met = f"met by {summary['architectures']:,} of {summary['table_size']:,} architectures"
     return f"{summary['constraint']}; {met}"
 
 
@@ -264,11 +262,7 @@ def _pareto(pareto: dict, percent: bool = True) -> list[tuple[str, str]]:
         name = one["name"] or ""
         cost, valid = f"{one['cost']:.7g}", number(one["valid"], percent)
         lines.append((cost, valid, test, str(one["runs"]), str(one["row"]), name))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    table = columns(lines).split("\n")
     if len(front) > FRONT:
         table.insert(1, f"... {len(front) - FRONT} cheaper ones, see summary.json")
     return [("pareto front", said), *(("", line) for line in table)]

@@ -1,6 +1,6 @@
-"""A batch that survives: it keeps what it knows as it goes, and goes on from what was kept.
+"""Resumable batches: checkpoints of finished runs and of live lanes.
 
-What is kept is every run that has ended and every lane under way, by the number of its run. A
+A checkpoint holds every run that has ended and every lane under way, by the number of its run. A
 lane goes on in whatever slot of whatever device is free: which one makes no difference to it. Lanes
 of more than `LARGEST` bytes in all are not kept, and their runs begin again: what makes them large
 is what a Gaussian process remembers of all architectures, and that takes longer to write, several
@@ -9,7 +9,7 @@ times over in memory, than to work out again.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from weaknas_jax.core.conventions import kept
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.runs.lanes import Lane
 from weaknas_jax.runs.program import Job, Program, Progress, raw
+from weaknas_jax.storage import identity
 from weaknas_jax.storage.checkpoint import Checkpoints
 
 LARGEST = 2**28
@@ -63,7 +64,7 @@ def execute(
       program: what is run.
       seed: root of the random numbers.
       jobs: what is to be done in all.
-      checkpoints: where they are; those of another program are an error of the caller.
+      checkpoints: where they are.
       every: seconds between checkpoints; 0 = after every call of the program.
       seconds: spent on it before, if no checkpoint knows.
       progress: called after each call of the program.
@@ -71,8 +72,10 @@ def execute(
 
     Raises:
       CheckpointError: one could not be written.
+      IdentityError: the latest one is of another program.
     """
-    wanted, kept = set(jobs), unpack(program, checkpoints.load(), seconds)
+    wanted = set(jobs)
+    kept = unpack(program, checkpoints.load(), seconds, checkpoints.folder)
     ended = [(job, trace) for job, trace in kept.ended if job in wanted]
     running = [(job, lane) for job, lane in kept.running if job in wanted]
     todo = [job for job in jobs if job not in {job for job, _ in ended}]
@@ -118,11 +121,16 @@ def pack(kept: Kept) -> dict[str, np.ndarray]:
     return arrays
 
 
-def unpack(program: Program, arrays: dict[str, np.ndarray] | None, seconds: float = 0.0) -> Kept:
+def unpack(
+    program: Program,
+    arrays: dict[str, np.ndarray] | None,
+    seconds: float = 0.0,
+    place: Any = "checkpoint",
+) -> Kept:
     """The inverse of `pack`; where ``arrays`` is None, nothing but the ``seconds``.
 
     Raises:
-      ValueError: the arrays are not of this program.
+      IdentityError: the arrays, which are from ``place``, are not of this program.
     """
     if arrays is None:
         return Kept([], [], seconds)
@@ -134,13 +142,21 @@ def unpack(program: Program, arrays: dict[str, np.ndarray] | None, seconds: floa
         traces = [Trace(*one) for one in zip(*columns, strict=True)]
         ended = list(zip(_jobs(arrays["ended"]), traces, strict=True))
     if "running" in arrays:
-        kept = [arrays.get(f"lane.{i}") for i in range(len(leaves))]
-        for array, leaf in zip(kept, leaves, strict=True):
-            if array is None or (array.shape[1:], array.dtype) != (leaf.shape[1:], leaf.dtype):
-                raise ValueError("the checkpoint is of another configuration or version")
-        lanes = [structure.unflatten(columns) for columns in zip(*kept, strict=True)]
-        running = list(zip(_jobs(arrays["running"]), lanes, strict=True))
+        lanes = {name: array for name, array in arrays.items() if name.startswith("lane.")}
+        current = {f"lane.{i}": leaf for i, leaf in enumerate(leaves)}
+        do = "it is of another method, table or version: name another folder, or begin anew"
+        identity.check(place, _shapes(lanes), _shapes(current), do=do)
+        columns = zip(*(lanes[name] for name in current), strict=True)
+        running = [
+            (job, structure.unflatten(lane))
+            for job, lane in zip(_jobs(arrays["running"]), columns, strict=True)
+        ]
     return Kept(ended, running, float(arrays["seconds"]))
+
+
+def _shapes(lanes: dict[str, Any]) -> dict[str, list]:
+    """Shape of one lane and dtype, by name."""
+    return {name: [*leaf.shape[1:], str(leaf.dtype)] for name, leaf in lanes.items()}
 
 
 def _jobs(numbers: np.ndarray) -> list[Job]:

@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import IO, Any
 
 from weaknas_jax.storage import ownership
+from weaknas_jax.storage import text as texts
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a whole text file, or leaves ``path`` as it was (`replacing`)."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes a JSON file as `text.to_json` has it."""
+    write_text(path, texts.to_json(content))
+
+
+def write_csv(path: str | os.PathLike, rows: texts.Rows) -> None:
+    """Writes rows as `text.to_csv` has them."""
+    write_text(path, texts.to_csv(rows))
 
 
 def write_picture(
@@ -52,7 +63,7 @@ def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[I
             os.fsync(file.fileno())
         if real.exists():
             _keep_permissions(real, scratch)
-        proven = overwrite or ownership.recognised(scratch, path.name)
+        proven = overwrite or ownership.kind_of(scratch, path.name) is not None
         if not proven or ownership.has_list(path.parent):
             ownership.enter(path, ownership.sha256(scratch))
         os.replace(scratch, real)

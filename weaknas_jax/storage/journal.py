@@ -26,12 +26,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from weaknas_jax.storage import differences, journal_lines
+import filelock
 
-try:
-    import fcntl
-except ImportError:  # no such locks on this system
-    fcntl = None
+from weaknas_jax.storage import identity, journal_lines
 
 FORMAT, UNCHAINED = "weaknas-journal-2", "weaknas-journal-1"
 
@@ -105,7 +102,8 @@ def opened(
       free: dotted names of it that may differ.
 
     Raises:
-      JournalError: another search's, damaged, in use, or no journal.
+      identity.IdentityError: another search's; says what differs.
+      JournalError: damaged, in use, or no journal.
       OSError: it cannot be read or written.
     """
     path = Path(path)
@@ -115,7 +113,9 @@ def opened(
     with _locked(path, "a+b") as file:
         scan = _checked(path, file.read(), _line(header, 0)[0])
         if scan.records:
-            _same(path, scan.records[0], header, {"format", *free})
+            do = "name another file, or ask for what is there"
+            first = scan.records[0] | {"format": FORMAT}  # either version of it goes on
+            identity.check(path, first, header, free=free, do=do)
         if scan.torn:
             file.truncate(scan.good)
         journal = Journal(path, file, scan.records[1:], scan.torn, scan.chain)
@@ -244,15 +244,6 @@ def _must_begin_like_one(path: Path, content: bytes, first: bytes) -> None:
         raise JournalError(f"{path}: not a journal of ours; name another file")
 
 
-def _same(path: Path, there: dict[str, Any], here: dict[str, Any], free: Collection[str]) -> None:
-    leaves = differences.between(there, here)
-    if differing := {name: pair for name, pair in leaves.items() if name not in free}:
-        raise JournalError(
-            f"{path}: the journal of another search: {differences.text(differing)}; name another "
-            "file, or ask for what is there"
-        )
-
-
 def _kept_aside(path: Path, content: bytes) -> Path:
     """A copy of a file beside it, under a name that was free."""
     number = 1
@@ -272,12 +263,9 @@ def _locked(path: Path, mode: str) -> Iterator[Any]:
     if path.exists() and not path.is_file():
         raise JournalError(f"{path}: is no regular file; name another")
     with open(path, mode, buffering=0) as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                why = "another process is at work on it; wait for it, or name another file"
-                raise JournalError(f"{path}: {why}") from None
+        if not filelock.lock_descriptor(file.fileno(), blocking=False):  # a dead process has none
+            why = "another process is at work on it; wait for it, or name another file"
+            raise JournalError(f"{path}: {why}")
         file.seek(0)
         yield file
 

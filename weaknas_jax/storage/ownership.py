@@ -1,6 +1,6 @@
 """What may be replaced or removed: only what we can prove to have written.
 
-A file proves itself by its content (`recognised`: the fields of our JSON, the arrays of our
+A file proves itself by its content (`kind_of`: the ``format`` of our JSON, the arrays of our
 ``.npz``, the mark in our pictures). What cannot, text above all, is listed with its checksum in
 ``.weaknas-files`` beside it, before it appears (`listed`). Everything else belongs to the user, and
 is refused by its path (`check`, `claim`). Folders that we clear have private names and a marker in
@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -39,21 +39,21 @@ _KINDS = {
     stat.S_IFLNK: "a link that leads nowhere",
 }
 FIELDS = {
-    "config.json": {"": {"flags", "settings", "runs", "sessions", "table_sha256"}},
-    "sweep.json": {"": {"axes", "flags", "platform", "versions"}},
-    "predictors.json": {"": {"flags", "label_transforms", "sessions", "table_sha256"}},
+    "config.json": {"config": {"flags", "settings", "runs", "sessions", "table_sha256"}},
+    "sweep.json": {"sweep": {"axes", "flags", "platform", "versions"}},
+    "predictors.json": {"predictors": {"flags", "label_transforms", "sessions", "table_sha256"}},
     "settings.json": {
-        "": {"arch", "width", "image_size", "batch_size", "seed", "images", "warmup"}
+        "settings": {"arch", "width", "image_size", "batch_size", "seed", "images", "warmup"}
     },
-    "result.json": {"": {"averaged", "last", "settings", "versions"}},
+    "result.json": {"training": {"averaged", "last", "settings", "versions"}},
     "summary.json": {
-        "a search on a table": {"curve", "queries_to_optimum", "final", "protocol"},
-        "a search with jobs": {"complete", "finished", "job_seconds", "best_so_far", "versions"},
-        "a search of sub-networks": {"complete", "queries", "promised", "curves", "versions"},
-        "a demo": {"tau", "winner_place", "spread", "sizes", "versions"},
+        "search": {"curve", "queries_to_optimum", "final", "protocol"},
+        "jobs": {"complete", "finished", "job_seconds", "best_so_far", "versions"},
+        "subnetworks": {"complete", "queries", "promised", "curves", "versions"},
+        "demo": {"tau", "winner_place", "spread", "sizes", "versions"},
     },
 }
-"""By name of a JSON file the fields that each kind of it holds at least."""
+"""By name of a JSON file and its kind the fields by which one without ``format`` is known."""
 
 
 class NotOurs(ValueError):
@@ -62,11 +62,13 @@ class NotOurs(ValueError):
 
 def ours(path: Path) -> bool:
     """Whether ``path`` is a regular file, or a link to one, that we can prove to have written."""
-    return os.path.isfile(path) and (recognised(path) or listed(path))
+    return os.path.isfile(path) and (kind_of(path) is not None or listed(path))
 
 
-def recognised(path: Path, name: str | None = None) -> bool:
-    """Whether a regular file's content is one that only we write.
+def kind_of(path: Path, name: str | None = None) -> str | None:
+    """What a regular file is by its content, if only we write such; None = it may be anybody's.
+
+    JSON that says ``"format": "weaknas.jobs/2"`` is of the kind ``jobs``.
 
     Args:
       path: where the content is.
@@ -75,23 +77,27 @@ def recognised(path: Path, name: str | None = None) -> bool:
     name = name or path.name
     try:
         if Path(name).suffix == ".json":
-            return _our_fields(path, name)
+            return _kind_of_json(json.loads(path.read_bytes()), name)
         if Path(name).suffix == ".npz" or zipfile.is_zipfile(path):
-            return _our_arrays(path, name)
-        return Path(name).suffix in (".png", ".pdf", ".svg", "") and is_picture(path)
+            return "arrays" if _our_arrays(path, name) else None
+        drawn = Path(name).suffix in (".png", ".pdf", ".svg", "") and is_picture(path)
+        return "picture" if drawn else None
     except (OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError):
-        return False
+        return None
     except (zipfile.BadZipFile, zlib.error):
-        return False
+        return None
 
 
-def _our_fields(path: Path, name: str) -> bool:
-    content = json.loads(path.read_bytes())
+def _kind_of_json(content: Any, name: str) -> str | None:
     if not isinstance(content, dict):
-        return False
-    if name in FIELDS:
-        return any(of <= content.keys() for of in FIELDS[name].values())
-    return str(content.get("format")).startswith("weaknas-")
+        return None
+    stated = str(content.get("format"))
+    if kind := re.fullmatch(r"weaknas\.([a-z]+)/[0-9]+", stated):
+        return kind[1]
+    for kind, fields in FIELDS.get(name, {}).items():
+        if fields <= content.keys():
+            return kind
+    return stated if stated.startswith("weaknas-") else None
 
 
 def _our_arrays(path: Path, name: str) -> bool:
@@ -182,25 +188,30 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check(path: Path, *, overwrite: bool = False) -> None:
+def check(path: Path, *, overwrite: bool = False) -> str | None:
     """Finds that ``path`` is free, or a file that may be replaced.
 
     Args:
       path: links are followed.
       overwrite: the user named this very file and said that it may be replaced.
 
+    Returns:
+      `kind_of` what is there; None = nothing, or it is known by the list alone.
+
     Raises:
       NotOurs: it is not.
     """
     real = Path(os.path.realpath(path))
     if not os.path.lexists(real):
-        return
-    kind = stat.S_IFMT(os.lstat(real).st_mode)
-    if kind != stat.S_IFREG:
-        what = _KINDS.get(kind, "something else")
+        return None
+    mode = stat.S_IFMT(os.lstat(real).st_mode)
+    if mode != stat.S_IFREG:
+        what = _KINDS.get(mode, "something else")
         raise NotOurs(f"{path}: is {what} and no regular file; name another place by --out")
-    if not (overwrite or ours(path)):
+    kind = kind_of(path)
+    if kind is None and not (overwrite or listed(path)):
         refuse(path)
+    return kind
 
 
 def refuse(path: Path) -> NoReturn:
@@ -211,7 +222,7 @@ def refuse(path: Path) -> NoReturn:
     )
 
 
-def claim(folder: Path, names: Iterable[str], kind: str = "") -> None:
+def claim(folder: Path, names: Iterable[str], kind: str | None = None) -> None:
     """Finds that all files that will be written to ``folder`` may be, before anything is computed.
 
     What version 0.1 left, which had no list, is listed now.
@@ -219,7 +230,7 @@ def claim(folder: Path, names: Iterable[str], kind: str = "") -> None:
     Args:
       folder: need not exist.
       names: of the files.
-      kind: of the ``summary.json`` that may be among them.
+      kind: of the ``summary.json`` that may be among them, as `kind_of` has it; None = any.
 
     Raises:
       NotOurs: one may not; names it.
@@ -228,10 +239,10 @@ def claim(folder: Path, names: Iterable[str], kind: str = "") -> None:
     for path in (folder / name for name in names):
         if old and os.path.isfile(path) and not ours(path) and _of_version_0_1(path):
             enter(path, sha256(path))
-        check(path)
-        of = FIELDS.get(path.name, {}).get(kind)
-        if of and path.exists() and not of <= json.loads(path.read_bytes()).keys():
-            raise NotOurs(f"{path}: is not of {kind}; name another place by --out")
+        there = check(path)
+        if path.name == "summary.json" and kind and there not in (None, kind):
+            why = f"is a summary of the kind {there}, not {kind}; name another place by --out"
+            raise NotOurs(f"{path}: {why}")
 
 
 _FIRST_LINES = {

@@ -91,7 +91,7 @@ def main() -> int:
     sizes = QUICK if _QUICK.value else Sizes()
     usual = f"runs/demo-{seed}{'-quick' * _QUICK.value}"
     named = usual if flags.OUT.value is None else flags.OUT.value
-    out = run_folder.prepare(named, "demo", may_hold_one=True, names=FILES, kind="a demo")
+    out = run_folder.prepare(named, "demo", may_hold_one=True, names=FILES, kind="demo")
     timing: dict[str, float] = {}
     if _QUICK.value:
         console.note("quick: everything runs, nothing is trained long enough to mean anything")

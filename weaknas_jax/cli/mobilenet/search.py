@@ -103,7 +103,7 @@ def main() -> int:
     name = f"mobilenet-{_EVALUATOR.value}"
     out = f"runs/{name}-{mark}" if flags.OUT.value is None else flags.OUT.value
     folder = run_folder.prepare(
-        out, name, may_hold_one=True, names=search_report.FILES, kind="a search of sub-networks"
+        out, name, may_hold_one=True, names=search_report.FILES, kind="subnetworks"
     )
     with console.stoppable("nothing new begins; waiting for what runs") as stop:
         console.note(f"{folder}: {_REPEATS.value} x {method.budget} queries")

@@ -112,8 +112,6 @@ def _looked_at(
         ]
         if taken:
             raise ValueError(f"--{taken[0]}: --trace says that; leave it out")
-        if not TRACE.value:
-            raise ValueError("--trace=: is empty; name the folder of a finished search")
         place = Path(TRACE.value)
         pages.claim(folder, f"{figure}-{place.resolve().name}")
         return pages.source_of(place, given["seeds"]), f"{figure}-{place.resolve().name}"

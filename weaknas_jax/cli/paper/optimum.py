@@ -21,6 +21,7 @@ from weaknas_jax.measures import metrics, stats
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.report import compare, plots, run_folder
 from weaknas_jax.storage import files, ownership
+from weaknas_jax.storage.text import markdown
 
 _HEAD = ("method", "data set", "runs", "queries to optimum", "+-", "median", "censored")
 _HEAD += ("minus the first row [95 %]", "paper", "paper's, in standard errors of ours")
@@ -55,7 +56,7 @@ def table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
             lines.append(_line(walk.name, dataset, summaries[name], against, printed))
     said = _said(summaries, [w.name for k, w in paper.OPTIMUM.items() if k not in walks])
     files.write_text(stem.with_suffix(".md"), text := _markdown(lines, said))
-    files.write_text(stem.with_suffix(".csv"), compare.csv_lines([_HEAD, *lines]))
+    files.write_csv(stem.with_suffix(".csv"), [_HEAD, *lines])
     by_dataset = {
         dataset: {
             walk.name: (
@@ -110,7 +111,7 @@ def _line(
     """The cells of a row, `_HEAD`."""
     found = summary["queries_to_optimum"]
     error, bound = found["standard_error"], found["mean_is_lower_bound"]
-    cells = [name, dataset, str(summary["seeds"]), ">= " * bound + f"{found['mean']:.1f}"]
+    cells = [name, dataset, str(summary["num_runs"]), ">= " * bound + f"{found['mean']:.1f}"]
     cells.append("" if error is None else f"{error:.1f}")
     cells.append("" if found["median"] is None else f"{found['median']:.0f}")
     cells.append(str(found["censored"]))
@@ -134,6 +135,6 @@ def _said(summaries: dict[str, dict], absent: list[str]) -> list[str]:
 
 def _markdown(lines: list[list[str]], said: list[str]) -> str:
     command = called.this_line()
-    body = compare.pipes([list(_HEAD), ["---"] * len(_HEAD), *lines])
+    body = markdown([_HEAD, *lines])
     title = "**Table 5: queries to the optimum of NAS-Bench-201**"
     return f"{title}\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"

@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 import jax
 from absl import flags
 
-from weaknas_jax.cli import console
+from weaknas_jax.cli import console, resume
 from weaknas_jax.cli.configure import Configured, configure
 from weaknas_jax.cli.flags import NAMES
 from weaknas_jax.cli.paper import rows, tables
 from weaknas_jax.core import called, protocol
 from weaknas_jax.core.trace import Trace
-from weaknas_jax.report import compare, provenance, run_folder
+from weaknas_jax.report import run_folder
 from weaknas_jax.report import text as report
 from weaknas_jax.report.run_folder import FolderError
 from weaknas_jax.runs.replay import Round, replay
 from weaknas_jax.storage import files, ownership
+from weaknas_jax.storage.text import markdown
 from weaknas_jax.tables import Table
 
 ENDINGS = ".md", ".csv", ".png"
@@ -64,7 +65,7 @@ class Source(NamedTuple):
             seed=self.stored["flags"]["seed"],
             point=self.search.point,
             chunk=self.stored["settings"]["chunk"],
-            strict=not _elsewhere(self.stored),
+            strict=not resume.note_elsewhere(self.stored),
         )
 
 
@@ -100,9 +101,7 @@ def source_of(place: Path, runs: int | None) -> Source:
     unsaid = {name: flags.FLAGS[name].default for name in NAMES}
     search = configure({**unsaid, **stored["flags"]})
     _need_percent(place, search.table)
-    if stored["table_sha256"] != search.table_sha256:
-        table = stored["flags"]["table"]
-        raise FolderError(f"{place}: {table} is not the file that it searched")
+    resume.check_table(place, stored, search.table_sha256)
     jax.config.update("jax_default_matmul_precision", stored["matmul_precision"])
     first = flags.FLAGS["first_run"].value
     numbers = [run for run in trace.run.tolist() if run >= first][:runs]
@@ -114,16 +113,6 @@ def source_of(place: Path, runs: int | None) -> Source:
 def _need_percent(place: Path, table: Table) -> None:
     if not table.percent:
         raise FolderError(f"{place}: figures are of accuracies in percent; this table's are none")
-
-
-def _elsewhere(stored: Mapping[str, Any]) -> bool:
-    """Whether a search was done where numbers round otherwise; says so."""
-    now = {"platform": jax.default_backend(), "device": provenance.device()}
-    now["versions"] = provenance.versions()
-    other = [f"{k} ({stored[k]})" for k, value in now.items() if stored[k] != value]
-    if other:
-        console.note(f"note: the trace is of another {' and '.join(other)}; the replay may differ")
-    return bool(other)
 
 
 def said_of(place: Path) -> list[str]:
@@ -150,10 +139,9 @@ def save(folder: Path, page: Page) -> int:
     """Writes and prints a page; 0, the exit status."""
     paths = {ending: folder / f"{page.stem}{ending}" for ending in ENDINGS}
     page.draw(paths[".png"])
-    files.write_text(paths[".csv"], compare.csv_lines(page.rows))
+    files.write_csv(paths[".csv"], page.rows)
     command = called.this_line()
-    head, *body = [[_cell(value) for value in row] for row in page.shown]
-    table = compare.pipes([head, ["---"] * len(head), *body])
+    table = markdown([[_cell(value) for value in row] for row in page.shown])
     said = "\n".join(page.said)
     text = (
         f"**{page.title}**\n\n![{page.title}]({page.stem}.png)\n\n{table}\n{said}\n\n`{command}`\n"

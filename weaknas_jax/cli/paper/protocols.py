@@ -21,7 +21,7 @@ from weaknas_jax.cli.help import About
 from weaknas_jax.cli.paper import protocols_page, searchers, switches
 from weaknas_jax.cli.paper.switches import Row, Shift
 from weaknas_jax.core import called
-from weaknas_jax.report import compare, provenance, run_folder
+from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.storage import files
 from weaknas_jax.tables import registry
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
             rows, moved = measure(runs, fewer, SEED.value, QUICK.value, traces)
             said = _said(time.monotonic() - began)
             for name, of in (("protocols.csv", rows), ("comparisons.csv", moved)):
-                files.write_text(folder / name, compare.csv([row._asdict() for row in of]))
+                files.write_csv(folder / name, [row._asdict() for row in of])
             files.write_text(
                 folder / "protocols.md", text := protocols_page.markdown(rows, moved, said)
             )

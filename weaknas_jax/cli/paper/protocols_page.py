@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 
 from weaknas_jax.cli.paper import switches
 from weaknas_jax.cli.paper.switches import Row, Shift
-from weaknas_jax.report import compare
 from weaknas_jax.storage import files
+from weaknas_jax.storage import text as tables
 
 TITLES = {
     "report": "1. What is reported",
@@ -56,7 +56,7 @@ def _pivot(rows: Sequence[Row]) -> str:
     body = [[*line, *(cells.get((*line, place), "") for place in places)] for line in lines]
     runs = {row.place: row.runs for row in rows}
     head = ["method", "measure", *(f"{_NAMES.get(p, p)}, {runs[p]} runs" for p in places)]
-    return compare.pipes([head, ["---"] * len(head), *body])
+    return tables.markdown([head, *body])
 
 
 def _cell(row: Row) -> str:
@@ -88,7 +88,7 @@ def _shifts(moved: Sequence[Shift]) -> str:
         cells = [_difference(*numbers[i : i + 3], _form(of.measure)) for i in (0, 3, 6)]
         place = _NAMES.get(of.place, of.place)
         body.append([place, of.methods, of.measure, of.change.replace("->", "to"), *cells])
-    return compare.pipes([head, ["---"] * len(head), *body])
+    return tables.markdown([head, *body])
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from absl import flags
-
-from weaknas_jax.cli import console, idle
+from weaknas_jax.cli import console, idle, resume
 from weaknas_jax.cli.configure import Configured, configure
-from weaknas_jax.cli.execute import Member, check_platform, execute
+from weaknas_jax.cli.execute import Member, execute
 from weaknas_jax.cli.flags import FREE, NAMES
 from weaknas_jax.report import run_folder
-from weaknas_jax.report.run_folder import FolderError
 
 INTERRUPTED = "interrupted; the same command goes on from here"
 
@@ -56,7 +53,7 @@ def _member(search: Search) -> Member:
     """The search as it is to be done, or gone on with.
 
     Raises:
-      ValueError: its folder holds another one, or one of another backend.
+      IdentityError: its folder holds another one, or one of another backend.
     """
     search.folder.mkdir(exist_ok=True)
     given, stored = search.values, run_folder.stored_config(search.folder)
@@ -64,17 +61,13 @@ def _member(search: Search) -> Member:
         stored = None
     runs = set(range(given["first_run"], given["first_run"] + given["seeds"]))
     if stored is not None:
-        there = stored["flags"]
-        planned = {"lanes", "chunk"}
-        usual = {k: flags.FLAGS[k].default for k in given}  # of flags that came later
-        other = [k for k in given if k not in FREE | planned and given[k] != (usual | there)[k]]
-        if other:
-            differs = ", ".join(f"--{k}={given[k]} (there: {there.get(k)})" for k in other)
-            raise FolderError(
-                f"{search.folder}: was begun otherwise: {differs}; name another folder by --out, "
-                "or replace it by --overwrite"
-            )
-        check_platform(stored, str(search.folder))
-        given = given | {k: stored["settings"][k] for k in planned}
+        plan = {name: stored["settings"][name] for name in ("lanes", "chunk")}
+        here = {name: value for name, value in given.items() if name not in _NOT_COMPARED}
+        do = "name another folder by --out, or replace it by --overwrite"
+        resume.check(search.folder, stored, stored["flags"], here, FREE, do)
+        given = given | plan
         runs |= set(stored["runs"])
     return Member(search.folder, given, search.configured, runs, stored)
+
+
+_NOT_COMPARED = {"out", "overwrite", "resume", "lanes", "chunk"}  # the plan is the stored one

@@ -27,6 +27,7 @@ from weaknas_jax.report import compare, plots, run_folder
 from weaknas_jax.report import text as report
 from weaknas_jax.search import methods
 from weaknas_jax.storage import files, ownership
+from weaknas_jax.storage.text import markdown
 
 QUICK = flags.DEFINE_bool("quick", False, "Three runs of 200 queries.")
 KNOWN = [*paper.TABLES, "5"]
@@ -88,14 +89,14 @@ def _table(folder: Path, given: dict[str, Any], stop: console.Stop) -> int:
     read = {search.name: _reader(search) for search in searches}
     lines = [_line(row, at, read) for row, at in asked]
     said = _said(table, summaries, absent)
-    texts = {".md": _markdown(table, lines, said), ".csv": _csv(lines)}
-    for ending, text in texts.items():
-        files.write_text(stem.with_suffix(ending), text)
+    text = _markdown(table, lines, said)
+    files.write_text(stem.with_suffix(".md"), text)
+    files.write_csv(stem.with_suffix(".csv"), _sheet(lines))
     results = [plots.Result(name, summary) for name, summary in summaries.items()]
     printed = [(row.queries, row.printed.test, row.name) for row, _ in asked if row.printed]
     plots.draw_beside(results, printed, table.title, stem.with_suffix(".png"))
-    print(texts[".md"])
-    print("\n".join(str(stem.with_suffix(ending)) for ending in (*texts, ".png")))
+    print(text)
+    print("\n".join(str(stem.with_suffix(ending)) for ending in (".md", ".csv", ".png")))
     folders = [search.folder for search in searches]
     lost = broken(list(summaries.values()), folders, given["seed"])
     return console.fail(lost, 1) if lost else 0
@@ -185,7 +186,7 @@ def _said(table: paper.Table, summaries: dict[str, dict], absent: list[str]) -> 
     """Sentences below the table."""
     first = next(iter(summaries.values()))
     times = [
-        f"{name} {summary['timing']['run_s'] / summary['seeds']:.1f}"
+        f"{name} {summary['timing']['run_s'] / summary['num_runs']:.1f}"
         for name, summary in summaries.items()
     ]
     said = [table.note, f"Ours: {report.TEST_LABELS}."]
@@ -199,14 +200,14 @@ def _said(table: paper.Table, summaries: dict[str, dict], absent: list[str]) -> 
 
 def _markdown(table: paper.Table, lines: list[list[str]], said: list[str]) -> str:
     command = called.this_line()
-    head = [*_HEAD, *_PRINTED]
-    body = compare.pipes([head, ["---"] * len(head), *lines])
+    body = markdown([[*_HEAD, *_PRINTED], *lines])
     return f"**{table.title}**\n\n{body}\n" + "\n".join(said) + f"\n\n`{command}`\n"
 
 
-def _csv(lines: list[list[str]]) -> str:
+def _sheet(lines: list[list[str]]) -> list[list[str]]:
+    """The lines of the CSV, in which no two columns have one name."""
     paper_ = [f"paper {name.removeprefix('paper: ')}" for name in _PRINTED]
-    return compare.csv_lines([[*_HEAD, *paper_], *lines])
+    return [[*_HEAD, *paper_], *lines]
 
 
 def start() -> NoReturn:

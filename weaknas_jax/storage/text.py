@@ -1,0 +1,66 @@
+"""Values as text: JSON, CSV, and tables for a terminal or for Markdown."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Rows = Sequence[Mapping[str, Any]] | Sequence[Sequence[Any]]
+"""Rows of a table: mappings by column, or lines of cells, the first of which names the columns."""
+
+
+def to_json(content: Any) -> str:
+    """Indented JSON with a line break at its end.
+
+    Raises:
+      ValueError: there is a NaN or an infinity in it, which JSON has not.
+    """
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def to_csv(rows: Rows) -> str:
+    """Rows as CSV, numbers unrounded; None is empty.
+
+    >>> to_csv([{"a": 1}, {"a": None, "b": "x, y"}])
+    'a,b\\n1,\\n,"x, y"\\n'
+    """
+    sheet = io.StringIO()
+    csv.writer(sheet, lineterminator="\n").writerows(_lines(rows))
+    return sheet.getvalue()
+
+
+def _lines(rows: Rows) -> Sequence[Sequence[Any]]:
+    if not rows or not isinstance(rows[0], Mapping):
+        return rows
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [names, *([row.get(name) for name in names] for row in rows)]
+
+
+def columns(lines: Sequence[Sequence[str]], indent: str = "") -> str:
+    """Lines of cells, each column as wide as its widest cell.
+
+    >>> print(columns([["a", "b"], ["long", "c"]]))
+    a     b
+    long  c
+    """
+    return "\n".join((indent + "  ".join(line)).rstrip() for line in _padded(lines))
+
+
+def markdown(lines: Sequence[Sequence[Any]]) -> str:
+    """Lines of cells as a table of Markdown, the first one its head.
+
+    >>> print(markdown([["a", "b"], ["long", "c"]]), end="")
+    | a    | b   |
+    | ---- | --- |
+    | long | c   |
+    """
+    head, *body = _padded(lines, 3)
+    rule = ["-" * len(cell) for cell in head]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *body))
+
+
+def _padded(lines: Sequence[Sequence[Any]], least: int = 0) -> list[list[str]]:
+    cells = [[str(cell) for cell in line] for line in lines]
+    widths = [max(least, *map(len, column)) for column in zip(*cells, strict=True)]
+    return [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in cells]
