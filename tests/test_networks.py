@@ -294,6 +294,9 @@ def test_a_folder_of_sub_networks_is_read(tmp_path):
     found = {"best": [{"arch": lists, "parameters": 3_410_792}]}
     (tmp_path / "summary.json").write_text(json.dumps(found))
     assert networks.plan(tmp_path).width == 1.0
+    (tmp_path / "best.json").write_text(json.dumps(best("mobilenet_v3", lists)))
+    arch = archs.read(config.mobilenet_v3(), tmp_path / "best.json")  # as --arch=best.json
+    assert json.loads(archs.to_json(arch)) == lists
 
 
 WRONG = {

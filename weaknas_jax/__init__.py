@@ -3,7 +3,7 @@
 The packages, each of which imports only those before it:
 
 `core`, `storage` -> `spaces`, `predictors` -> `tables` -> `search` -> `runs` -> `measures` ->
-`report` -> `jobs` -> `supernets`; `integrations` and `cli` stand above all.
+`report` -> `jobs` -> `supernets` -> `networks`; `integrations` and `cli` stand above all.
 Start reading at `weaknas_jax.search.loop`. The public names are those of `weaknas_jax.public`.
 """
 

@@ -254,6 +254,8 @@ def read(config: SupernetConfig, text: str | Path) -> Arch:
         raise ArchError(f"{text}: no such file, and no name ({known})") from None
     except (OSError, ValueError) as error:
         raise ArchError(f"{text}: cannot be read as JSON ({error})") from None
+    if isinstance(content, Mapping):
+        content = content.get("architecture", content)  # the best.json of a search on a table
     try:
         if isinstance(content, Mapping) and "blocks" in content:
             return from_net_config(config, content)
