@@ -91,7 +91,7 @@ _PAPER_ON_NASBENCH101 = {"init": 100}
 
 def habits_of(predictor: str | None, space: str | None = None) -> Habits:
     """The habits of a predictor (None = of a method without), in a space where it has others."""
-    usual = HABITS.get(predictor, Habits())
+    usual = HABITS.get(predictor or "", Habits())
     if space != "nasbench101":
         return usual
     process = predictor in ("gp", "gp_ml")

@@ -232,7 +232,7 @@ def _result(
     if not _predicts(driver):
         return Result(done, np.full(len(asked), np.nan), None, complete, known)
     top = int(np.argmax(np.asarray(driver.state.prediction.mean)))
-    promised = _one(driver.choices.population(driver.pool.codes[[top]]), 0)
+    promised = _one(driver.choices.population(driver.pool.codes[[top]]), 0)  # pyright: ignore[reportAttributeAccessIssue]
     expected = float(driver.believe([top])[0])
     return Result(done, driver.believe(asked), (promised, expected), complete, known)
 

@@ -87,10 +87,10 @@ def import_csv(
     minimize = direction.decide(where, [*valid, *test], minimize)
     if stray := [column for column in one_hot if column not in taken["features"]]:
         raise TableError(f"{where}: --one_hot={stray[0]} is not among the features")
-    features = [_feature(text, column, column in one_hot) for column in taken["features"]]
+    described = [_feature(text, column, column in one_hot) for column in taken["features"]]
     return _imported(
         path,
-        features,
+        described,
         labels=(valid, test),
         valid=np.stack([text.numbers(c, gaps=True) for c in valid], axis=1),
         test=np.stack([text.numbers(c, gaps=True) for c in test], axis=1) if test else None,
