@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weaknas_jax.core import scaling
+from weaknas_jax.core import called, scaling
 from weaknas_jax.storage.npz import TableError, read_npz
 from weaknas_jax.tables import canonical
 from weaknas_jax.tables.importers import direction, repeated_rows, sheet
@@ -127,9 +127,8 @@ def import_arrays(
     """
     arrays, where = read_npz(path), str(path)
     if arrays.get("format", np.array("")).tolist() == canonical.FORMAT:
-        raise TableError(
-            f"{where}: a canonical table already; search it with weaknas search --table=FILE"
-        )
+        search = called.another("search", f"--table={path}")
+        raise TableError(f"{where}: a canonical table already; search it by {search}")
     valid = _labels(where, arrays, "valid", valid)
     test = _labels(where, arrays, "test", test, required=False)
     encoding = list(encoding) or ["encoding"]
