@@ -1,6 +1,7 @@
 """How commands begin and end: help, one line for what may happen, one status for each kind."""
 
 import ast
+import contextlib
 import errno
 import os
 import re
@@ -94,17 +95,35 @@ def test_output_that_nobody_takes_does_not_end_the_work(into, status, ends, says
     assert "Exception ignored" not in done.stderr
 
 
+@contextlib.contextmanager
+def sigint_by_default():
+    """Children do not inherit that it is ignored, as it is in what a shell runs by ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="sees what is imported in /proc")
-@pytest.mark.parametrize("command", ["experiments.nasbench", "weaknas_jax.tables"])
-def test_ctrl_c_while_importing_is_one_line(command):
-    process = subprocess.Popen(
-        [sys.executable, "-m", command, "--help"],
-        cwd=ROOT,
-        env=ENV,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.mark.parametrize(
+    "start",
+    [
+        ["-m", "experiments.nasbench"],
+        ["-m", "weaknas_jax.tables"],
+        ["-c", "from weaknas_jax.cli.__main__ import start; start()", "search"],  # the script
+    ],
+)
+def test_ctrl_c_while_importing_is_one_line(start):
+    with sigint_by_default():
+        process = subprocess.Popen(
+            [sys.executable, *start, "--help"],
+            cwd=ROOT,
+            env=ENV,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     maps = Path(f"/proc/{process.pid}/maps")
     while process.poll() is None and "jaxlib" not in maps.read_text():
         time.sleep(0.005)

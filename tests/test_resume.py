@@ -126,7 +126,7 @@ def test_a_signal_says_how_to_go_on(number, code, table, whole, tmp_path):
     assert process.returncode == code, err
     assert "Traceback" not in err
     command = re.search(r"go on by python -m experiments.nasbench (.*)", err).group(1)
-    assert command == f"--out='{folder}' --resume"
+    assert command == f"'--out={folder}' --resume"
     code, out, err = call(f"--out={folder}", "--resume")
     assert code == 0, err
     assert "4 runs of 35 queries" in out

@@ -134,7 +134,7 @@ def write_bad(path, kind):
         ("missing", "no such file"),
         ("empty", "the file is empty"),
         ("truncated", "cannot be read, or is truncated or corrupted"),
-        ("text", "a CSV, not a canonical table; .* weaknas_jax.tables import .*t.npz"),
+        ("text", "a CSV, not a canonical table; .* table import .*t.npz"),
         ("npy", "single array"),
         ("pickle", "a .pth .*not a canonical table"),
         ("folder", "a folder"),

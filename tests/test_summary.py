@@ -100,7 +100,9 @@ def test_a_summary_of_jobs_fits():
     again = compared(done, {json.dumps(archs[2]): Evaluation(archs[2], 0.6)}, json.dumps)
     result = jobs.Result(done[2], done, True, False, 0, 0.5, again)
     more = {"settings": {}, "budget": 3, "versions": {}}
-    made = {"format": "weaknas.jobs/2"} | jobs_report.summarize(result, SPACE, **more)
+    made = {"format": "weaknas.jobs/2"} | jobs_report.summarize(
+        jobs_report.gather(result, SPACE), **more
+    )
     assert made["repeats"]["each"][0]["n"] == 2
     jsonschema.validate(made, summary.schema("jobs"))
 

@@ -15,6 +15,7 @@ from conftest import planted_table
 
 from weaknas_jax import Prediction, Predictor, Program, save_table
 from weaknas_jax.cli import execute, search, sweep
+from weaknas_jax.core import called
 from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.report import compare, run_folder
 
@@ -97,7 +98,7 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
     with monkeypatch.context() as patch:
         patch.setattr(Program, "work", interrupted)
         assert call(*line, f"--out={out}") == 130
-    assert "go on by python -m experiments.sweep --out=" in capsys.readouterr().err
+    assert f"go on by {called.line('--out=')}" in capsys.readouterr().err
     assert call(f"--out={out}", "--resume", "--top=8,21") == 2
     assert '--top was ["8", "20"], is ["8", "21"]; only' in capsys.readouterr().err
     assert call(f"--out={out}", "--resume", "--budget=15") == 2
@@ -178,8 +179,9 @@ def test_a_predictor_that_returns_nan_ends_its_run_and_is_named(
         fitted, fails = params
         return Prediction(jnp.where(fails, jnp.nan, good.predict(fitted, x).mean))
 
-    builder = functools.wraps(PREDICTORS["linear"])(lambda **unused: Predictor(fit, predict))
-    monkeypatch.setitem(PREDICTORS, "linear", builder)
+    record = PREDICTORS["linear"]
+    builder = functools.wraps(record.build)(lambda **unused: Predictor(fit, predict))
+    monkeypatch.setitem(PREDICTORS, "linear", record._replace(build=builder))
     out = tmp_path / "out"
     code = call(f"--table={file}", f"--out={out}", *QUICK, "--seeds=8", "--top=8", module=search)
     assert code == 1

@@ -13,6 +13,7 @@ from weaknas_jax.cli.configure import configure
 from weaknas_jax.cli.flags import values
 from weaknas_jax.cli.paper import printed as paper
 from weaknas_jax.cli.paper import rows, tables
+from weaknas_jax.core.called import this_line
 from weaknas_jax.measures import metrics
 from weaknas_jax.report import run_folder
 
@@ -182,7 +183,7 @@ def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys, monkey
     assert lines[0]["queries to optimum"].removeprefix(">= ") == f"{met['weak-linear'].mean():.1f}"
     assert lines[0]["minus the first row [95 %]"] == ""
     assert (optimum_out / "table5-linear.png").read_bytes().startswith(b"\x89PNG")
-    assert "python -m experiments.tables" in (optimum_out / "table5-linear.md").read_text()
+    assert f"`{this_line()}`\n" in (optimum_out / "table5-linear.md").read_text()
 
     monkeypatch.setitem(paper.OPTIMUM, "weak", paper.Walk("weak ones", {"budget": 5}, 2))
     other = f"{optimum_out}-gp"

@@ -46,8 +46,9 @@ def main(argv: list[str]) -> int:
     try:
         old, trace = run_folder.load_summary(argv[1]), run_folder.load_trace(argv[1])
         asked = summaries.read(Path(argv[1]) / "config.json", "config")["flags"]
-        which = (asked[name] for name in ("space", "dataset", "table_version", "table"))
-        table, _ = load(*which, asked.get("constraint"), asked.get("minimize"))
+        which = [asked[name] for name in ("space", "dataset", "table_version", "table")]
+        limits = {name: asked.get(name) for name in ("constraint", "minimize")}
+        table, _ = load(*which, **limits)
         switches = {name: old["protocol"][name] for name in protocol.CHOICES}
         changed = {name: flag.value for name, flag in _FLAGS.items() if flag.value is not None}
         if switches["predicted_top"] == "counted" and "predicted_top" in changed:

@@ -28,9 +28,18 @@ def this_line() -> str:
     return line(*sys.argv[1:])
 
 
+def another(*words: str) -> str:
+    """The line of another command, such as ``another("search", "--table=mine.npz")``."""
+    program = ["weaknas"] if _module() is None else ["python", "-m", "weaknas_jax.cli"]
+    return shlex.join([*program, *words])
+
+
 def _program() -> list[str]:
-    """``python -m NAME``, or the name of a script."""
+    module = _module()
+    return [Path(sys.argv[0]).stem] if module is None else ["python", "-m", module]
+
+
+def _module() -> str | None:
+    """What ``python -m`` was given; None = a script was called."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is None:
-        return [Path(sys.argv[0]).stem]
-    return ["python", "-m", spec.name.removesuffix(".__main__")]
+    return None if spec is None else spec.name.removesuffix(".__main__")

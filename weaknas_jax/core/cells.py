@@ -29,7 +29,7 @@ def number(value: np.ndarray) -> np.ndarray:
     """As float64; NaN where it is absent or text."""
     value = np.asarray(value)
     if value.dtype.kind in "OU":
-        value = np.frompyfunc(lambda x: x if is_number(x) else np.nan, 1, 1)(value)
+        value = np.asarray(np.frompyfunc(lambda x: x if is_number(x) else np.nan, 1, 1)(value))
     return np.asarray(value, np.float64)
 
 

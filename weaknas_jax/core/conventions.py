@@ -69,7 +69,7 @@ def kept(function: Callable) -> Callable:
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        def under(*args: Any, **named: Any) -> Iterator[Any]:
+        def under(*args: Any, **named: Any) -> Iterator[Any]:  # pyright: ignore[reportRedeclaration]
             args, named = narrowed((args, named))
             steps, end = function(*args, **named), object()
             while True:
@@ -89,13 +89,13 @@ def kept(function: Callable) -> Callable:
             with scope():
                 return function(*args, **named)
 
-    under.under_conventions = True
+    under.under_conventions = True  # pyright: ignore[reportAttributeAccessIssue]
     return under
 
 
 def narrowed(tree: Any) -> Any:
     """``tree`` with arrays of 64 bits as such of 32, where JAX would leave them as they are."""
-    if not jax.config.jax_enable_x64:
+    if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         return tree
 
     def narrow(leaf: Any) -> Any:

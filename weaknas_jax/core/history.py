@@ -7,8 +7,7 @@ from flax import struct
 from weaknas_jax.core.types import Space
 
 
-@struct.dataclass
-class History:
+class History(struct.PyTreeNode):
     """Fixed shapes, so that rounds can be scanned and runs stacked.
 
     Attributes:

@@ -251,8 +251,10 @@ class Method(_Method):
         sizes: tuple[int, ...],
         settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> "Method":
-        functions = (kept(function) for function in (ask, tell, expected_scores, rebase))
-        return super().__new__(cls, _needs_nans(kept(init)), *functions, sizes, settings)
+        functions = [kept(function) for function in (ask, tell, expected_scores, rebase)]
+        ask, tell, expected_scores, rebase = functions
+        init = _needs_nans(kept(init))
+        return super().__new__(cls, init, ask, tell, expected_scores, rebase, sizes, settings)
 
     @property
     def budget(self) -> int:
@@ -267,7 +269,7 @@ def _needs_nans(init: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(init)
     def checked(key: jax.Array, space: Space) -> Any:
-        if jax.config.jax_debug_nans:
+        if jax.config.jax_debug_nans:  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError(
                 "jax_debug_nans is on, and NaN stands for scores that failed or are not there "
                 "yet: drive the method under jax.debug_nans(False), or call weaknas_jax.run or "
@@ -275,5 +277,5 @@ def _needs_nans(init: Callable[..., Any]) -> Callable[..., Any]:
             )
         return init(key, space)
 
-    checked.needs_nans = True
+    checked.needs_nans = True  # pyright: ignore[reportAttributeAccessIssue]
     return checked

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
@@ -43,7 +42,7 @@ class Parameter(NamedTuple):
     whole: bool
 
 
-def parameter(distribution: BaseDistribution) -> Parameter:
+def parameter(distribution: Any) -> Parameter:
     """The levels of a distribution."""
     if isinstance(distribution, CategoricalDistribution):
         return _categorical(distribution)

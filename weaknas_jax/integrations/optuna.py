@@ -91,7 +91,7 @@ class WeakNASSampler(BaseSampler):
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(state)
         self._forget()
 
     def reseed_rng(self) -> None:

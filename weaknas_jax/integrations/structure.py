@@ -149,13 +149,13 @@ def _distributions(trials: list[FrozenTrial]) -> dict[str, BaseDistribution]:
     return {name: distribution for name, distribution in wide.items() if not distribution.single()}
 
 
-def _union(some: list[BaseDistribution]) -> BaseDistribution:
+def _union(some: list[Any]) -> BaseDistribution:
     """The first of ``some``, widened by those of the others that are of its kind."""
     latest = some[0]
     if isinstance(latest, CategoricalDistribution) or all(one == latest for one in some):
         return latest
 
-    def fits(one: BaseDistribution) -> bool:
+    def fits(one: Any) -> bool:
         if (type(one), one.log, one.step) != (type(latest), latest.log, latest.step):
             return False
         shift = (one.low - latest.low) / latest.step if latest.step else 0.0

@@ -150,7 +150,7 @@ class Command:
     def _start(
         self, line: str, environment: dict[str, str], recorder: processes.Recorder
     ) -> subprocess.Popen:
-        output, errors = recorder.streams
+        output, errors = recorder.streams  # pyright: ignore[reportAssignmentType]
         with self._lock:
             if self._ended:
                 raise CommandError("ended")

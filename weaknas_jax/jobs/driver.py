@@ -53,7 +53,8 @@ class Driver:
         if not isinstance(method, Method):
             kind = type(method).__name__
             raise ValueError(f"method: give one, e.g. methods.make('gp', budget=100), not a {kind}")
-        self.method, self.choices = method, space if isinstance(space, Choices) else None
+        self.method = method
+        self.choices = space if isinstance(space, Choices) else None
         self._seed, self._refresh, self._since, self._width = seed, refresh, 0, 1
         self._scratch = None  # a state that nobody needs: new buffers cost more than the copying
         self.pool = None
@@ -61,7 +62,7 @@ class Driver:
             self.pool = _pool(self.choices, seed, pool)
             space = self.choices.space(self.pool.codes)
         check_space(space)
-        self.size = space.size
+        self.size = space.size  # pyright: ignore[reportAttributeAccessIssue]
         self._check_budget()
         self._pure = method._replace(settings=())  # hashable: what a program is compiled for
         self.state = _init(self._pure, run_keys(seed, [run])[0], space)

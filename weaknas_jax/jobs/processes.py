@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HEAD = TAIL = 1 << 20
 """Bytes of each stream that are kept: of its beginning, and at least of its end."""
@@ -70,9 +71,10 @@ class Recorder:
             return None
         process.stdin.close()
         ready = select.poll()
-        ready.register(process.stdout, select.POLLIN)
-        said = process.stdout.read1() if ready.poll(1000 * _SETTLING) else b""
-        process.stdout.close()
+        stdout: Any = process.stdout
+        ready.register(stdout, select.POLLIN)
+        said = stdout.read1() if ready.poll(1000 * _SETTLING) else b""
+        stdout.close()
         with contextlib.suppress(subprocess.TimeoutExpired):  # a daemon may have the streams
             process.wait(0.2)
         return None if said == b"." else said.decode() or "its output was not kept"

@@ -127,5 +127,5 @@ def compared(
 def best(evaluations: Iterable[Evaluation], repeats: Iterable[Repeated] = ()) -> Evaluation | None:
     """The answer: see `Result`."""
     sure = [r.first for r in repeats if r.error is not None]
-    some = (e for e in evaluations if e.score is not None)
-    return sure[0] if sure else max(some, key=lambda e: e.score, default=None)
+    some = [(e.score, e) for e in evaluations if e.score is not None]
+    return sure[0] if sure else max(some, key=lambda pair: pair[0], default=(None, None))[1]

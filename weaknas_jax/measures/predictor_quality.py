@@ -149,12 +149,12 @@ def spearman(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Spearman's rho, equal values sharing their mean rank; NaN where either is constant."""
     if _constant(prediction) or _constant(truth):
         return float("nan")
-    return float(stats.spearmanr(prediction, truth).statistic)
+    return float(stats.spearmanr(prediction, truth).statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def kendall(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Kendall's tau-b; NaN where either is constant."""
-    return float(stats.kendalltau(prediction, truth, variant="b").statistic)
+    return float(stats.kendalltau(prediction, truth, variant="b").statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def precision(prediction: np.ndarray, truth: np.ndarray, k: int) -> float:

@@ -83,7 +83,7 @@ def halve(
     again: dict[int, list[float]] = {}
 
     def best(places: np.ndarray) -> np.ndarray:
-        means = [np.mean([labels[place], *again.get(int(place), ())]) for place in places]
+        means = [np.mean([float(labels[place]), *again.get(int(place), ())]) for place in places]
         return places[np.argsort(-np.array(means), kind="stable")]
 
     left = trainings

@@ -27,8 +27,7 @@ _NEAR = 4096  # architectures among which the queries of a round are picked
 _BLOCK = 10, 64  # labels learnt at once where a round may have many: most have fewer than the first
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """What has been learnt; the first ``size`` rows are real.
 
     Attributes:
@@ -79,7 +78,7 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 
         def learn(block, carry):
             block = jax.lax.dynamic_slice_in_dim(new, block * width, width, axis=1)
-            return _learn(kernel, carry[0], y, *block[:2], block[2].astype(bool), noise)
+            return _learn(kernel, carry[0], y, block[0], block[1], block[2].astype(bool), noise)
 
         # One block at least: the labels of old may be others than they were.
         trips = jnp.maximum(1, (jnp.sum(usable) + width - 1) // width)

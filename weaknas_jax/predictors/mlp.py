@@ -155,7 +155,7 @@ def train(
             which, branches, params, batch_rows(epoch, start), size
         )
         decay = l2 / jnp.maximum(size, 1)
-        batch_loss += 0.5 * decay * sum(jnp.sum(w**2) for w, _ in params)
+        batch_loss += 0.5 * decay * sum(jnp.sum(w**2) for w, _ in params)  # pyright: ignore[reportGeneralTypeIssues]
 
         total += batch_loss * size / jnp.maximum(n, 1)
         last = start + batch >= n
@@ -174,7 +174,7 @@ def train(
     carry = (params, adam.init(params), jax.tree.map(jnp.zeros_like, params), nothing)
     carry += (zero, zero, nothing, zero, jnp.float32(jnp.inf), jnp.full(max_epochs, jnp.nan))
     *carry, epoch, _, _, _, _, curve = jax.lax.while_loop(unfinished, step, carry)
-    params, _ = descend(*carry)
+    params, _ = descend(*carry)  # pyright: ignore[reportAssignmentType]
     return params, Fit(epoch, curve)
 
 

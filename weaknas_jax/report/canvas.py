@@ -25,7 +25,7 @@ _LINE = 0.2  # inches of a line of a legend
 def blank(width: float, height: float) -> Figure:
     """An empty figure of ``width`` x ``height`` inches that no window will ever show."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.1)  # inches; legends come close to the edge
+    figure.set_layout_engine("constrained", h_pad=0.1)  # inches; legends come close to the edge
     FigureCanvasAgg(figure)
     return figure
 
@@ -66,10 +66,9 @@ def limits(
     """
     shown = [_finite(curve) for curve in curves]
     shown = [curve[min(FEW, len(curve) // 4) :] for curve in shown]
-    points = _finite(points)
-    if len(points):
-        low, high = np.quantile(points, [0.25, 0.75])
-        shown.append(points[(points >= 4 * low - 3 * high) & (points <= 4 * high - 3 * low)])
+    if len(single := _finite(points)):
+        low, high = np.quantile(single, [0.25, 0.75])
+        shown.append(single[(single >= 4 * low - 3 * high) & (single <= 4 * high - 3 * low)])
     values = np.concatenate([*shown, np.zeros(0)])
     if not len(values):
         return None
@@ -82,8 +81,8 @@ def limits(
 
 
 def _finite(values: Sequence[float]) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    return values[np.isfinite(values)]
+    numbers = np.asarray(values, np.float64)
+    return numbers[np.isfinite(numbers)]
 
 
 def whole_numbers(axes: Axes) -> None:

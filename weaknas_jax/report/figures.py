@@ -79,8 +79,8 @@ def looks(run: int, rounds: Iterable[Round], accuracy: np.ndarray) -> list[Look]
         places, of = np.asarray(ranking.positions(each.scores)), each.dynamics
         errors = np.sort(100 - accuracy[places < PREDICTED_BEST])
         best = float(accuracy[int(of.predicted_top)])
-        measures = map(float, (of.kendall, of.kendall_top50, of.top50_probability))
-        found.append(Look(run, each.number, each.told, best, *measures, errors))
+        tau, tau_top, share = map(float, (of.kendall, of.kendall_top50, of.top50_probability))
+        found.append(Look(run, each.number, each.told, best, tau, tau_top, share, errors))
     return found
 
 

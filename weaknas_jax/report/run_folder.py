@@ -61,7 +61,7 @@ def prepare(
         raise FolderError("--out=: is empty; name a folder, or leave the flag out")
     if out is None:
         name = re.sub(r"[^\w-]+", "_", default_name)  # a table may call itself anything
-        out = _new_folder(Path("runs"), f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        out = str(_new_folder(Path("runs"), f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"))
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

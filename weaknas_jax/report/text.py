@@ -147,7 +147,9 @@ def shared(summaries: list[dict]) -> str:
     """What several searches have in common of how they were done, printed."""
     first, *others = [_what(summary) for summary in summaries]
     rows = [row for row in first if all(row in other for other in others)]
-    spent = [sum(s["timing"][k] / s["timing_of_searches"] for s in summaries) for k in _TIMES]
+    spent = [
+        sum(s["timing"][k] / s.get("timing_of_searches", 1) for s in summaries) for k in _TIMES
+    ]
     rows.append(
         ("time", f"{spent[0]:.1f} s + {spent[1]:.1f} s compiling, on {_devices(summaries)}")
     )
@@ -187,7 +189,7 @@ def text(summary: dict, files: list[str]) -> str:
     if summary.get("pareto"):
         rows += _pareto(summary["pareto"], percent)
     run_s, compile_s = summary["timing"]["run_s"], summary["timing"]["compile_s"]
-    together = summary["timing_of_searches"]
+    together = summary.get("timing_of_searches", 1)
     value = f"{run_s:.1f} s + {compile_s:.1f} s compiling, on {summary['device']}"
     rows.append(("time", value + f", {together} searches together" * (together > 1)))
     rows += [("files" * (i == 0), name) for i, name in enumerate(files)]

@@ -18,8 +18,7 @@ Point = Mapping[str, Number]
 """Numeric settings by name: they may differ between the lanes of one program."""
 
 
-@struct.dataclass
-class Lane:
+class Lane(struct.PyTreeNode):
     """One run under way.
 
     Attributes:

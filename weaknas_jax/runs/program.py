@@ -101,7 +101,7 @@ class Program:
         points: Sequence[Mapping[str, float]] = ({},),
         given: Plan | None = None,
         bound: int | None = None,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
     ):
         began = time.perf_counter()
         _check_parts(method, problem, settings, points)
@@ -116,7 +116,7 @@ class Program:
         self.problem = jax.device_put(problem, everywhere)
 
         size, self.plan = problem.space.size, plan.first(problem.space.size, given, self.bound)
-        first = method if fixed else method(chunk=self.plan.chunk, **self.points[0])
+        first = method if fixed else method(chunk=self.plan.chunk, **self.points[0])  # pyright: ignore[reportCallIssue]
         if first.budget > size:
             raise ValueError(
                 f"budget={first.budget} is more than the {size:,} architectures of "
@@ -124,7 +124,7 @@ class Program:
             )
         while True:
             chunk = {} if fixed else {"chunk": self.plan.chunk}
-            build = (lambda _: method) if fixed else lambda p, c=chunk: method(**c, **p)
+            build = (lambda _: method) if fixed else lambda p, c=chunk: method(**c, **p)  # pyright: ignore[reportCallIssue]
             self.peak = self._least(build) if self.plan.lanes > plan.MAX_LANES else 0
             if self.peak <= self.bound:
                 self._compile(build, mesh)

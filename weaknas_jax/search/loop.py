@@ -27,8 +27,7 @@ from weaknas_jax.search.acquisition import Acquisition
 from weaknas_jax.search.sampling import Sampler
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """All that a run knows.
 
     Attributes:

@@ -118,8 +118,9 @@ def integer(low: int, high: int, step: int = 1, when: Mapping[str, Any] | None =
     There may be very many: they are not listed. A constraint reads numbers as float64, which tells
     whole numbers apart up to 2^53.
     """
-    given, ends = f"integer({low}, {high}, {step})", [whole(n) for n in (low, high, step)]
-    if None in ends:
+    given = f"integer({low}, {high}, {step})"
+    ends = [n for end in (low, high, step) if (n := whole(end)) is not None]
+    if len(ends) < 3:
         raise SpaceError(f"{given}: give whole numbers")
     low, high, step = ends
     if step < 1 or high < low:

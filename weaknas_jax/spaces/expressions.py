@@ -140,7 +140,7 @@ class Expression:
             if not (cells.is_number(value) or isinstance(value, str)):
                 why = f"is {value!r} somewhere, which is neither a number nor text"
                 raise ValueError(f"{self._what}: {name!r} {why}")
-        return np.where(cells.present(column), column, None)
+        return np.where(cells.present(column), column, None)  # pyright: ignore[reportCallIssue]
 
 
 def parse(text: str, what: str) -> Expression:

@@ -7,7 +7,7 @@ random, most of them where nothing leads the walkers. Nothing here decides what 
 always `Choices.allowed`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def look(
     want: int,
     most: int,
     taken: np.ndarray,
-    homes: np.ndarray,
+    homes: Sequence[np.ndarray],
     report: Callable[[int, int], None] = lambda met, looked: None,
 ) -> tuple[np.ndarray, int]:
     """Up to ``want`` allowed rows that are not ``taken``, and how many rows were looked at.

@@ -140,7 +140,7 @@ def readings(choices: Choices, codes: np.ndarray) -> Iterator[dict[str, None] | 
         watched = _Watched(arch)
         watched.read = []
         try:
-            meets = bool(choices.constraint(watched))
+            meets = bool(choices.constraint(watched))  # pyright: ignore[reportCallIssue]
         except Exception as error:
             raise SpaceError(f"constraint: fails by {error!r}, for {arch}") from error
         yield None if meets else dict.fromkeys(watched.read)

@@ -264,9 +264,9 @@ def _of_version_0_1(path: Path) -> bool:
     if path.suffix == ".png":
         return bool(indexes or paged) and b"Matplotlib version" in content[:4096]
     if path.name == "best.json" and "summary.json" in indexes:
-        best = json.loads((folder / "summary.json").read_bytes()).get("best")
-        best = best[0] if isinstance(best, list) and best else best
-        return _read(path) == (best or {}).get("arch", path)
+        best: Any = json.loads((folder / "summary.json").read_bytes()).get("best")
+        best = best[0] if isinstance(best, list) and best else best or {}
+        return _read(path) == best.get("arch", path)
     first = _FIRST_LINES.get(path.name)
     if first is not None:
         return bool(indexes) and re.fullmatch(first, content.split(b"\n")[0].strip()) is not None

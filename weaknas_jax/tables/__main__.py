@@ -8,7 +8,6 @@ Another official format is one more reader in `READERS`, told apart by `kinds.ki
 import argparse
 import math
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +118,7 @@ def import_table(args: argparse.Namespace) -> None:
     for line in remarks:
         print(f"note: {line}")
     print(f"{out}: written. To search it:")
-    print(f"  weaknas search --table={shlex.quote(str(out))}")
+    print(f"  {called.another('search', f'--table={out}')}")
 
 
 def _compare(table: Table) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weaknas_jax.core import called
 from weaknas_jax.storage.npz import TableError, read_npz, write_npz
 from weaknas_jax.tables.importers import kinds
 from weaknas_jax.tables.table import Table
@@ -104,7 +105,8 @@ def load_table(path: str | os.PathLike, minimize: bool | None = None) -> Table:
 
 
 def _how_to_import(path: Path) -> str:
-    return f"make one of it by weaknas table import {path} --out=OUT.npz"
+    line = called.another("table", "import", str(path), "--out=OUT.npz")
+    return f"make one of it by {line}"
 
 
 def _direction(path: Path, stated: np.ndarray | None, asked: bool | None) -> bool:

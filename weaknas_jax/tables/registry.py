@@ -134,7 +134,7 @@ def faults(name: str) -> list[str]:
     found = []
     for dataset, table in tables.items():
         where = f"{benchmark.file}: {name}/{dataset}"
-        if (different := len(np.unique(table.names))) != benchmark.size:
+        if (different := len(set(table.names))) != benchmark.size:
             found.append(
                 f"{where} has {different:,} different architectures, not {benchmark.size:,}"
             )

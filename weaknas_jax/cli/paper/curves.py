@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -75,10 +76,10 @@ def weak_and_strong(folder: Path, given: Mapping, stop: console.Stop, axes: Mapp
     return Page(f"figure1-{name}", title, lines, shown, said, draw)
 
 
-def predictors(folder: Path, given: Mapping, stop: console.Stop, axes: Mapping) -> Page:
+def predictors(folder: Path, given: Mapping[str, Any], stop: console.Stop, axes: Mapping) -> Page:
     """Figure 5."""
     quick = tables.QUICK.value
-    given = pages.fixed(given, 5, 2)
+    given = dict(pages.fixed(given, 5, 2))
     names = axes.get("predictor") or ["gp", "linear", "knn"]
     if flags.FLAGS["predictor"].present:
         names = [given["predictor"]]

@@ -84,8 +84,8 @@ def _shifts(moved: Sequence[Shift]) -> str:
     head = ["", "difference of", "in", "switch", "honest", "switched", "shift"]
     body = []
     for of in moved:
-        numbers = of[-9:]
-        cells = [_difference(*numbers[i : i + 3], _form(of.measure)) for i in (0, 3, 6)]
+        form, numbers = _form(of.measure), of[-9:]
+        cells = [_difference(*numbers[i : i + 3], form=form) for i in (0, 3, 6)]
         place = _NAMES.get(of.place, of.place)
         body.append([place, of.methods, of.measure, of.change.replace("->", "to"), *cells])
     return tables.markdown([head, *body])

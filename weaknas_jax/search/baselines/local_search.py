@@ -16,8 +16,7 @@ from weaknas_jax.core.types import Info, Method, Space
 from weaknas_jax.search import sampling
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """As `loop.State`, without a scorer.
 
     Attributes:

@@ -11,8 +11,7 @@ from weaknas_jax.core.types import Info, Method, Space
 from weaknas_jax.search import sampling
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """As `loop.State`, without a scorer."""
 
     key: jax.Array

@@ -5,14 +5,12 @@ Its initial round is that of `loop.weaknas` under the same key.
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from weaknas_jax.core import history, keys
 from weaknas_jax.core.types import Method, Space
 from weaknas_jax.search.baselines import plain
 
 
-@struct.dataclass
 class State(plain.State):
     """As `plain.State`.
 
@@ -59,5 +57,5 @@ def random_search(*, init: int = 10, per_round: int = 10, budget: int = 200) -> 
     def rebase(state: State, space: Space) -> State:
         return state.replace(space=space, order=first(state.key, space))
 
-    method = plain.method(lambda state: state.order[:0], sizes)
+    method = plain.method(lambda state: state.order[:0], sizes)  # pyright: ignore[reportAttributeAccessIssue]
     return method._replace(init=start, ask=ask, rebase=rebase)

@@ -72,8 +72,8 @@ def code(cells: Cells) -> np.ndarray:
     """The number of each cell, uint32 [N]; the inverse of `decode`."""
     edges = cells.matrix[:, *_UPPER].astype(np.uint32)
     inner = np.where(cells.ops[:, 1:-1] == ABSENT, 3, cells.ops[:, 1:-1]).astype(np.uint32)
-    return (edges @ (2 ** np.arange(20, -1, -1, np.uint32)) << 10) | (
-        inner @ (4 ** np.arange(4, -1, -1, np.uint32))
+    return (edges @ (2 ** np.arange(20, -1, -1, dtype=np.uint32)) << 10) | (
+        inner @ (4 ** np.arange(4, -1, -1, dtype=np.uint32))
     )
 
 
@@ -86,9 +86,9 @@ def decode(codes: np.ndarray) -> Cells:
     """
     codes = np.asarray(codes, np.uint32)
     matrix = np.zeros((len(codes), NODES, NODES), np.uint8)
-    matrix[:, *_UPPER] = codes[:, None] >> np.arange(30, 9, -1, np.uint32) & 1
+    matrix[:, *_UPPER] = codes[:, None] >> np.arange(30, 9, -1, dtype=np.uint32) & 1
     ops = np.full((len(codes), NODES), INPUT, np.int8)
-    inner = (codes[:, None] >> np.arange(8, -1, -2, np.uint32) & 3).astype(np.int8)
+    inner = (codes[:, None] >> np.arange(8, -1, -2, dtype=np.uint32) & 3).astype(np.int8)
     ops[:, 1:-1] = np.where(inner == 3, ABSENT, inner)
     ops[:, -1] = OUTPUT
     return Cells(matrix, ops)
@@ -106,9 +106,9 @@ def names(codes: np.ndarray) -> np.ndarray:
     table = np.frombuffer((_LETTERS + ".").encode(), np.uint8)
     hexadecimal = np.frombuffer(b"0123456789abcdef", np.uint8)
     text = np.empty((len(codes), 12), np.uint8)
-    text[:, :6] = hexadecimal[codes[:, None] >> np.arange(30, 9, -4, np.uint32) & 15]
+    text[:, :6] = hexadecimal[codes[:, None] >> np.arange(30, 9, -4, dtype=np.uint32) & 15]
     text[:, 6] = ord("/")
-    text[:, 7:] = table[codes[:, None] >> np.arange(8, -1, -2, np.uint32) & 3]
+    text[:, 7:] = table[codes[:, None] >> np.arange(8, -1, -2, dtype=np.uint32) & 3]
     return text.view("S12")[:, 0].astype("U12")
 
 
@@ -122,8 +122,8 @@ def read_names(names: np.ndarray) -> Cells:
     digits = np.where(text[:, :6] < ord("a"), text[:, :6] - ord("0"), text[:, :6] - ord("a") + 10)
     kinds = np.zeros(128, np.uint32)
     kinds[list((_LETTERS + ".").encode())] = range(4)
-    edges = digits @ (16 ** np.arange(5, -1, -1, np.uint32))
-    inner = kinds[text[:, 7:]] @ (4 ** np.arange(4, -1, -1, np.uint32))
+    edges = digits @ (16 ** np.arange(5, -1, -1, dtype=np.uint32))
+    inner = kinds[text[:, 7:]] @ (4 ** np.arange(4, -1, -1, dtype=np.uint32))
     return decode(edges << 10 | inner)
 
 

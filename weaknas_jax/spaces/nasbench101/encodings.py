@@ -8,6 +8,7 @@ in `features`.
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -309,7 +310,8 @@ def _components(cells: Cells, counter: Callable[[Cells], np.ndarray]) -> np.ndar
     Of each axis the entry of largest size is positive. Axes without variance are 0.
     """
     counts = scipy.sparse.vstack([scipy.sparse.csr_array(counter(part)) for part in _parts(cells)])
-    roots = counts.astype(np.float32).sqrt()  # a few in a row are not 0
+    roots: Any = counts.astype(np.float32)
+    roots = roots.sqrt()  # a few in a row are not 0
     mean = roots.mean(axis=0, dtype=np.float64)
     exact = roots.astype(np.float64)
     covariance = (exact.T @ exact).toarray() / len(cells.ops) - np.outer(mean, mean)

@@ -6,7 +6,7 @@ et al. (2014), from the 1,797 digits of 8x8 pixels of Alpaydin and Kaynak (1998)
 scikit-learn.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
         raise ModuleNotFoundError(
             "the demo's images are made from scikit-learn's digits: pip install -e '.[demo]'"
         ) from error
-    found = load_digits()
+    found: Any = load_digits()
     return np.pad(found.images.astype(np.float32) / 16, ((0, 0), (1, 1), (1, 1))), found.target
 
 

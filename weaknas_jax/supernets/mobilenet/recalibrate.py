@@ -5,6 +5,7 @@ largest network.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +61,7 @@ def norms(net: Supernet | Static) -> list[Norm]:
     """All normalisations, in the order of `Statistics`."""
     ends, found = net.ends, []
     for block in net.blocks:
-        full = getattr(block, "full", block)
+        full: Any = getattr(block, "full", block)
         found += [full.expand_norm, full.depthwise_norm, full.project_norm]
     return [ends.stem_norm, ends.depthwise_norm, ends.project_norm, *found, ends.final_expand_norm]
 

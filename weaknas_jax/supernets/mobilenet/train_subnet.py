@@ -130,8 +130,8 @@ def make(net: Static, recipe: Recipe, steps_per_epoch: int) -> Training:
     updates = optimizer(recipe, steps_per_epoch)
 
     def init() -> State:
-        fresh = jax.tree.map(jnp.copy, (params, stats, (params, stats)))
-        return State(jnp.int32(0), *fresh, updates.init(params))
+        own, counted, mean = jax.tree.map(jnp.copy, (params, stats, (params, stats)))
+        return State(jnp.int32(0), own, counted, mean, updates.init(params))
 
     def loss_of(params, stats, batch: Batch, key: jax.Array):
         erase_key, drop_key = jax.random.split(key)

@@ -16,7 +16,7 @@ import os
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def read_nasbench101(
     if (same := np.flatnonzero(codes[1:] == codes[:-1])).size:
         one, two = (list(cells)[order[same[0] + i]][:_HASH] for i in (0, 1))
         raise TableError(f"{path}: the hashes {one} and {two} have the same graph")
-    by = _Run(*np.moveaxis(results[order], -1, 0))
+    by: Any = _Run(*np.moveaxis(results[order], -1, 0))  # of arrays [N, R]
     table = Table(
         space="nasbench101",
         dataset=dataset,
@@ -206,6 +206,6 @@ def agreement(table: Table) -> tuple[int, int]:
     codes = nasbench101.code(nasbench101.read_names(table.names))
     shipped = packed.codes()
     row = np.minimum(np.searchsorted(shipped, codes), len(shipped) - 1)
-    known = (shipped[row] == codes) & np.isfinite(table.test).all(axis=1)
+    known = (shipped[row] == codes) & np.isfinite(table.test).all(axis=1)  # pyright: ignore[reportCallIssue]
     means = packed.read_packed()["test"][row] * 100.0 / packed.IMAGES
     return int((np.abs(table.test_mean - means)[known] < 1e-3).sum()), int(known.sum())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weaknas_jax.core import scaling
+from weaknas_jax.core import called, scaling
 from weaknas_jax.storage.npz import TableError, read_npz
 from weaknas_jax.tables import canonical
 from weaknas_jax.tables.importers import direction, repeated_rows, sheet
@@ -87,10 +87,10 @@ def import_csv(
     minimize = direction.decide(where, [*valid, *test], minimize)
     if stray := [column for column in one_hot if column not in taken["features"]]:
         raise TableError(f"{where}: --one_hot={stray[0]} is not among the features")
-    features = [_feature(text, column, column in one_hot) for column in taken["features"]]
+    described = [_feature(text, column, column in one_hot) for column in taken["features"]]
     return _imported(
         path,
-        features,
+        described,
         labels=(valid, test),
         valid=np.stack([text.numbers(c, gaps=True) for c in valid], axis=1),
         test=np.stack([text.numbers(c, gaps=True) for c in test], axis=1) if test else None,
@@ -127,9 +127,8 @@ def import_arrays(
     """
     arrays, where = read_npz(path), str(path)
     if arrays.get("format", np.array("")).tolist() == canonical.FORMAT:
-        raise TableError(
-            f"{where}: a canonical table already; search it with weaknas search --table=FILE"
-        )
+        search = called.another("search", f"--table={path}")
+        raise TableError(f"{where}: a canonical table already; search it by {search}")
     valid = _labels(where, arrays, "valid", valid)
     test = _labels(where, arrays, "test", test, required=False)
     encoding = list(encoding) or ["encoding"]
