@@ -22,6 +22,7 @@ from weaknas_jax.measures import summary
 from weaknas_jax.search.methods import METHODS
 
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+QUICKLY += " --xla_cpu_parallel_codegen_split_count=1"  # other threads have other tests
 if metadata.version("jaxlib").startswith("0.10."):  # XLA ends a process at a flag it does not know
     QUICKLY += " --xla_cpu_use_fusion_emitters=false"
 """Flags of XLA: programs of this size take longer to optimize than to run."""

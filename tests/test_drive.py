@@ -115,7 +115,11 @@ def small(method, predictor):
     )
 
 
-IN_A_POOL = [p for p in exact.PARAMETERS if p.values[0][0] in methods.EVERYWHERE]
+IN_A_POOL = quick_and_slow(
+    [case for case in exact.CASES if case[0] in methods.EVERYWHERE],
+    [("weaknas", "gp"), ("weaknas", "linear"), ("evolution", None)],
+)
+"""Quickly: a predictor with a state, one that is fitted anew as are all others, and none."""
 
 
 @pytest.mark.parametrize("case", IN_A_POOL)

@@ -3,13 +3,12 @@
 import math
 
 import numpy as np
-from scipy import stats
 
 
 def bootstrap_mean(
     values: np.ndarray, level: float = 0.95, seed: int = 0
 ) -> tuple[float | None, float | None]:
-    """Percentile bootstrap interval of the mean of ``values`` [S] (10,000 resamples, fixed seed).
+    """Percentile bootstrap interval of the mean of ``values`` [S] (9,999 resamples, fixed seed).
 
     Equal values give an interval of no width; a single one gives (None, None).
     """
@@ -18,17 +17,10 @@ def bootstrap_mean(
         return None, None
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=level,
-        n_resamples=9_999,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-        vectorized=True,
-        batch=1_000,
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    rng, size = np.random.default_rng(seed), len(values)
+    parts = [values[rng.integers(size, size=(n, size))].mean(axis=1) for n in 9 * [1_000] + [999]]
+    low, high = np.quantile(np.concatenate(parts), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def paired_difference(

@@ -14,9 +14,9 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import orbax.checkpoint as ocp
 from absl import logging
 
 from weaknas_jax.storage import files, ownership
@@ -143,7 +143,7 @@ def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     digest = np.frombuffer(bytes.fromhex(content_sha256(arrays)), np.uint8)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+        with _quiet(), _checkpointer() as checkpointer:
             checkpointer.save(path.absolute(), {**arrays, "sha256": digest})
     except Exception as error:  # Orbax and TensorStore raise their own kinds
         raise _unwritten(path, error) from error
@@ -153,12 +153,18 @@ def load(path: Path) -> dict[str, np.ndarray] | None:
     """What `save` wrote; None = it is not that, or damaged."""
     path = path.absolute()
     try:
-        with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+        with _quiet(), _checkpointer() as checkpointer:
             arrays = {k: np.asarray(v) for k, v in checkpointer.restore(path).items()}
         stated = bytes(arrays.pop("sha256")).hex()
     except Exception:  # whatever is wrong with it, the one before may serve
         return None
     return arrays if stated == content_sha256(arrays) else None
+
+
+def _checkpointer() -> Any:
+    import orbax.checkpoint as ocp  # here: it takes a second, and most runs write no checkpoint
+
+    return ocp.StandardCheckpointer()
 
 
 def _unwritten(path: Path, error: Exception) -> CheckpointError:
