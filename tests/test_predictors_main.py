@@ -49,6 +49,7 @@ def in_its_process(arguments, builders, only, stop_after):
 
     from weaknas_jax.cli import predictors
     from weaknas_jax.measures import predictor_quality
+    from weaknas_jax.predictors.registry import PredictorRecord
 
     measure, made, out, err = predictor_quality.measure, [], io.StringIO(), io.StringIO()
     registered = dict(predictors.PREDICTORS)
@@ -62,7 +63,8 @@ def in_its_process(arguments, builders, only, stop_after):
     predictor_quality.measure = counted
     if only:
         predictors.PREDICTORS.clear()
-    predictors.PREDICTORS.update(builders)
+    records = {name: PredictorRecord(build, name) for name, build in builders.items()}
+    predictors.PREDICTORS.update(records)
     try:
         with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
             flags.FLAGS.unparse_flags()

@@ -147,8 +147,10 @@ def shared(summaries: list[dict]) -> str:
     """What several searches have in common of how they were done, printed."""
     first, *others = [_what(summary) for summary in summaries]
     rows = [row for row in first if all(row in other for other in others)]
+    shares = [summary.get("timing_of_searches", 1) for summary in summaries]
     spent = [
-        sum(s["timing"][k] / s.get("timing_of_searches", 1) for s in summaries) for k in _TIMES
+        sum(s["timing"][part] / n for s, n in zip(summaries, shares, strict=True))
+        for part in _TIMES
     ]
     rows.append(
         ("time", f"{spent[0]:.1f} s + {spent[1]:.1f} s compiling, on {_devices(summaries)}")
