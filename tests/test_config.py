@@ -15,7 +15,8 @@ from weaknas_jax.cli.flags import NAMES, values
 from weaknas_jax.core import protocol
 from weaknas_jax.predictors.registry import PREDICTORS
 from weaknas_jax.report import run_folder
-from weaknas_jax.runs.config import FIELDS, prepare
+from weaknas_jax.runs.config import FIELDS
+from weaknas_jax.runs.prepare import prepare
 from weaknas_jax.search import defaults
 from weaknas_jax.search.methods import CHOICES, METHODS, PARTS
 from weaknas_jax.spaces.registry import SPACES

@@ -14,7 +14,7 @@ import numpy as np
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.types import Method
 from weaknas_jax.measures import repeats
-from weaknas_jax.runs import config, task
+from weaknas_jax.runs import prepare, task
 from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig
 from weaknas_jax.runs.lanes import Settings
 from weaknas_jax.search import methods
@@ -98,7 +98,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         return _problem(*which, sha256, flag.constraint, flag.minimize, rule, *layout)
 
     try:
-        search = config.prepare(
+        search = prepare.prepare(
             table, search_config(values, table.space), problem=problem, constraint=flag.constraint
         )
         _check_repeats(search)
@@ -171,7 +171,7 @@ def _problem(
     return task.make(table, rule, *layout)
 
 
-def _check_repeats(search: config.Search) -> None:
+def _check_repeats(search: prepare.Search) -> None:
     """Raises ValueError, naming the flag, where repeats at the end would have no effect."""
     settings = search.config
     if not settings.repeat_top:

@@ -8,7 +8,8 @@ from weaknas_jax.core.plan import Plan
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import repeats
 from weaknas_jax.report import provenance, text
-from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig, prepare
+from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig
+from weaknas_jax.runs.prepare import prepare
 from weaknas_jax.runs.program import Progress, run_grid
 from weaknas_jax.tables.table import Table
 

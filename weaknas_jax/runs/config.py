@@ -8,25 +8,18 @@ of its method, predictor and space (`search.defaults`), which `resolve` puts in 
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
 from weaknas_jax.core import plan
 from weaknas_jax.core import protocol as protocols
 from weaknas_jax.core.protocol import Protocol
-from weaknas_jax.core.types import Method
 from weaknas_jax.predictors.registry import PREDICTORS
-from weaknas_jax.runs import task
-from weaknas_jax.runs.lanes import Settings
 from weaknas_jax.search import defaults, methods
 from weaknas_jax.search.methods import CHOICES, METHODS, PARTS
 from weaknas_jax.search.sampling import SAMPLINGS
-from weaknas_jax.tables.table import Table
-
-ROUNDS_PER_CALL = 25
-"""Rounds of milliseconds that one call of the program makes."""
 
 
 class ConfigError(ValueError):
@@ -368,96 +361,3 @@ def _fitting(name: str, value: int | None, usual: int, most: int) -> tuple[int, 
         return usual, []
     note = f"--{name}={most}: the default, {usual}, is more than there is to ask for"
     return most, [note]
-
-
-class Search(NamedTuple):
-    """A search on a table that can be run.
-
-    Attributes:
-      config: resolved.
-      table, protocol, problem: what is searched, under which rules.
-      build: ``build(chunk=..., **point) -> Method``.
-      settings: of the program.
-      lanes: that suit the predictor; None = any, the plan decides.
-      notes: what a user should be told before it begins.
-    """
-
-    config: SearchConfig
-    table: Table
-    protocol: Protocol
-    problem: task.Task
-    build: Callable[..., Method]
-    settings: Settings
-    lanes: int | None
-    notes: tuple[str, ...]
-
-
-def prepare(
-    table: Table,
-    config: SearchConfig,
-    *,
-    problem: Callable[[Protocol, tuple], task.Task] | None = None,
-    constraint: str | None = None,
-) -> Search:
-    """The search of a table that a configuration names.
-
-    Args:
-      table: the table.
-      config: its settings, resolved here.
-      problem: ``problem(protocol, layout)`` in place of ``task.make(table, protocol, *layout)``,
-        for callers that keep problems.
-      constraint: what the table was restricted by, for messages.
-
-    Raises:
-      ConfigError: settings do not fit together, or the table.
-      TableError: the table cannot serve a switch of the protocol.
-      ValueError: a predictor cannot be had.
-    """
-    config, notes = config.resolve(
-        table.space, len(table), test=table.test is not None, signal=table.signal
-    )
-    config.check(len(table), constraint)
-    rule = config.rule
-    transform = task.transform_for(table, rule, config.label_transform)
-    accepted = methods.numeric(**config.parts(table.space))
-
-    def build(chunk: int | None = None, **point: float) -> Method:
-        if not config.record.predictor:
-            point = {name: value for name, value in point.items() if name in accepted}
-        return methods.make(
-            config.predictor,
-            method=config.method,
-            encoding=table.encoding,
-            label_transform=transform,
-            acquisition=config.acquisition,
-            sampling=config.sampling,
-            chunk=chunk,
-            predicted_best_first=rule.predicted_top == "counted",
-            near_best=config.near_best,
-            pseudo_labels=config.pseudo_labels,
-            init=config.init,
-            per_round=config.per_round,
-            budget=config.budget,
-            **point,
-        )
-
-    build(**config.point)  # what is missing or refused shows now
-    made = problem(rule, config.layout) if problem else task.make(table, rule, *config.layout)
-    predictor = config.predictor if config.record.predictor else None
-    host = predictor is not None and PREDICTORS[predictor].host
-    quick = defaults.of(config.method, predictor, table.space).quick
-    return Search(
-        config=config,
-        table=table,
-        protocol=rule,
-        problem=made,
-        build=build,
-        settings=Settings(
-            stop_at_target=config.stop == "optimum",
-            free_look=rule.predicted_top == "free",
-            measure=config.dynamics,
-            rounds_per_call=ROUNDS_PER_CALL if quick else 1,
-        ),
-        lanes=plan.cores() if host else None,
-        notes=tuple(notes),
-    )
