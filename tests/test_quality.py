@@ -7,7 +7,6 @@ import pytest
 from conftest import SMALL, planted_table, ridge
 
 from weaknas_jax import HONEST, PREDICTORS, Prediction, Predictor, Scorer, refit, weaknas
-from weaknas_jax.cli.configure import CHOICES
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.measures import predictor_quality
 from weaknas_jax.measures.predictor_quality import Cell, Quality, judge, precision
@@ -15,6 +14,7 @@ from weaknas_jax.predictors import make
 from weaknas_jax.report import standings
 from weaknas_jax.runs import task
 from weaknas_jax.search import defaults
+from weaknas_jax.search.methods import CHOICES
 
 TABLE = planted_table(noise=0.1)
 TRUTH = TABLE.valid_mean
