@@ -24,7 +24,7 @@ _FENCE = re.compile(
 )
 _MARK = re.compile(r"<!-- (not run|run):(.*?)-->", re.DOTALL)
 _OPTION = re.compile(r'(\w+)="([^"]*)"')
-_INLINE = re.compile(r"`((?:python -m|pip install) [^`\n]+)`")
+_INLINE = re.compile(r"`((?:python -m|weaknas|pip install) [^`\n]+)`")
 
 
 class Snippet(NamedTuple):
