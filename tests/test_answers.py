@@ -14,6 +14,7 @@ from weaknas_jax.measures import answers, metrics
 from weaknas_jax.measures.repeats import Repeats
 from weaknas_jax.report import answer_rows, run_folder, text
 from weaknas_jax.spaces.own_form import in_words, own_form
+from weaknas_jax.storage.text import to_json
 
 NAMED = dataclasses.replace(
     TABLE,
@@ -152,7 +153,7 @@ def test_a_run_folder_of_one_run_has_its_answer(tmp_path, table_file, capsys):  
     best = json.loads((out / "best.json").read_text())
     (answer,) = json.loads((out / "summary.json").read_text())["answers"]["runs"]
     table = planted_table(noise=0.3, runs=3)
-    assert best["format"] == "weaknas-best-1"
+    assert best["format"] == "weaknas.best/2"
     assert table.names[best["row"]] == best["name"] == answer["name"]
     assert best["valid"] == table.valid_mean[best["row"]]
     assert f"{best['name']} (row {best['row']})" in printed
@@ -215,6 +216,6 @@ def test_forms_of_the_benchmarks_are_their_own():
 
 def test_json_has_a_matrix_in_lines_and_texts_as_they_are():
     content = {"m": [[0, 1], [0, 0]], "name": "[1,   2]", "ops": ["a"]}
-    printed = answers.to_json(content)
+    printed = to_json(content)
     assert "[0, 1]" in printed
     assert json.loads(printed) == content

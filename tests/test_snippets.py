@@ -72,7 +72,7 @@ def mine(tmp_path_factory):
     oracle |= {f"{i}_bias": np.zeros(n) + 0.5 for i, (_, n) in widths.items()}
     np.savez(folder / "oracle.npz", **oracle)
     cell = "|nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
-    best = {"format": "weaknas-best-1", "space": "nasbench201", "dataset": "cifar10"}
+    best = {"format": "weaknas.best/2", "space": "nasbench201", "dataset": "cifar10"}
     (folder / "best.json").write_text(json.dumps({**best, "architecture": cell}))
     (folder / "space.json").write_text(space_file())
     (folder / "train.py").write_text(TRAIN)

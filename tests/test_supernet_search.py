@@ -413,7 +413,7 @@ def test_the_command_by_a_command(said):
 
 def test_what_is_wrong_is_named(said):
     for name, message in {
-        "other cache": "oracle_size: 224 there, 160 here; name another file",
+        "other cache": "oracle_size was 224, is 160; name another file",
         "window": "--flops=1,2 at 236 pixels: the space reaches",
         "no oracle": "--oracle: name a file",
         "size": "image size 7: the oracle has 112",

@@ -16,9 +16,9 @@ from absl import flags
 
 from weaknas_jax.cli import console, entry
 from weaknas_jax.cli.help import About
-from weaknas_jax.measures import answers
 from weaknas_jax.networks import description, registry
 from weaknas_jax.storage import files, ownership
+from weaknas_jax.storage.text import to_json
 
 _int = flags.DEFINE_integer
 _RUN = _int("run", None, "Of a folder of many runs, the number of one.", lower_bound=0)
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     if out is not None:
         try:
             with files.replacing(out, overwrite=_OVERWRITE.value) as file:
-                file.write(answers.to_json(described).encode())
+                file.write(to_json(described).encode())
         except (OSError, ownership.NotOurs) as error:
             return console.fail(f"--out={out}: cannot be written ({error})")
         print(out)

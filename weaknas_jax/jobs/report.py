@@ -1,9 +1,7 @@
 """What a search with jobs leaves: a table, a summary, the best architecture and a picture."""
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +10,12 @@ from matplotlib.figure import Figure
 
 from weaknas_jax.jobs import Evaluation, Repeated, Result
 from weaknas_jax.measures import pareto
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.report import canvas
 from weaknas_jax.spaces.choices import Choices
 from weaknas_jax.storage import files
 from weaknas_jax.storage.journal_lines import key
+from weaknas_jax.storage.text import to_csv, to_json
 
 FILES = ("results.csv", "best.json", "curve.png", "summary.json")
 
@@ -94,9 +94,9 @@ def save(folder: Path, findings: Findings, summary: dict[str, Any]) -> list[str]
     best = findings.result.best
     contents = {
         "results.csv": table(findings),
-        "best.json": None if best is None else json_text(best.arch),
+        "best.json": None if best is None else to_json(best.arch),
         "curve.png": lambda path: draw(path, findings, summary),
-        "summary.json": json_text(summary),
+        "summary.json": lambda path: summaries.write(path, "jobs", summary),
     }
     return write(folder, contents)
 
@@ -117,18 +117,6 @@ def write(folder: Path, contents: Mapping[str, str | Callable[[Path], Any] | Non
         elif content is not None:
             files.write_text(folder / name, content)
     return [str(folder / name) for name in contents if (folder / name).exists()]
-
-
-def json_text(content: Any) -> str:
-    """As all our ``.json`` files hold it; ValueError where a number is not finite."""
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-
-def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Comma-separated lines; None is empty."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    return text.getvalue()
 
 
 def table(findings: Findings) -> str:
@@ -154,7 +142,7 @@ def table(findings: Findings) -> str:
         return [at + 1, score, *values, f"{e.seconds:.3f}", e.attempts, e.error]
 
     head = ["query", "score", *added, *cost, *space.names, *info, "seconds", "attempts", "error"]
-    return csv_text(head, (row(at, e) for at, e in enumerate(done)))
+    return to_csv([head, *(row(at, e) for at, e in enumerate(done))])
 
 
 def text(summary: dict, paths: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ The rule is that of ``best_valid_test`` (`metrics.curves`): the highest label am
 succeeded, of equal ones the first; after further trainings (`repeats`) their answer. NumPy.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -15,16 +14,16 @@ import numpy as np
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import metrics
 from weaknas_jax.measures.repeats import Repeats
+from weaknas_jax.measures.summary import format_of
 from weaknas_jax.spaces.own_form import own_form
 from weaknas_jax.tables.table import Table
 
-FORMAT = "weaknas-best-1"
+FORMAT = format_of("best")
 _COST = re.compile(
     r"(?:^|[^a-z])(?:params?|parameters|[kmgt]?flops|[kmgt]?macs?|multiply[_ ]adds|latency|energy|"
     r"memory|time|seconds|hours|cost)(?:[^a-z]|$)",
     re.IGNORECASE,
 )
-_NUMBERS = re.compile(r"\[\n([\s\d,]+)\n\s*\]")  # no text of JSON holds a line break
 
 
 class Answers(NamedTuple):
@@ -169,12 +168,6 @@ def best(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         **{name: summary[name] for name in ("minimize", "percent")},
         "protocol": summary["protocol"]["name"],
     }
-
-
-def to_json(content: Mapping[str, Any]) -> str:
-    """JSON with each list of numbers on one line, so that a matrix looks like one."""
-    text = json.dumps(content, indent=1, allow_nan=False)
-    return _NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
 
 
 def _plain(value: Any) -> Any:

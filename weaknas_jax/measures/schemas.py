@@ -30,6 +30,22 @@ _ACCURACY = {
 _VERSIONS = {"*": "string"}
 _ARCH = "object: the architecture"
 
+_ANSWER = {
+    "row": "integer?: in the whole table; null = no query of the run has a label",
+    "name": "string?",
+    "valid": "number?: mean of the table",
+    "test": "number?: mean of the table",
+    "costs": {"*": "number"},
+    "columns?": "object: what the table's columns say of it",
+}
+_ANSWER_OF_A_RUN = {
+    "run": "integer",
+    **_ANSWER,
+    "query": "integer?: that asked for it, 1 = the first",
+    "label": "number?: what that query returned",
+    "repeats?": {"mean": "number?", "standard_error": "number?", "count": "integer"},
+}
+
 SEARCH = {
     "space": "string",
     "dataset": "string",
@@ -56,7 +72,12 @@ SEARCH = {
     "rounds": {"queries": ["integer"], "*": _CURVE},
     "broken": {"*": "integer: by run the round in which the predictor returned NaN"},
     "failed_queries": "integer",
-    "answers?": "object: the architectures that were found",
+    "answers?": {
+        "": "the architectures that were found: the best by validation",
+        "runs": [_ANSWER_OF_A_RUN],
+        "counts": [{"runs": "integer: whose answer it is", **_ANSWER}],
+        "without": "integer: runs that have none",
+    },
     "repeats?": {
         "repeat_top": "integer",
         "repeats": "number?: trainings more, a run",
@@ -108,6 +129,17 @@ SEARCH = {
         "table_front": "integer: architectures on the front of the table",
         "share_of_table_front": "number?: that a run evaluated",
     },
+}
+
+BEST = {
+    "space": "string",
+    "dataset": "string",
+    "table_version": "string?",
+    "architecture": "any: in the space's own form, else the table's columns by name",
+    **{name: of for name, of in _ANSWER_OF_A_RUN.items() if name != "columns?"},
+    "minimize": "boolean: the lowest score is the best",
+    "percent": "boolean: scores are percent",
+    "protocol": "string",
 }
 
 _JOB = {

@@ -45,6 +45,7 @@ def _search_of_version_0_1(old: dict[str, Any]) -> dict[str, Any]:
 
 KINDS = {
     "search": Kind("summary.json", "a search on a table", schemas.SEARCH, _search_of_version_0_1),
+    "best": Kind("best.json", "a search of a single run", schemas.BEST),
     "jobs": Kind("summary.json", "a search with jobs", schemas.JOBS),
     "subnetworks": Kind("summary.json", "a search of sub-networks", schemas.SUBNETWORKS),
     "demo": Kind("summary.json", "the demo of the supernet", schemas.DEMO),

@@ -147,7 +147,7 @@ def build(
     ``network.eval()`` normalises by the running statistics.
 
     >>> cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
-    >>> best = {"format": "weaknas-best-1", "space": "nasbench201", "dataset": "cifar10"}
+    >>> best = {"format": "weaknas.best/2", "space": "nasbench201", "dataset": "cifar10"}
     >>> count({**best, "architecture": cell})
     316346
 

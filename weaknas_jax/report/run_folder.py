@@ -214,7 +214,7 @@ def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None
         title, unit = plots.title(summary), text.axis(summary)
         plots.draw_pareto(pareto, title, folder / PARETO, unit)
     if (best := answers.best(summary)) is not None:
-        files.write_text(folder / BEST, answers.to_json(best))
+        summaries.write(folder / BEST, "best", best)
     else:
         ownership.remove(folder / BEST)
     summaries.write(folder / "summary.json", "search", summary)

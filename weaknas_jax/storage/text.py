@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,25 @@ Rows = Sequence[Mapping[str, Any]] | Sequence[Sequence[Any]]
 """Rows of a table: mappings by column, or lines of cells, the first of which names the columns."""
 
 
+_NUMBERS = re.compile(r"\[\n([\s\d.,eE+nul-]+)\n\s*\]")  # no text of JSON holds a line break
+
+
 def to_json(content: Any) -> str:
-    """Indented JSON with a line break at its end.
+    """Indented JSON with a line break at its end; a list of numbers is one line.
+
+    >>> print(to_json({"rows": [[1, 2], [None, 0.5]]}), end="")
+    {
+     "rows": [
+      [1, 2],
+      [null, 0.5]
+     ]
+    }
 
     Raises:
       ValueError: there is a NaN or an infinity in it, which JSON has not.
     """
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, allow_nan=False)
+    return _NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
 
 
 def to_csv(rows: Rows) -> str:

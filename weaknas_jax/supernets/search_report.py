@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weaknas_jax.jobs import Evaluation
-from weaknas_jax.jobs.report import csv_text, json_text, write
+from weaknas_jax.jobs.report import write
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.report import canvas
+from weaknas_jax.storage.text import to_csv
 from weaknas_jax.supernets.networks import Networks
 from weaknas_jax.supernets.search import Result
 
@@ -96,14 +98,12 @@ def _number(value: float) -> float | None:
 
 def save(folder: Path, findings: Findings, summary: dict[str, Any]) -> list[str]:
     """Writes the files; returns their paths."""
-    rows = findings.rows
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = (row | {"arch": json.dumps(row["arch"])} for row in rows)
+    rows = [row | {"arch": json.dumps(row["arch"])} for row in findings.rows]
     contents = {
-        "results.csv": csv_text(names, ([row.get(name) for name in names] for row in cells)),
+        "results.csv": to_csv(rows),
         "best.json": json.dumps(summary["best"][0]["arch"]) + "\n" if summary["best"] else None,
         "search.png": lambda path: draw(path, findings, summary),
-        "summary.json": json_text(summary),
+        "summary.json": lambda path: summaries.write(path, "subnetworks", summary),
     }
     return write(folder, contents)
 

@@ -10,10 +10,8 @@ where does the winner come? --out gets results.csv, summary.json and demo.png; t
 summary as JSON.
 """
 
-import csv
 import dataclasses
 import functools
-import io
 import json
 import os
 import time
@@ -30,6 +28,7 @@ from flax import nnx
 
 from weaknas_jax.cli import console
 from weaknas_jax.cli.mobilenet import agreement, flags
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.search import methods
 from weaknas_jax.spaces.mobilenet import arch as archs
@@ -278,19 +277,14 @@ def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[st
 
 def write(out: Path, config, chosen: Arch, inherited, scores, summary: dict[str, Any]) -> None:
     """results.csv and summary.json."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
     trainings = [f"retrained_{i}" for i in range(scores.shape[1])]
-    writer.writerow(["network", "winner", "multiply_adds", "parameters", "inherited", *trainings])
+    lines = [["network", "winner", "multiply_adds", "parameters", "inherited", *trainings]]
     costs, sizes = cost.multiply_adds(config, chosen), cost.parameters(config, chosen)
     for i, name in enumerate(window.names(chosen)):
         row = [f"{value:.3f}" for value in (inherited[i], *scores[i])]
-        writer.writerow([name, int(i == 0), int(costs[i]), int(sizes[i]), *row])
-    for name, content in (
-        ("results.csv", table.getvalue()),
-        ("summary.json", json.dumps(summary, indent=1) + "\n"),
-    ):
-        files.write_text(out / name, content)
+        lines.append([name, int(i == 0), int(costs[i]), int(sizes[i]), *row])
+    files.write_csv(out / "results.csv", lines)
+    summaries.write(out / "summary.json", "demo", summary)
 
 
 def text(summary: dict[str, Any], out: Path) -> str:
