@@ -49,6 +49,8 @@ def made(mean, ended=(), name="accuracy", dataset="cifar10", best=95.0, std=1.0)
         {
             "space": "space",
             "dataset": dataset,
+            "percent": True,
+            "minimize": False,
             "budget": budget,
             "queries_made": list(ended) or [budget],
             "final": {
