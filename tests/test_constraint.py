@@ -1,18 +1,13 @@
 """``--constraint`` and ``--cost`` as a person meets them: a smaller table, a front, errors."""
 
 import dataclasses
-import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 from conftest import planted_table
+from helpers import call, calls, summary_of
 
 from weaknas_jax import save_table
 from weaknas_jax.cli import search, sweep
@@ -43,22 +38,10 @@ def file(table, tmp_path):
     return tmp_path / "planted.npz"
 
 
-def call(*arguments, module=search):
-    rest, axes = sweep.split(["main", *map(str, arguments)])
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        FLAGS(rest)
-        return sweep.main(["sweep"], axes) if module is sweep else module.main(["nasbench"])
-
-
-def summary_of(folder):
-    return json.loads((folder / "summary.json").read_text())
-
-
 def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, capsys):
     out, apart = tmp_path / "out", tmp_path / "apart"
     said = "params < 6 and kind == 'dense'"
-    assert call(f"--table={file}", f"--constraint={said}", f"--out={out}", *QUICK) == 0
+    assert call(search, f"--table={file}", f"--constraint={said}", f"--out={out}", *QUICK) == 0
     printed = capsys.readouterr().out
     keep = (table.extra["params"] < 6) & (table.extra["kind"] == "dense")
     assert 14 < keep.sum() < 32
@@ -73,7 +56,7 @@ def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, c
 
     smaller = table.where(keep)
     save_table(tmp_path / "smaller.npz", smaller)
-    assert call(f"--table={tmp_path / 'smaller.npz'}", f"--out={apart}", *QUICK) == 0
+    assert call(search, f"--table={tmp_path / 'smaller.npz'}", f"--out={apart}", *QUICK) == 0
     one, other = run_folder.load_trace(out), run_folder.load_trace(apart)
     np.testing.assert_array_equal(one.queried, other.queried)
     np.testing.assert_array_equal(one.scores, other.scores)
@@ -85,7 +68,7 @@ def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, c
 def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--table={file}", f"--out={out}", *SIZES, "--method=random", "--budget=20"]
-    assert call(*line, "--constraint=params >= 1", "--cost=2*params + 1") == 0
+    assert call(search, *line, "--constraint=params >= 1", "--cost=2*params + 1") == 0
     printed, summary = capsys.readouterr().out, summary_of(out)
     assert "2*params + 1; a run evaluated" in printed
     assert "pareto.png" in printed
@@ -111,7 +94,7 @@ def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
     share = np.mean([np.isin(best, run).mean() for run in queried])
     assert summary["pareto"]["share_of_table_front"] == pytest.approx(share)
 
-    assert call(*line, "--overwrite") == 0  # and leaves no picture of another experiment
+    assert call(search, *line, "--overwrite") == 0  # and leaves no picture of another experiment
     assert not (out / "pareto.png").exists()
 
 
@@ -119,22 +102,22 @@ def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
 def test_another_constraint_is_refused_on_resuming(file, tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--table={file}", f"--out={out}", *QUICK, "--constraint=params<7", "--cost=params"]
-    assert call(*line) == 0
+    assert call(search, *line) == 0
     before = (out / "summary.json").read_bytes()
     for other, there in (("constraint=params<6", "params<7"), ("cost=row", "params")):
-        assert call(f"--out={out}", "--resume", f"--{other}") == 2
+        assert call(search, f"--out={out}", "--resume", f"--{other}") == 2
         name, now = other.split("=", 1)
         said = f'was begun otherwise: --{name} was "{there}", is "{now}"'
         assert said in capsys.readouterr().err
     assert (out / "summary.json").read_bytes() == before
-    assert call(f"--out={out}", "--resume", "--seeds=4") == 0
+    assert call(search, f"--out={out}", "--resume", "--seeds=4") == 0
     summary = summary_of(out)
     assert (summary["num_runs"], summary["constraint"], summary["table_size"]) == (
         4,
         "params<7",
         64,
     )
-    assert call(*line, "--seeds=4", f"--out={tmp_path / 'fresh'}") == 0
+    assert call(search, *line, "--seeds=4", f"--out={tmp_path / 'fresh'}") == 0
     assert summary["pareto"] == summary_of(tmp_path / "fresh")["pareto"]
 
 
@@ -144,7 +127,7 @@ def test_a_sweep_over_constraints(file, tmp_path):
     out = tmp_path / "out"
     listed = "--constraint=params<6,params>6,kind in ('dense', 'x') and wide/1"
     line = [f"--table={file}", f"--out={out}", *QUICK, "--budget=7", "--init=4"]
-    assert call(*line, listed, "--cost=params", module=sweep) == 0
+    assert call(sweep, *line, listed, "--cost=params") == 0
     folders = list(out.glob("*/summary.json"))
     assert len(folders) == 3
     for path in folders:
@@ -153,32 +136,21 @@ def test_a_sweep_over_constraints(file, tmp_path):
     met = {summary_of(path.parent)["constraint"]: summary_of(path.parent) for path in folders}
     assert met["params<6"]["architectures"] > met["params>6"]["architectures"]
     assert met["kind in ('dense', 'x') and wide/1"]["architectures"] == 16
-    assert call(f"--out={out}", "--resume", module=sweep) == 0
+    assert call(sweep, f"--out={out}", "--resume") == 0
 
 
 def test_rereading_rebuilds_the_same_table(file, tmp_path):
-    """As a process: its flags have the names of those of a search."""
     out = tmp_path / "out"
-    assert call(f"--table={file}", f"--out={out}", *QUICK, "--constraint=params<6") == 0
-
-    def reread(*arguments):
-        command = [sys.executable, "-m", "experiments.reread", str(out), *arguments]
-        env = {**os.environ, "JAX_PLATFORMS": "cpu"}
-        root = Path(__file__).parents[1]
-        return subprocess.run(
-            command, cwd=root, env=env, capture_output=True, text=True, check=False
-        )
-
-    done = reread("--counting=round", "--cost=params")
-    assert done.returncode == 0, done.stderr
+    assert call(search, f"--table={file}", f"--out={out}", *QUICK, "--constraint=params<6") == 0
+    done, bad = calls("reread", [out, "--counting=round", "--cost=params"], [out, "--cost=parms"])
+    assert done.status == 0, done.err
     optimum = summary_of(out)["queries_to_optimum"]
-    assert f"met in {3 - optimum['censored']} of 3 runs" in done.stdout
-    assert f"{summary_of(out)['final']['test_mean']:.3f} +-" in done.stdout
-    assert "params<6; met by" in done.stdout
-    assert "no other beats in valid and params" in done.stdout
-    done = reread("--cost=parms")
-    assert done.returncode == 2
-    assert "--cost='parms': there is no 'parms'; did you mean 'params'?" in done.stderr
+    assert f"met in {3 - optimum['censored']} of 3 runs" in done.out
+    assert f"{summary_of(out)['final']['test_mean']:.3f} +-" in done.out
+    assert "params<6; met by" in done.out
+    assert "no other beats in valid and params" in done.out
+    assert bad.status == 2
+    assert "--cost='parms': there is no 'parms'; did you mean 'params'?" in bad.err
 
 
 BAD = {
@@ -208,7 +180,7 @@ BAD = {
 def test_bad_input_names_the_flag(case, file, tmp_path, capsys):
     arguments, message = BAD[case]
     out = tmp_path / "out"
-    assert call(f"--table={file}", f"--out={out}", *QUICK, *arguments) == 2
+    assert call(search, f"--table={file}", f"--out={out}", *QUICK, *arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert re.search(message, error), error

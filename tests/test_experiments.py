@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 from conftest import planted_table
+from helpers import call
 
 from weaknas_jax import Table, save_table
 from weaknas_jax.cli import search
@@ -28,13 +28,6 @@ def in_the_repository(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-def call(*arguments):
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        FLAGS(["nasbench", *map(str, arguments)])
-        return search.main(["nasbench"])
-
-
 @pytest.fixture
 def table_file(tmp_path):
     save_table(tmp_path / "planted.npz", planted_table(noise=0.3, runs=3))
@@ -47,7 +40,7 @@ def no_nan(constant):
 
 def test_a_run_folder_holds_what_the_design_says(tmp_path, table_file, capsys):
     out = tmp_path / "out"
-    assert call("--space=table", f"--table={table_file}", f"--out={out}", *QUICK) == 0
+    assert call(search, "--space=table", f"--table={table_file}", f"--out={out}", *QUICK) == 0
     assert sorted(p.name for p in out.iterdir()) == sorted(run_folder.FILES)
     summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
     config = json.loads((out / "config.json").read_text(), parse_constant=no_nan)
@@ -101,8 +94,8 @@ def test_a_run_folder_holds_what_the_design_says(tmp_path, table_file, capsys):
 
 def test_later_runs_alone_are_those_of_the_batch(tmp_path, table_file):
     one, all_ = tmp_path / "one", tmp_path / "all"
-    call(f"--table={table_file}", f"--out={all_}", *QUICK)
-    call(f"--table={table_file}", f"--out={one}", *QUICK, "--seeds=1", "--first_run=2")
+    call(search, f"--table={table_file}", f"--out={all_}", *QUICK)
+    call(search, f"--table={table_file}", f"--out={one}", *QUICK, "--seeds=1", "--first_run=2")
     alone, batch = (run_folder.load_trace(folder) for folder in (one, all_))
     assert alone.run.tolist() == [2]
     assert (alone.queried[0] == batch.queried[2]).all()
@@ -111,7 +104,13 @@ def test_later_runs_alone_are_those_of_the_batch(tmp_path, table_file):
 def test_other_root_other_runs(tmp_path, table_file):
     queried = []
     for seed in (0, 1):
-        call(f"--table={table_file}", f"--out={tmp_path / str(seed)}", *QUICK, f"--seed={seed}")
+        call(
+            search,
+            f"--table={table_file}",
+            f"--out={tmp_path / str(seed)}",
+            *QUICK,
+            f"--seed={seed}",
+        )
         queried.append(run_folder.load_trace(tmp_path / str(seed)).queried)
     assert not (queried[0] == queried[1]).any(axis=1).all()
 
@@ -130,7 +129,7 @@ def test_other_root_other_runs(tmp_path, table_file):
 def test_every_switch_runs_and_is_stored(switches, tmp_path, table_file):
     out = tmp_path / "out"
     quick = SIZES if "--method=random" in switches else QUICK
-    assert call(f"--table={table_file}", f"--out={out}", *quick, *switches) == 0
+    assert call(search, f"--table={table_file}", f"--out={out}", *quick, *switches) == 0
     summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
     for switch in switches:
         name, _, value = switch.removeprefix("--").partition("=")
@@ -145,13 +144,16 @@ def test_a_table_without_test_is_searched_for_valid(tmp_path):
     table = planted_table()
     save_table(tmp_path / "t.npz", Table(**{**vars(table), "test": None}))
     out = tmp_path / "out"
-    assert call(f"--table={tmp_path / 't.npz'}", f"--out={out}", *QUICK) == 0
+    assert call(search, f"--table={tmp_path / 't.npz'}", f"--out={out}", *QUICK) == 0
     summary = json.loads((out / "summary.json").read_text(), parse_constant=no_nan)
     assert summary["queries_to_optimum"]["target"] == "valid"
     assert summary["curve"]["oracle_test"]["mean"] == [None] * 14
     assert summary["final"]["report"] == summary["protocol"]["report"] == "best_valid"
     for asked in ("--target=test", "--report=oracle_test"):
-        assert call(f"--table={tmp_path / 't.npz'}", f"--out={tmp_path / 'x'}", asked, *QUICK) == 2
+        assert (
+            call(search, f"--table={tmp_path / 't.npz'}", f"--out={tmp_path / 'x'}", asked, *QUICK)
+            == 2
+        )
 
 
 BAD = {
@@ -210,7 +212,7 @@ def test_bad_input_names_the_flag(case, tmp_path, capsys):
         arguments.append(f"--table={file}")
     if not any(a.startswith("--out") for a in arguments):
         arguments.append(f"--out={tmp_path / 'new'}")
-    assert call(*QUICK, *arguments) == 2
+    assert call(search, *QUICK, *arguments) == 2
     error = capsys.readouterr().err
     assert error.splitlines()[-1].startswith("error: ")
     assert re.search(message, error)
@@ -233,7 +235,7 @@ def test_bad_input_names_the_flag(case, tmp_path, capsys):
 )
 def test_bad_flags_list_the_known(argument, known):
     with pytest.raises(flags.Error) as error:
-        call(argument)
+        call(search, argument)
     assert argument.split("=")[0].strip("-") in str(error.value)
     assert known in str(error.value)
 
@@ -252,11 +254,11 @@ def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, cap
     line = [f"--table={table_file}", f"--out={tmp_path / 'out'}", *QUICK]
     with monkeypatch.context() as patch:
         patch.setattr(Program, "work", interrupted)
-        assert call(*line) == 130
+        assert call(search, *line) == 130
     assert "1 of 3 runs are finished and saved; go on by" in capsys.readouterr().err
     assert run_folder.load_summary(tmp_path / "out")["complete"] is False
     assert run_folder.load_trace(tmp_path / "out").run.tolist() == [0]
-    assert call(*line) == 2
+    assert call(search, *line) == 2
     assert "go on with it by --resume" in capsys.readouterr().err
 
 

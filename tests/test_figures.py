@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 from conftest import planted_table, ridge
+from helpers import call
 
 import weaknas_jax as wn
 from weaknas_jax import save_table
@@ -94,14 +94,6 @@ def test_what_does_not_fit_is_said(searched):
             list(replay(*arguments, seed=3))
 
 
-def call(*arguments):
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        plain, lists = main.sweep.split(["figures", *arguments])
-        FLAGS(plain)
-        return main.main(["figures"], lists)
-
-
 def read(path):
     with open(path, newline="") as lines:
         return list(csv.DictReader(lines))
@@ -112,7 +104,7 @@ def test_figures_3_and_4_of_a_small_search(tmp_path, capsys):
     out = tmp_path / "out"
     mine = (f"--table={tmp_path / 'planted.npz'}", "--space=table", "--predictor=linear")
     sizes = ("--init=8", "--per_round=6", "--budget=20", "--top=15")
-    assert call("--figure=3", "--runs=2", *mine, *sizes, f"--out={out}") == 0
+    assert call(main, "--figure=3", "--runs=2", *mine, *sizes, f"--out={out}") == 0
     stem = "figure3-linear-table-20"
     rows = read(out / f"{stem}.csv")
     assert [(r["run"], r["queries"]) for r in rows] == [
@@ -123,7 +115,7 @@ def test_figures_3_and_4_of_a_small_search(tmp_path, capsys):
     np.testing.assert_allclose([float(r["predicted_best"]) for r in rows], expected, atol=1e-4)
     assert "replayed" in (out / f"{stem}.md").read_text()
 
-    assert call("--figure=4", f"--trace={out / stem}", "--quick", f"--out={out}") == 0
+    assert call(main, "--figure=4", f"--trace={out / stem}", "--quick", f"--out={out}") == 0
     rows = read(out / f"figure4-{stem}.csv")
     drawn = {int(r["row"]): int(r["drawn in round"]) for r in rows if r["drawn in round"]}
     assert drawn == dict(zip(trace.queried[0].tolist(), trace.round.tolist(), strict=True))
@@ -145,7 +137,7 @@ def test_figures_3_and_4_of_a_small_search(tmp_path, capsys):
     ],
 )
 def test_what_cannot_be_is_said(tmp_path, capsys, arguments, message):
-    assert call(*arguments, f"--out={tmp_path / 'out'}") == 2
+    assert call(main, *arguments, f"--out={tmp_path / 'out'}") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 

@@ -7,6 +7,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
+from helpers import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,12 +27,10 @@ def table(tmp_path_factory):
     return path
 
 
-def call(*arguments):
-    rest, axes = sweep.split(["main", *map(str, arguments)])
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        FLAGS(rest)
-        return sweep.main(["sweep"], axes) if axes else search.main(["nasbench"])
+def said(*arguments):
+    """The exit status of a search, or of a sweep if an argument lists several values."""
+    lists = sweep.split(["main", *map(str, arguments)])[1]
+    return call(sweep if lists else search, *arguments)
 
 
 SIZES = ["--seeds=1", "--init=4", "--per_round=2", "--budget=8"]
@@ -80,7 +79,7 @@ IDLE = {
 def test_what_has_no_effect_is_refused(case, table, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments, says = IDLE[case]
-    assert call(f"--table={table}", *SIZES, *arguments) == 2
+    assert said(f"--table={table}", *SIZES, *arguments) == 2
     error = capfd.readouterr().err
     assert error.startswith("error: ")
     assert len(error.splitlines()) == 1
@@ -91,7 +90,7 @@ def test_what_has_no_effect_is_refused(case, table, tmp_path, capfd, monkeypatch
 @pytest.mark.slow  # its refusals are quick
 def test_what_one_search_of_a_sweep_reads_is_fine(table, tmp_path):
     shared = ["--predictor=linear", "--top=8", "--noise=0.1", f"--out={tmp_path / 'o'}"]
-    assert call(f"--table={table}", *SIZES, "--method=weaknas,random", *shared) == 0
+    assert said(f"--table={table}", *SIZES, "--method=weaknas,random", *shared) == 0
 
 
 def test_a_default_is_read_by_every_method_and_predictor_or_not_said():
@@ -136,7 +135,7 @@ def test_whole_numbers_fit_into_32_bits(name, value):
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_value_is_named(name, value, capsys):
-    assert call(f"--{name}={value}") == 2
+    assert said(f"--{name}={value}") == 2
     assert f"--{name}= is empty" in capsys.readouterr().err
 
 
@@ -155,10 +154,10 @@ def test_an_empty_value_is_named(name, value, capsys):
     ],
 )
 def test_bounds_name_the_flag(argument, says, table, capsys):
-    assert call(f"--table={table}", "--predictor=gp", argument) == 2
+    assert said(f"--table={table}", "--predictor=gp", argument) == 2
     assert re.search(says, capsys.readouterr().err)
 
 
 def test_too_many_lanes_are_no_flag():
     with pytest.raises(flags.Error, match="lanes=1000000"):
-        call("--lanes=1000000")
+        said("--lanes=1000000")

@@ -2,17 +2,13 @@
 
 import dataclasses
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 from conftest import planted_table, ridge
+from helpers import call, calls, summary_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,26 +32,6 @@ def mirrored(table, factor=-0.03, offset=2.0):
     return dataclasses.replace(table, valid=losses[0], test=losses[1], minimize=True)
 
 
-def call(*arguments, module=search):
-    rest, axes = sweep.split(["main", *map(str, arguments)])
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        FLAGS(rest)
-        return sweep.main(["sweep"], axes) if module is sweep else module.main(["nasbench"])
-
-
-def run(module, *arguments):
-    """A main whose flags have the names of those of a search, as a process."""
-    line = [sys.executable, "-m", f"experiments.{module}", *map(str, arguments)]
-    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    root = Path(__file__).parents[1]
-    return subprocess.run(line, cwd=root, env=env, capture_output=True, text=True, check=False)
-
-
-def summary_of(folder):
-    return json.loads((folder / "summary.json").read_text())
-
-
 @pytest.fixture
 def files(tmp_path):
     table = planted_table(noise=0.3, runs=2)
@@ -68,7 +44,7 @@ def files(tmp_path):
 def test_a_search_for_the_lowest_is_that_for_the_highest_turned(files, capsys):
     for name in ("high", "low"):
         line = [f"--table={files / name}.npz", f"--out={files / name}", *QUICK, "--cost=params"]
-        assert call(*line, "--sampling=greedy") == 0
+        assert call(search, *line, "--sampling=greedy") == 0
     printed = capsys.readouterr().out
     assert "best is" in printed
     assert "the lowest score" in printed
@@ -103,10 +79,10 @@ def test_a_search_for_the_lowest_is_that_for_the_highest_turned(files, capsys):
 
 def test_everything_that_reads_a_run_knows_the_direction(files, capsys):
     line = [f"--table={files / 'low.npz'}", f"--out={files / 'run'}", *QUICK]
-    assert call(*line) == 0
+    assert call(search, *line) == 0
     before = summary_of(files / "run")["final"]
     capsys.readouterr()
-    assert call(f"--out={files / 'run'}", "--resume", "--seeds=4") == 0
+    assert call(search, f"--out={files / 'run'}", "--resume", "--seeds=4") == 0
     assert summary_of(files / "run")["minimize"]
     table, trace = load_table(files / "low.npz"), run_folder.load_trace(files / "run")
     curves = metrics.curves(trace, table, wn.HONEST)
@@ -134,11 +110,14 @@ def test_a_file_that_states_nothing_takes_the_flag(files, capsys):
     np.savez(files / "old.npz", **arrays)
     assert not load_table(files / "old.npz").minimize
     assert load_table(files / "old.npz", minimize=True).minimize
-    assert call(f"--table={files / 'old.npz'}", "--minimize", f"--out={files / 'o'}", *QUICK) == 0
-    assert call(f"--table={files / 'low.npz'}", f"--out={files / 'p'}", *QUICK) == 0
+    assert (
+        call(search, f"--table={files / 'old.npz'}", "--minimize", f"--out={files / 'o'}", *QUICK)
+        == 0
+    )
+    assert call(search, f"--table={files / 'low.npz'}", f"--out={files / 'p'}", *QUICK) == 0
     one, other = (run_folder.load_trace(files / name) for name in "op")
     np.testing.assert_array_equal(one.queried, other.queried)
-    assert call("--cost=params", f"--out={files / 'o'}", "--resume", "--nominimize") == 2
+    assert call(search, "--cost=params", f"--out={files / 'o'}", "--resume", "--nominimize") == 2
     assert "--minimize was true, is false" in capsys.readouterr().err
 
 
@@ -153,7 +132,7 @@ CONTRADICTIONS = {
 def test_a_contradiction_is_refused(case, files, capsys, monkeypatch):
     monkeypatch.chdir(files)
     arguments, message = CONTRADICTIONS[case]
-    assert call(*arguments, "--out=out") == 2
+    assert call(search, *arguments, "--out=out") == 2
     error = capsys.readouterr().err
     assert re.search(message, error), error
     assert error.count("\n") == 1
@@ -163,12 +142,12 @@ def test_a_contradiction_is_refused(case, files, capsys, monkeypatch):
 def test_a_sweep_and_a_comparison_of_predictors(files):
     line = [f"--table={files / 'low.npz'}", f"--out={files / 's'}", *QUICK, "--top=8,16"]
     line.remove("--top=8")
-    assert call(*line, module=sweep) == 0
+    assert call(sweep, *line) == 0
     assert (files / "s" / "sweep.csv").read_text().count(",score,lowest") == 2
     line = [f"--table={files / 'low.npz'}", "--predictor=linear", "--runs=2"]
-    done = run("predictors", *line, f"--out={files / 'q'}")
-    assert done.returncode == 0, done.stderr
-    assert "note: --n=20,50: the other defaults are more than the table has" in done.stderr
+    (done,) = calls("predictors", [*line, f"--out={files / 'q'}"])
+    assert done.status == 0, done.err
+    assert "note: --n=20,50: the other defaults are more than the table has" in done.err
     content = json.loads((files / "q" / "predictors.json").read_text())
     assert [cell["metrics"]["kendall"] > 0.5 for cell in content["cells"]] == [True] * 4
 
@@ -270,8 +249,8 @@ def test_import_says_what_is_the_best(said, minimize, tmp_path, capsys, monkeypa
 
 def test_rereading_knows_the_direction(files):
     line = [f"--table={files / 'low.npz'}", f"--out={files / 'run'}", *QUICK]
-    assert call(*line) == 0
+    assert call(search, *line) == 0
     regret = summary_of(files / "run")["final"]["regret"]
-    done = run("reread", files / "run", "--counting=round")
-    assert done.returncode == 0, done.stderr
-    assert f"regret {regret:.6g}" in done.stdout
+    (done,) = calls("reread", [files / "run", "--counting=round"])
+    assert done.status == 0, done.err
+    assert f"regret {regret:.6g}" in done.out

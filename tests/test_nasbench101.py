@@ -8,8 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
+from helpers import call
 
 from weaknas_jax import HONEST, TableError, load_nasbench101, load_nasbench201
 from weaknas_jax.cli import search
@@ -24,13 +23,6 @@ from weaknas_jax.tables.importers import official101
 
 SOURCE = Path(os.environ.get("WEAKNAS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TEST = resolve("honest", labels="test")
-
-
-def call(*arguments):
-    with flagsaver.flagsaver():
-        flags.FLAGS.unparse_flags()
-        flags.FLAGS(["nasbench", *map(str, arguments)])
-        return search.main(["nasbench"])
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +110,7 @@ def test_every_array_of_the_source(monkeypatch):
 def test_every_result_says_that_the_search_saw_test_labels(tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--space=nasbench101", "--method=random", "--seeds=2", "--init=10", "--budget=30"]
-    assert call(*arguments, "--label_noise=0.1", f"--out={out}") == 0
+    assert call(search, *arguments, "--label_noise=0.1", f"--out={out}") == 0
     printed = capsys.readouterr().out
     assert "honest, but labels=test, label_noise=0.1" in printed
     assert "the search saw test labels: not comparable with the paper's numbers" in printed
@@ -136,7 +128,7 @@ def test_every_result_says_that_the_search_saw_test_labels(tmp_path, capsys):
     ],
 )
 def test_what_it_does_not_have(argument, said, capsys):
-    assert call("--space=nasbench101", argument) == 2
+    assert call(search, "--space=nasbench101", argument) == 2
     assert said in capsys.readouterr().err
 
 

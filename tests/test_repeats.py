@@ -2,16 +2,13 @@
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 from conftest import build, planted_table
+from helpers import call, calls, summary_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -28,7 +25,7 @@ from weaknas_jax.report import text as report
 from weaknas_jax.runs import task
 from weaknas_jax.tables import targets
 
-FLAGS, ROOT = flags.FLAGS, Path(__file__).parents[1]
+FLAGS = flags.FLAGS
 SINGLE = resolve("honest", labels="single_run")
 NOISY = resolve("honest", label_noise=2.0)
 RANDOM = ["--method=random", "--init=5", "--per_round=3", "--budget=14"]
@@ -39,32 +36,11 @@ def search(table: Table, rule, runs=8, seed=3, budget=17):
     return run_many(method, task.make(table, rule), seed, range(runs), given=Plan(1))[0]
 
 
-def call(main, *arguments):
-    """A main in this process, as the command line calls it."""
-    argv, axes = sweep.split([main.__name__.split(".")[-1], *map(str, arguments)])
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        rest = FLAGS(argv)
-        return main.main(rest, axes) if main is sweep else main.main(rest)
-
-
-_REREAD = """
-import sys
-from absl import flags
-from experiments import reread
-for line in sys.argv[1:]:
-    flags.FLAGS.unparse_flags()
-    assert reread.main(flags.FLAGS(["reread", *line.split()])) == 0
-    print("=" * 9)
-"""
-
-
 def reread(*lines):
-    """What `experiments.reread` prints by each command line, in a process: it has its own flags."""
-    command = [sys.executable, "-c", _REREAD, *lines]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    printed = [text.splitlines() for text in done.stdout.split("=" * 9)[: len(lines)]]
+    """What ``weaknas reread`` prints by each command line."""
+    answers = calls("reread", *(line.split() for line in lines))
+    assert [answer.status for answer in answers] == [0] * len(lines), answers
+    printed = [answer.out.splitlines() for answer in answers]
     return [[li for li in text if li and not li.startswith("  time")] for text in printed]
 
 
@@ -72,10 +48,6 @@ def reread(*lines):
 def table_file(tmp_path):
     save_table(tmp_path / "planted.npz", planted_table(noise=8.0, runs=3))
     return tmp_path / "planted.npz"
-
-
-def summary_of(folder):
-    return json.loads((folder / "summary.json").read_text())
 
 
 _label = st.one_of(st.just(math.nan), st.floats(0, 100, width=32))

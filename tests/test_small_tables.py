@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
+from helpers import call
 
 from weaknas_jax import save_table
 from weaknas_jax.cli import search as nasbench
@@ -15,13 +15,6 @@ from weaknas_jax.cli.flags import NAMES
 from weaknas_jax.tables import read_arrays, read_csv
 
 FLAGS = flags.FLAGS
-
-
-def call(*arguments):
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        FLAGS(["nasbench", *map(str, arguments)])
-        return nasbench.main(["nasbench"])
 
 
 def configured(**values):
@@ -57,7 +50,7 @@ def test_defaults_fit_any_table(rows, predictor, table):
 
 def test_a_search_of_a_small_table_by_default(table, tmp_path, capsys):
     line = [f"--table={table(5)}", "--seeds=1", "--predictor=linear", f"--out={tmp_path / 'out'}"]
-    assert call(*line) == 0
+    assert call(nasbench, *line) == 0
     assert "note: --budget=5: the default, 200, is more" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["budget"] == 5
 
@@ -115,7 +108,7 @@ def test_a_name_that_is_none_says_which_there_are(case, table, tmp_path, capsys)
     text, message = BAD[case]
     line = [f"--table={table(30)}", f"--out={tmp_path / 'out'}"]
     for flag in ("constraint", "cost"):
-        assert call(*line, f"--{flag}={text}") == 2
+        assert call(nasbench, *line, f"--{flag}={text}") == 2
         error = capsys.readouterr().err
         assert re.search(message, error), error
         assert error.count("\n") == 1

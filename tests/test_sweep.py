@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 from conftest import planted_table
+from helpers import call
 
 from weaknas_jax import Prediction, Predictor, Program, save_table
 from weaknas_jax.cli import execute, search, sweep
@@ -27,16 +27,6 @@ QUICK = ["--seeds=2", "--init=5", "--per_round=3", "--budget=14", "--predictor=l
 def file(tmp_path):
     save_table(tmp_path / "planted.npz", planted_table(noise=0.3, runs=3))
     return tmp_path / "planted.npz"
-
-
-def call(*arguments, module=sweep):
-    rest, axes = sweep.split([str(a) for a in arguments])
-    with flagsaver.flagsaver():
-        FLAGS.unparse_flags()
-        FLAGS(["sweep", *rest])
-        if module is search:
-            return search.main(["nasbench"])
-        return sweep.main(["sweep"], axes)
 
 
 @pytest.fixture
@@ -56,7 +46,7 @@ def test_numbers_share_a_program_and_choices_do_not(file, tmp_path, programs, ca
     out = tmp_path / "out"
     line = [f"--table={file}", f"--out={out}", *QUICK]
     line += ["--top=8,20", "--sampling=uniform,greedy", "--noise=0.01,0.1"]
-    assert call(*line) == 0
+    assert call(sweep, *line) == 0
     assert programs == [4, 4]
     with open(out / "sweep.csv", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -73,7 +63,7 @@ def test_numbers_share_a_program_and_choices_do_not(file, tmp_path, programs, ca
 
     alone = tmp_path / "alone"
     single = ["--top=20", "--noise=0.1", "--sampling=uniform", f"--out={alone}"]
-    assert call(f"--table={file}", *QUICK, *single, module=search) == 0
+    assert call(search, f"--table={file}", *QUICK, *single) == 0
     a = run_folder.load_trace(out / "top=20_sampling=uniform_noise=0.1")
     b = run_folder.load_trace(alone)
     np.testing.assert_array_equal(a.queried, b.queried)
@@ -85,7 +75,7 @@ def test_numbers_share_a_program_and_choices_do_not(file, tmp_path, programs, ca
 def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys):
     out, whole = tmp_path / "out", tmp_path / "whole"
     line = [f"--table={file}", *QUICK, "--top=8,20", "--acquisition=mean,ucb"]
-    assert call(*line, f"--out={whole}") == 0
+    assert call(sweep, *line, f"--out={whole}") == 0
     work, calls = Program.work, []
 
     def interrupted(self, *arguments):
@@ -97,36 +87,36 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
 
     with monkeypatch.context() as patch:
         patch.setattr(Program, "work", interrupted)
-        assert call(*line, f"--out={out}") == 130
+        assert call(sweep, *line, f"--out={out}") == 130
     assert f"go on by {called.line('--out=')}" in capsys.readouterr().err
-    assert call(f"--out={out}", "--resume", "--top=8,21") == 2
+    assert call(sweep, f"--out={out}", "--resume", "--top=8,21") == 2
     assert '--top was ["8", "20"], is ["8", "21"]; only' in capsys.readouterr().err
-    assert call(f"--out={out}", "--resume", "--budget=15") == 2
-    assert call(*line, f"--out={out}") == 2
+    assert call(sweep, f"--out={out}", "--resume", "--budget=15") == 2
+    assert call(sweep, *line, f"--out={out}") == 2
     assert "holds a sweep" in capsys.readouterr().err
-    assert call(f"--out={out}", "--resume") == 0
+    assert call(sweep, f"--out={out}", "--resume") == 0
     for folder in sorted(whole.glob("*/")):
         a, b = (run_folder.load_trace(f / folder.name) for f in (whole, out))
         for field in a._fields:
             np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
     assert not list((out / "checkpoints").glob("*"))
     before = len(programs)
-    assert call(f"--out={out}", "--resume") == 0  # nothing is left to do
+    assert call(sweep, f"--out={out}", "--resume") == 0  # nothing is left to do
     assert len(programs) == before
-    assert call(f"--out={out}", "--resume", "--seeds=3") == 0  # and more runs
+    assert call(sweep, f"--out={out}", "--resume", "--seeds=3") == 0  # and more runs
     assert {len(run_folder.load_trace(f).run) for f in out.glob("top*/")} == {3}
 
 
 def test_replaced_as_a_whole(file, tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--table={file}", f"--out={out}", *QUICK, "--seeds=1"]
-    assert call(*line, "--top=8,20") == 0
+    assert call(sweep, *line, "--top=8,20") == 0
     (out / "checkpoints" / "0").mkdir(parents=True)
-    assert call(*line, "--top=9,21", "--overwrite") == 0
+    assert call(sweep, *line, "--top=9,21", "--overwrite") == 0
     assert sorted(f.parent.name for f in out.glob("*/trace.npz")) == ["top=21", "top=9"]
     assert not (out / "checkpoints" / "0").exists()
     for more in ([], ["--overwrite"]):
-        assert call(*line, *more, module=search) == 2
+        assert call(search, *line, *more) == 2
         assert "holds a sweep" in capsys.readouterr().err
 
 
@@ -134,14 +124,14 @@ def test_replaced_as_a_whole(file, tmp_path, capsys):
 def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--out={out}", "--seeds=1", "--budget=4"]
-    assert call(*line, module=search) == 0
+    assert call(search, *line) == 0
     found = sorted(f.parent.name for f in out.glob("*/trace.npz"))
     assert found == ["dataset=cifar10", "dataset=cifar100", "dataset=imagenet16"]
-    assert call(f"--out={out}", "--resume", "--seeds=2", module=search) == 0
+    assert call(search, f"--out={out}", "--resume", "--seeds=2") == 0
     for name in found:
         summary = run_folder.load_summary(out / name)
         assert (summary["predictor"], summary["num_runs"], summary["stop"]) == ("gp", 2, "optimum")
-    assert call(f"--out={out / found[0]}", "--resume", module=search) == 0
+    assert call(search, f"--out={out / found[0]}", "--resume") == 0
     assert "finished already" in capsys.readouterr().err
 
 
@@ -159,7 +149,7 @@ def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
 )
 def test_bad_lists_are_named_before_anything_runs(arguments, message, file, tmp_path, capsys):
     line = [f"--table={file}", f"--out={tmp_path / 'out'}", *QUICK]
-    assert call(*line, *arguments) == 2
+    assert call(sweep, *line, *arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert re.search(message, error), error
@@ -183,7 +173,7 @@ def test_a_predictor_that_returns_nan_ends_its_run_and_is_named(
     builder = functools.wraps(record.build)(lambda **unused: Predictor(fit, predict))
     monkeypatch.setitem(PREDICTORS, "linear", record._replace(build=builder))
     out = tmp_path / "out"
-    code = call(f"--table={file}", f"--out={out}", *QUICK, "--seeds=8", "--top=8", module=search)
+    code = call(search, f"--table={file}", f"--out={out}", *QUICK, "--seeds=8", "--top=8")
     assert code == 1
     captured = capsys.readouterr()
     trace = run_folder.load_trace(out)
