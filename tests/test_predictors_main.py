@@ -19,7 +19,6 @@ import pytest
 from conftest import planted_table
 
 from weaknas_jax import Prediction, Predictor, save_table
-from weaknas_jax.core import called
 from weaknas_jax.report import quality_folder
 
 ROOT = Path(__file__).parents[1]
@@ -147,10 +146,9 @@ def test_ctrl_c_keeps_the_cells_and_resume_goes_on_to_the_same(call, finished, t
         f"--table={table}", f"--out={out}", *QUICK, "--resume", stop_after=3
     )
     assert (status, made, printed) == (130, 3, "")
-    assert error.splitlines()[-1] == (
-        "error: interrupted; what was computed is kept, go on by "
-        f"{called.line(f'--out={out}', '--resume')}"
-    )
+    last = error.splitlines()[-1]
+    assert last.startswith("error: interrupted; what was computed is kept, go on by ")
+    assert last.endswith(f" --out={out} --resume")
     with open(out / "cells.jsonl", "a") as file:
         file.write('{"predictor": "lin')  # as a kill in the middle of a line leaves it
     status, printed, _, made = call(f"--out={out}", "--resume")
