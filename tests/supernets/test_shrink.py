@@ -11,8 +11,14 @@ import pytest
 from flax import nnx
 
 from weaknas_jax.spaces.mobilenet import arch as archs
-from weaknas_jax.supernets import training
-from weaknas_jax.supernets.mobilenet import recalibrate, subnet, train_many, train_supernet
+from weaknas_jax.supernets import training, weight_sharing
+from weaknas_jax.supernets.mobilenet import (
+    evaluate,
+    recalibrate,
+    subnet,
+    train_many,
+    train_supernet,
+)
 from weaknas_jax.supernets.mobilenet.supernet import Supernet, forward
 from weaknas_jax.supernets.training import Data
 
@@ -82,22 +88,22 @@ def test_shrinking_learns_and_kernel_matrices_move(net, data):
     assert np.array_equal(net.blocks[1].smaller.matrices[0][...], np.eye(9))
     calibration = jnp.asarray(data.images).reshape(3, 32, 8, 8, 3)
     for arch in (LARGEST, archs.smallest(TINY)):
-        found = training.accuracy(trained, arch, calibration, data.batches(32), "masks")
+        found = evaluate.accuracy(trained, arch, calibration, data.batches(32), "masks")
         assert found > 80
 
 
 def test_the_gradient_of_distillation_leads_to_the_teacher():
-    said = jax.nn.softmax(jnp.array([[2.0, 0.0, -1.0]]))
+    target = jax.nn.softmax(jnp.array([[2.0, 0.0, -1.0]]))
     labels, logits = jnp.array([1]), jnp.zeros((1, 3))
 
     def gradient(weight):
-        return jax.grad(lambda x: train_supernet.losses(x, labels, said, weight)[0])(logits)
+        return jax.grad(lambda x: weight_sharing.losses(x, labels, target, weight)[0])(logits)
 
     pull = gradient(1.0) - gradient(0.0)
-    np.testing.assert_allclose(pull, jax.nn.softmax(logits) - said, atol=1e-6)
+    np.testing.assert_allclose(pull, jax.nn.softmax(logits) - target, atol=1e-6)
     assert (
-        train_supernet.losses(logits, labels, said, 3.0)[1]
-        == train_supernet.losses(logits, labels, said, 0)[1]
+        weight_sharing.losses(logits, labels, target, 3.0)[1]
+        == weight_sharing.losses(logits, labels, target, 0)[1]
     )
 
 
@@ -202,7 +208,7 @@ def test_threads_change_nothing(three, population, data):
 def test_statistics_are_of_training_images_alone(net, data):
     calibration = jnp.asarray(data.images).reshape(3, 32, 8, 8, 3)
     tested = Data(data.images[:30], data.labels[:30]).batches(10)
-    found = training.accuracy(net, LARGEST, calibration, tested, "masks")
+    found = evaluate.accuracy(net, LARGEST, calibration, tested, "masks")
     ready = recalibrate.recalibrated(net, LARGEST, training.normalized(calibration), "masks")
     logits = forward(ready, training.normalized(jnp.asarray(data.images[:30])), LARGEST, "masks")[0]
     assert found == pytest.approx(100 * np.mean(np.argmax(logits, -1) == data.labels[:30]))

@@ -19,6 +19,7 @@ from PIL import Image
 from weaknas_jax.report import run_folder
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.storage import checkpoint
+from weaknas_jax.supernets import recipe as recipes
 from weaknas_jax.supernets.data import augment, images
 from weaknas_jax.supernets.mobilenet import train_subnet
 from weaknas_jax.supernets.mobilenet.subnet import Static
@@ -190,7 +191,7 @@ def batch_of(rng, count=BATCH, classes=CLASSES):
 def training(**settings):
     settings = {"epochs": 20, "warmup": 1, "ema": 0.9, "dropout": 0.1} | settings
     net = Static(TINY, archs.largest(TINY), nnx.Rngs(0))
-    return train_subnet.make(net, train_subnet.Recipe(**settings), 4)
+    return train_subnet.make(net, recipes.Recipe(**settings), 4)
 
 
 @pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -202,9 +203,7 @@ def test_loss_falls(bf16):
         losses.append(float(loss))
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
     fresh = batch_of(rng, 64)
-    right = [
-        int(train_subnet.count(made.network(state, averaged), fresh).top1) for averaged in (0, 1)
-    ]
+    right = [int(recipes.count(made.network(state, averaged), fresh).top1) for averaged in (0, 1)]
     assert min(right) > 2 * 64 / CLASSES
     kinds = {leaf.dtype.name for leaf in jax.tree.leaves((state.params, state.stats))}
     assert kinds == {"float32"}
@@ -227,12 +226,12 @@ def test_what_is_not_valid_weighs_nothing_in_the_loss():
 def test_rmsprop_is_tensorflows():
     """Written from its rule: mean square from one, epsilon in the root, rate in the momentum."""
     recipe, rng = (
-        train_subnet.Recipe(warmup=0, epochs=3, weight_decay=0.1),
+        recipes.Recipe(warmup=0, epochs=3, weight_decay=0.1),
         np.random.default_rng(2),
     )
     params = {"kernel": rng.normal(size=(3, 2)), "bias": rng.normal(size=3)}
     params = jax.tree.map(jnp.float32, params)
-    made = train_subnet.optimizer(recipe, 2)
+    made = recipes.optimizer(recipe, 2)
     state, ours = made.init(params), params
     theirs = {k: np.asarray(v, np.float64) for k, v in params.items()}
     square = {k: np.ones_like(v) for k, v in theirs.items()}
@@ -252,8 +251,8 @@ def test_rmsprop_is_tensorflows():
 
 
 def test_the_rate_rises_and_falls_by_epochs():
-    recipe = train_subnet.Recipe()
-    found = [float(train_subnet.rate(recipe, 10)(step)) for step in (0, 9, 10, 29, 30, 3000, 5999)]
+    recipe = recipes.Recipe()
+    found = [float(recipes.rate(recipe, 10)(step)) for step in (0, 9, 10, 29, 30, 3000, 5999)]
     first, peak, last = 1e-6, 1e-2, 1e-5
 
     def cosine(epoch):
@@ -284,10 +283,10 @@ def test_averages_and_running_statistics_by_hand():
 
 
 def test_the_order_of_an_epoch():
-    order = train_subnet.epoch_order(3, 1, 50, 8)
+    order = recipes.epoch_order(3, 1, 50, 8)
     assert len(order) == len(set(order.tolist())) == 48
-    np.testing.assert_array_equal(order, train_subnet.epoch_order(3, 1, 50, 8))
-    assert (order != train_subnet.epoch_order(3, 2, 50, 8)).any()
+    np.testing.assert_array_equal(order, recipes.epoch_order(3, 1, 50, 8))
+    assert (order != recipes.epoch_order(3, 2, 50, 8)).any()
 
 
 def test_what_an_image_becomes_does_not_depend_on_where_an_epoch_begins(root):
