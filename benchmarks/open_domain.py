@@ -124,7 +124,7 @@ def main(argv: list[str]) -> None:
         _draw(results, Path(f"{_OUT.value}.png"))
 
 
-def _draw(found: dict[str, np.ndarray], path: Path) -> None:
+def _draw(results: dict[str, np.ndarray], path: Path) -> None:
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -134,7 +134,7 @@ def _draw(found: dict[str, np.ndarray], path: Path) -> None:
         "GBRT, pool refreshed every round",
     ]
     for at, name in enumerate(shown):
-        best = found[name]
+        best = results[name]
         queries, mean, sd = np.arange(1, best.shape[1] + 1), best.mean(0), best.std(0, ddof=1)
         axes.plot(queries, mean, f"C{at}", label=name)
         axes.fill_between(queries, mean - sd, mean + sd, color=f"C{at}", alpha=0.2, lw=0)

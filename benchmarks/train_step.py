@@ -18,6 +18,7 @@ from weaknas_jax.spaces.mobilenet import config
 from weaknas_jax.supernets.data import images
 from weaknas_jax.supernets.mobilenet import train_subnet
 from weaknas_jax.supernets.mobilenet.subnet import Static
+from weaknas_jax.supernets.recipe import Recipe
 
 _SIZE = flags.DEFINE_integer("size", 236, "Side of the images.")
 _BATCH = flags.DEFINE_integer("batch", 128, "Images in a step.")
@@ -38,7 +39,7 @@ def main(_):
     print(f"{provenance.device()}, {provenance.versions()}; {count} images of {size} pixels")
     net = Static(wide, archs.named(wide, "weaknas_1000"), nnx.Rngs(0))
     for bf16 in (False, True):
-        made = train_subnet.make(net, train_subnet.Recipe(bf16=bf16), 10_000)
+        made = train_subnet.make(net, Recipe(bf16=bf16), 10_000)
         state = made.init()
         seconds, step = timed(
             lambda made=made, state=state: (

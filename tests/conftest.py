@@ -17,7 +17,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from weaknas_jax import Method, Prediction, Predictor, Table
+from weaknas_jax import Method, Prediction, Predictor, Table, save_table
 from weaknas_jax.measures import summary
 from weaknas_jax.search.methods import METHODS
 
@@ -139,3 +139,10 @@ def every_summary_fits_its_schema():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summary, "write", checked)
         yield
+
+
+@pytest.fixture
+def table_file(tmp_path):
+    """A small canonical table on disk."""
+    save_table(tmp_path / "planted.npz", planted_table(noise=0.3, runs=3))
+    return tmp_path / "planted.npz"

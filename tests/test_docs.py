@@ -111,7 +111,7 @@ def test_every_test_that_the_guarantees_name_exists():
     named = _named(page)
     there = {
         f"{path.name}::{node.name}"
-        for path in (ROOT / "tests").glob("test_*.py")
+        for path in (ROOT / "tests").rglob("test_*.py")
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef)
     }

@@ -49,7 +49,7 @@ def test_what_is_installed_is_what_is_imported():
     assert not always & {"pytest", "chex"}
     extras = project["optional-dependencies"]
     runtime = required(name for extra, names in extras.items() if extra != "test" for name in names)
-    others = {"sklearn", "xgboost", "PIL", "google_crc32c", "mpl_toolkits", "IPython"}
+    others = {"sklearn", "PIL", "google_crc32c"}  # of scikit-learn, pillow, google-crc32c
     assert imported() - always <= others | runtime
 
 

@@ -60,4 +60,4 @@ def main(argv: list[str]) -> int:
 
 def start() -> NoReturn:
     """Reads the flags, does the work and ends the process."""
-    entry.start(main, About("experiments.build", __doc__, NAMES))
+    entry.start(main, About("weaknas build", __doc__, NAMES))

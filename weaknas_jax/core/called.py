@@ -40,6 +40,7 @@ def _program() -> list[str]:
 
 
 def _module() -> str | None:
-    """What ``python -m`` was given; None = a script was called."""
+    """What ``python -m`` was given; None = a script, a folder or an archive was called."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return None if spec is None else spec.name.removesuffix(".__main__")
+    name = "__main__" if spec is None else spec.name
+    return None if name == "__main__" else name.removesuffix(".__main__")

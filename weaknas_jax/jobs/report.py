@@ -46,7 +46,7 @@ def _costs(done: Sequence[Evaluation], space: Choices) -> np.ndarray | None:
         return None if space.cost is None else np.zeros(0)
     codes = np.stack([space.codes(e.arch) for e in done])
     try:
-        costs = space.costs(codes)
+        costs = np.asarray(space.costs(codes), np.float64)
     except Exception:  # of some architecture, whatever a function of the user's does
         costs = np.array([_cost(row, space) for row in codes], np.float64)
     return np.where(np.isfinite(costs), costs, np.nan)

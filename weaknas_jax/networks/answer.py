@@ -116,7 +116,7 @@ def _of_folder(folder: Path, run: int | None) -> Answer:
     if "answers" not in summary:
         raise AnswerError(
             f"{where}: has no field 'answers': it is of an earlier version, or of no search on a "
-            "table; experiments.reread prints the answers of the former"
+            "table; weaknas reread prints the answers of the former"
         )
     try:
         runs = {int(one["run"]): one for one in summary["answers"]["runs"]}

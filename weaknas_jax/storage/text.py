@@ -46,8 +46,9 @@ def to_csv(rows: Rows) -> str:
 def _lines(rows: Rows) -> Sequence[Sequence[Any]]:
     if not rows or not isinstance(rows[0], Mapping):
         return rows
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return [names, *([row.get(name) for name in names] for row in rows)]
+    records = [dict(row) for row in rows]
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return [names, *([record.get(name) for name in names] for record in records)]
 
 
 def columns(lines: Sequence[Sequence[str]], indent: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What the training of a supernet and of a network by itself have in common.
+"""Training on images in memory: batches, the optimiser and its rates.
 
 Data lie on the device as bytes; batches are drawn from them inside the compiled program.
 """
@@ -10,11 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from weaknas_jax.spaces.mobilenet.arch import Arch
+from weaknas_jax.core.conventions import kept
 from weaknas_jax.supernets.data.images import normalized
-from weaknas_jax.supernets.mobilenet import recalibrate
-from weaknas_jax.supernets.mobilenet.evaluate import counted
-from weaknas_jax.supernets.mobilenet.supernet import How, Supernet, forward
 
 CLIP = 1.0  # norm that the gradient of a step may have
 
@@ -31,7 +28,7 @@ class Data(NamedTuple):
     labels: jax.Array | np.ndarray
 
     def batches(self, size: int) -> "Data":
-        """All that make up whole batches, [n // size, size, ...]."""
+        """The images that make up whole batches, [n // size, size, ...]."""
         count = len(self.labels) // size
         return Data(
             *(
@@ -41,10 +38,11 @@ class Data(NamedTuple):
         )
 
 
+@kept
 def drawn(key: jax.Array, data: Data, size: int) -> tuple[jax.Array, jax.Array]:
     """A random batch: float32 [size, H, W, 3] and int32 [size]; an image may come twice."""
-    which = jax.random.randint(key, (size,), 0, len(data.labels))
-    return normalized(data.images[which]), data.labels[which]
+    rows = jax.random.randint(key, (size,), 0, len(data.labels))
+    return normalized(data.images[rows]), data.labels[rows]
 
 
 def optimizer() -> optax.GradientTransformation:
@@ -65,26 +63,3 @@ def rates(peak: float, steps: int) -> np.ndarray:
     at = np.arange(steps)
     rise = np.minimum(1, (at + 1) / max(1, 0.05 * steps))
     return (peak * rise * 0.5 * (1 + np.cos(np.pi * at / steps))).astype(np.float32)
-
-
-def accuracy(
-    net: Supernet, arch: Arch, calibration: jax.Array, tested: Data, how: How | None = None
-) -> jax.Array:
-    """Percent of ``tested`` that a sub-network is right about; may be traced.
-
-    Args:
-      net: the supernet.
-      arch: the sub-network.
-      calibration: training images uint8 [n, B, H, W, 3] for its batch-norm statistics.
-      tested: in batches, [m, B, ...].
-      how: as of `supernet.forward`.
-    """
-    net = recalibrate.recalibrated(net, arch, normalized(calibration), how)
-
-    def count(hits, batch: Data):
-        logits, _ = forward(net, normalized(batch.images), arch, how)
-        everything = jnp.ones(len(batch.labels), bool)
-        return hits + counted(logits, batch.labels, everything).top1, None
-
-    hits, _ = jax.lax.scan(count, jnp.int32(0), tested)
-    return 100 * hits / tested.labels.size

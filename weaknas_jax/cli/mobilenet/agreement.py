@@ -32,8 +32,8 @@ class Spread(NamedTuple):
 def spread(retrained: np.ndarray) -> Spread:
     """Of accuracies [N, repeats], two repeats or more.
 
-    >>> found = spread(np.array([[1.0, 3.0], [11.0, 13.0], [21.0, 23.0]]))
-    >>> [round(float(value), 3) for value in found]
+    >>> parts = spread(np.array([[1.0, 3.0], [11.0, 13.0], [21.0, 23.0]]))
+    >>> [round(float(value), 3) for value in parts]
     [9.95, 1.414, 10.0, 0.002]
     """
     n, repeats = retrained.shape
@@ -51,8 +51,8 @@ def tau(inherited: np.ndarray, retrained: np.ndarray, seed: int = 0) -> tuple[fl
     """Kendall's tau-b of [N] and [N], and its 95 % percentile bootstrap interval over networks."""
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(inherited), (_RESAMPLES, len(inherited)))
-    found = [predictor_quality.kendall(inherited[some], retrained[some]) for some in drawn]
-    low, high = np.nanpercentile(found, (2.5, 97.5))
+    taus = [predictor_quality.kendall(inherited[some], retrained[some]) for some in drawn]
+    low, high = np.nanpercentile(taus, (2.5, 97.5))
     return predictor_quality.kendall(inherited, retrained), [float(low), float(high)]
 
 

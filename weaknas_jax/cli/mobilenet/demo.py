@@ -38,9 +38,9 @@ from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
 from weaknas_jax.spaces.mobilenet.encodings import SubNetworks
 from weaknas_jax.storage import files
-from weaknas_jax.supernets import search, training
+from weaknas_jax.supernets import search
 from weaknas_jax.supernets.data import digits, images
-from weaknas_jax.supernets.mobilenet import train_many, train_supernet
+from weaknas_jax.supernets.mobilenet import evaluate, train_many, train_supernet
 from weaknas_jax.supernets.mobilenet.supernet import Supernet
 from weaknas_jax.supernets.training import Data
 
@@ -99,7 +99,7 @@ def main() -> int:
         some = slice(sizes.calibrate)
         calibration = batched(Data(train.images[some], train.labels[some]))
     config = dataclasses.replace(configs.digits(), classes=int(train.labels.max()) + 1)
-    accuracy = jax.jit(functools.partial(training.accuracy, how=_HOW))
+    accuracy = jax.jit(functools.partial(evaluate.accuracy, how=_HOW))
     with timed(timing, "supernet"):
         net, learning = supernet(config, sizes, train, seed)
 

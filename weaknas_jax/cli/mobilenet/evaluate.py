@@ -21,6 +21,7 @@ from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import cost
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
+from weaknas_jax.supernets import evaluation
 from weaknas_jax.supernets.data import images
 from weaknas_jax.supernets.mobilenet import evaluate, weights
 from weaknas_jax.supernets.mobilenet.supernet import default_how
@@ -55,7 +56,7 @@ def main() -> int:
             return console.fail("interrupted before anything was counted", stop.code)
         begun = time.monotonic()
         batches = read_images(tested, "validation", stop, broken)
-        totals = evaluate.total(count(net, arch, batch) for batch in batches)
+        totals = evaluation.total(count(net, arch, batch) for batch in batches)
         seconds = time.monotonic() - begun
     return _report(config, arch, totals, len(tested.paths), seconds, broken, stop)
 
@@ -91,7 +92,7 @@ def read_images(
 def _report(
     config: SupernetConfig,
     arch: archs.Arch,
-    totals: evaluate.Counts,
+    totals: evaluation.Counts,
     wanted: int,
     seconds: float,
     broken: list[str],

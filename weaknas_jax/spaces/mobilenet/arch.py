@@ -40,10 +40,10 @@ def make(config: SupernetConfig, kernels, expansions, depths) -> Arch:
     Raises:
       ArchError: a length or a choice is not the supernet's.
     """
-    given = {"kernels": kernels, "expansions": expansions, "depths": depths}
+    choices = {"kernels": kernels, "expansions": expansions, "depths": depths}
     lengths = {name: len(config.blocks) for name in CHOICES} | {"depths": len(config.stages)}
     parts = {}
-    for name, value in given.items():
+    for name, value in choices.items():
         part, length = np.asarray(value, np.int32), lengths[name]
         part = np.full(length, part, np.int32) if part.ndim == 0 else part
         if part.shape != (length,):
@@ -250,8 +250,8 @@ def read(config: SupernetConfig, text: str | Path) -> Arch:
     try:
         content = json.loads(Path(text).read_text())
     except FileNotFoundError:
-        known = ", ".join(NAMES)
-        raise ArchError(f"{text}: no such file, and no name ({known})") from None
+        names = ", ".join(NAMES)
+        raise ArchError(f"{text}: no such file, and no name ({names})") from None
     except (OSError, ValueError) as error:
         raise ArchError(f"{text}: cannot be read as JSON ({error})") from None
     if isinstance(content, Mapping):

@@ -54,8 +54,8 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
         raise ModuleNotFoundError(
             "the demo's images are made from scikit-learn's digits: pip install -e '.[demo]'"
         ) from error
-    found: Any = load_digits()
-    return np.pad(found.images.astype(np.float32) / 16, ((0, 0), (1, 1), (1, 1))), found.target
+    source: Any = load_digits()
+    return np.pad(source.images.astype(np.float32) / 16, ((0, 0), (1, 1), (1, 1))), source.target
 
 
 def _painted(rng: np.random.Generator, ink: np.ndarray, halves: list[np.ndarray]) -> np.ndarray:

@@ -79,11 +79,11 @@ def find(root: str | os.PathLike, split: str) -> Images:
         raise ImagesError(f"{top}: holds no folder; one for each class is needed")
     paths, labels = [], []
     for label, name in enumerate(names):
-        found = [e.name for e in os.scandir(top / name) if e.name.lower().endswith(SUFFIXES)]
-        if not found:
+        files = [e.name for e in os.scandir(top / name) if e.name.lower().endswith(SUFFIXES)]
+        if not files:
             raise ImagesError(f"{top / name}: this class has no image ({', '.join(SUFFIXES)})")
-        paths += [top / name / image for image in sorted(found)]
-        labels += [label] * len(found)
+        paths += [top / name / image for image in sorted(files)]
+        labels += [label] * len(files)
     return Images(tuple(names), tuple(paths), np.asarray(labels, np.int32))
 
 
@@ -195,8 +195,8 @@ def batches(
         num_threads=threads or os.cpu_count() or 1, prefetch_buffer_size=max(2 * batch, 16)
     )
     rows = grain.MapDataset.source(mine).map(reader).to_iter_dataset(ahead)
-    for found in rows.batch(batch):
-        yield found if len(found.labels) == batch else _filled(found, batch)
+    for part in rows.batch(batch):
+        yield part if len(part.labels) == batch else _filled(part, batch)
 
 
 def blank(batch: int, size: int) -> Batch:
@@ -209,17 +209,17 @@ def blank(batch: int, size: int) -> Batch:
     )
 
 
-def _filled(found: Batch, batch: int) -> Batch:
-    pad = blank(batch - len(found.labels), found.images.shape[1])
-    return Batch(*map(np.concatenate, zip(found, pad, strict=True)))
+def _filled(part: Batch, batch: int) -> Batch:
+    pad = blank(batch - len(part.labels), part.images.shape[1])
+    return Batch(*map(np.concatenate, zip(part, pad, strict=True)))
 
 
 def in_memory(images: Images, size: int) -> tuple[np.ndarray, np.ndarray]:
     """All that can be read, ``size`` by ``size``: uint8 [n, size, size, 3], labels int32 [n]."""
     _grain()
     reader = _Reader(images, size, whole=lambda image: image.resize((size, size)))
-    found = [row for row in map(reader, range(len(images.paths))) if row.valid]
-    return np.stack([row.images for row in found]), np.stack([row.labels for row in found])
+    readable = [row for row in map(reader, range(len(images.paths))) if row.valid]
+    return np.stack([row.images for row in readable]), np.stack([row.labels for row in readable])
 
 
 def normalized(images: jax.Array) -> jax.Array:

@@ -25,10 +25,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises:
       TableError: it cannot be read, or is not that.
     """
-    found = read_npz(path)
+    layers = read_npz(path)
     width = 2 * 60 + len(SIZES)
     for layer in _LAYERS:
-        weight, bias = (found.get(f"{layer}_{part}") for part in ("weight", "bias"))
+        weight, bias = (layers.get(f"{layer}_{part}") for part in ("weight", "bias"))
         if weight is None or bias is None:
             raise TableError(f"{path}: no array {layer}_weight or {layer}_bias")
         if weight.shape != (len(bias), width):
@@ -38,7 +38,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         width = len(bias)
     if width != 1:
         raise TableError(f"{path}: gives {width} numbers, and one is needed")
-    return found
+    return layers
 
 
 def inputs(config: SupernetConfig, population: Arch, image_size: int) -> np.ndarray:

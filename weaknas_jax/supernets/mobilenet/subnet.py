@@ -4,6 +4,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from weaknas_jax.core import conventions
 from weaknas_jax.spaces.mobilenet.arch import Arch, active
 from weaknas_jax.spaces.mobilenet.arch import make as make_arch
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
@@ -30,17 +31,19 @@ class Static(nnx.Module):
         self.arch = tuple(tuple(part.tolist()) for part in arch)
         places = np.flatnonzero(active(config, arch)).tolist()
         self.geometry = tuple(config.blocks[place] for place in places)
-        self.ends = Ends(config, rngs)
         middles = [_middle(config, arch, place) for place in places]
         kernels = [int(arch.kernels[place]) for place in places]
         parts = zip(self.geometry, middles, kernels, strict=True)
-        self.blocks = nnx.List([Inverted(*part, rngs) for part in parts])
+        with conventions.scope():
+            self.ends = Ends(config, rngs)
+            self.blocks = nnx.List([Inverted(*part, rngs) for part in parts])
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Logits [B, classes] of images [B, H, W, 3], normalised by the running statistics."""
         return forward(self, x)[0]
 
 
+@conventions.kept
 def forward(
     net: Static, x: jax.Array, fresh: bool = False, drop: jax.Array | None = None
 ) -> tuple[jax.Array, Statistics]:
@@ -58,6 +61,7 @@ def forward(
     return x, (of_beginning, of_blocks, of_head)
 
 
+@conventions.kept
 def extract(net: Supernet, arch: Arch) -> Static:
     """The sub-network with the supernet's arrays: logits are the supernet's.
 
@@ -67,20 +71,20 @@ def extract(net: Supernet, arch: Arch) -> Static:
     arch = make_arch(net.config, *arch)
     places = np.flatnonzero(active(net.config, arch)).tolist()
 
-    def cut(blocks):
-        found = []
+    def narrow(blocks):
+        cut = []
         for place, weights in zip(places, blocks, strict=True):
             middle = _middle(net.config, arch, place)
             block = narrowed(weights.full, middle)
             kernel = kernels_of(net.config, weights, middle)[int(arch.kernels[place])]
             block.depthwise = nnx.Param(kernel)
-            found.append(block)
-        return found
+            cut.append(block)
+        return cut
 
     static = nnx.eval_shape(lambda: Static(net.config, arch, nnx.Rngs(0)))
     static.ends = nnx.clone(net.ends)
     # jit: one program, and not one for each slice
-    static.blocks = nnx.List(jax.jit(cut)([net.blocks[place] for place in places]))
+    static.blocks = nnx.List(jax.jit(narrow)([net.blocks[place] for place in places]))
     return static
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from weaknas_jax.core import conventions
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.spaces.mobilenet.config import Block, SupernetConfig, squeezed
 from weaknas_jax.supernets.mobilenet import layers
@@ -47,8 +48,9 @@ class Supernet(nnx.Module):
 
     def __init__(self, config: SupernetConfig, rngs: nnx.Rngs):
         self.config = config
-        self.ends = Ends(config, rngs)
-        self.blocks = nnx.List([Elastic(config, block, rngs) for block in config.blocks])
+        with conventions.scope():
+            self.ends = Ends(config, rngs)
+            self.blocks = nnx.List([Elastic(config, block, rngs) for block in config.blocks])
 
     def __call__(self, x: jax.Array, arch: Arch, how: How | None = None) -> jax.Array:
         """Logits [B, classes] of images [B, H, W, 3], normalised by the running statistics."""
@@ -60,6 +62,7 @@ def default_how() -> How:
     return "branches" if jax.default_backend() == "cpu" else "masks"
 
 
+@conventions.kept
 def forward(
     net: Supernet, x: jax.Array, arch: Arch, how: How | None = None, fresh: bool = False
 ) -> tuple[jax.Array, Statistics]:
@@ -83,8 +86,8 @@ def forward(
     for stage in range(len(config.stages)):
         places = slice(stage * config.most, (stage + 1) * config.most)
         choices = jnp.asarray(arch.depths)[stage], kernels[places], expansions[places]
-        x, found = _stage(net, stage, x, *choices, one, fresh)
-        of_blocks += found
+        x, of_stage = _stage(net, stage, x, *choices, one, fresh)
+        of_blocks += of_stage
     x, of_head = layers.head(net.ends, x, fresh)
     return x, (of_beginning, of_blocks, of_head)
 
@@ -95,9 +98,9 @@ def _stage(net, stage: int, x, depth, kernels, expansions, one, fresh: bool):
     places = range(stage * config.most, (stage + 1) * config.most)
     block, *rest = (config.blocks[place] for place in places)
     weights, *others = (net.blocks[place] for place in places)
-    x, found = one(config, block, weights, x, kernels[0], expansions[0], fresh)
+    x, of_first = one(config, block, weights, x, kernels[0], expansions[0], fresh)
     if not rest:
-        return x, [found]
+        return x, [of_first]
     graph, _ = nnx.split(others[0])
 
     def step(x, inputs):
@@ -113,7 +116,7 @@ def _stage(net, stage: int, x, depth, kernels, expansions, one, fresh: bool):
     states = jax.tree.map(lambda *arrays: jnp.stack(arrays), *map(nnx.state, others))
     inputs = jnp.arange(1, config.most), states, kernels[1:], expansions[1:]
     x, stacked = jax.lax.scan(step, x, inputs)
-    return x, [found, *(jax.tree.map(lambda a, i=i: a[i], stacked) for i in range(len(rest)))]
+    return x, [of_first, *(jax.tree.map(lambda a, i=i: a[i], stacked) for i in range(len(rest)))]
 
 
 def _kept(weights: Elastic) -> Statistics:

@@ -1,218 +1,52 @@
-"""Training of a sub-network from scratch: the recipe that WeakNAS retrains by (Table 7).
+"""Training of a MobileNet sub-network from scratch: its pass of the recipe (`supernets.recipe`).
 
-RMSProp in TensorFlow's form, warm-up and cosine by whole epochs, an average of the weights,
-dropout, label smoothing, random erasing (`augment`); pure functions of a `State`.
-
-Known deviations from timm's command: with several devices batch statistics are those of the whole
-batch, not of a device's share, so that the number of devices changes nothing; running variances
-are the biased ones; the images of a network that is trained in bfloat16 are normalised in float32.
+Known deviations from timm: running variances are the biased ones.
 """
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from flax import nnx, struct
+from flax import nnx
 
-from weaknas_jax.supernets.data import augment
-from weaknas_jax.supernets.data.images import Batch, normalized
+from weaknas_jax.supernets import recipe as recipes
 from weaknas_jax.supernets.mobilenet import recalibrate, subnet
-from weaknas_jax.supernets.mobilenet.evaluate import Counts, counted
+from weaknas_jax.supernets.mobilenet.layers import Statistics
 from weaknas_jax.supernets.mobilenet.subnet import Static
+from weaknas_jax.supernets.recipe import Recipe, Training
 
 MOMENTUM = 0.1  # of running statistics, PyTorch's sense
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """The published settings.
-
-    Attributes:
-      epochs: passes over the images; 600 for the network of 1000 queries, 300 for that of 800.
-      rate: peak of the learning rate.
-      warmup: epochs of a linear rise from ``first_rate``.
-      first_rate, last_rate: at the beginning of the rise, and of the cosine's end.
-      weight_decay: L2, added to the gradient of matrices and kernels, not of norms and biases.
-      decay, momentum, epsilon: of RMSProp; epsilon lies inside the root.
-      dropout: share of the features before the classifier.
-      ema: decay of the average of weights and running statistics.
-      smoothing: share of the label that is spread evenly.
-      erase: share of the images with an erased rectangle.
-      bf16: compute in bfloat16; parameters, norms and loss stay float32.
-    """
-
-    epochs: int = 600
-    rate: float = 1e-2
-    warmup: int = 3
-    first_rate: float = 1e-6
-    last_rate: float = 1e-5
-    weight_decay: float = 1e-5
-    decay: float = 0.9
-    momentum: float = 0.9
-    epsilon: float = 1e-3
-    dropout: float = 0.3
-    ema: float = 0.9999
-    smoothing: float = 0.1
-    erase: float = 0.2
-    bf16: bool = False
-
-
-@struct.dataclass
-class State:
-    """Everything that training carries on.
-
-    Attributes:
-      step: int32 [], steps done.
-      params, stats: parameters and running statistics, as NNX states.
-      averaged: the same two, averaged.
-      optimizer: Optax's state.
-    """
-
-    step: jax.Array
-    params: Any
-    stats: Any
-    averaged: Any
-    optimizer: Any
-
-
-class Training(NamedTuple):
-    """Functions of a `State`.
-
-    Attributes:
-      init: () -> state.
-      step: (state, `Batch`, key) -> (state, loss []); the key is the run's.
-      network: (state, averaged: bool) -> `Static` with the state's arrays.
-    """
-
-    init: Callable[..., State]
-    step: Callable[..., tuple[State, jax.Array]]
-    network: Callable[..., Static]
-
-
-def rate(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule:
-    """The learning rate of each step: constant in an epoch, as timm's scheduler has it."""
-
-    def schedule(step: jax.Array) -> jax.Array:
-        epoch = step // steps_per_epoch
-        rise = recipe.first_rate + epoch * (recipe.rate - recipe.first_rate) / max(1, recipe.warmup)
-        wave = 0.5 * (1 + jnp.cos(jnp.pi * epoch / recipe.epochs))
-        fall = recipe.last_rate + (recipe.rate - recipe.last_rate) * wave
-        return jnp.where(epoch < recipe.warmup, rise, fall)
-
-    return schedule
-
-
-def optimizer(recipe: Recipe, steps_per_epoch: int) -> optax.GradientTransformation:
-    """RMSProp as TensorFlow and timm's ``rmsproptf`` have it: the mean square begins at one,
-    epsilon is inside the root, and the learning rate inside the momentum."""
-    return optax.chain(
-        optax.add_decayed_weights(
-            recipe.weight_decay, lambda params: jax.tree.map(lambda p: p.ndim > 1, params)
-        ),
-        optax.rmsprop(
-            rate(recipe, steps_per_epoch),
-            decay=recipe.decay,
-            eps=recipe.epsilon,
-            initial_scale=1.0,
-            eps_in_sqrt=True,
-            momentum=recipe.momentum,
-        ),
-    )
-
-
 def make(net: Static, recipe: Recipe, steps_per_epoch: int) -> Training:
     """Training of ``net``, whose arrays it begins with."""
-    graph, params, stats = nnx.split(net, nnx.Param, nnx.BatchStat)
-    updates = optimizer(recipe, steps_per_epoch)
-
-    def init() -> State:
-        own, counted, mean = jax.tree.map(jnp.copy, (params, stats, (params, stats)))
-        return State(jnp.int32(0), own, counted, mean, updates.init(params))
-
-    def loss_of(params, stats, batch: Batch, key: jax.Array):
-        erase_key, drop_key = jax.random.split(key)
-        x = augment.erased(erase_key, normalized(batch.images), recipe.erase)
-        features = len(x), net.ends.classifier.shape[0]
-        kept = jax.random.bernoulli(drop_key, 1 - recipe.dropout, features)
-        drop = kept / (1 - recipe.dropout)
-        if recipe.bf16:
-            x, drop = x.astype(jnp.bfloat16), drop.astype(jnp.bfloat16)
-            params = _narrow(params)
-        network = nnx.merge(graph, params, stats)
-        logits, found = subnet.forward(network, x, fresh=True, drop=drop)
-        logits = logits.astype(jnp.float32)
-        labels = jax.nn.one_hot(batch.labels, logits.shape[-1])
-        labels = optax.smooth_labels(labels, recipe.smoothing)
-        each = optax.softmax_cross_entropy(logits, labels)
-        weight = batch.valid / jnp.maximum(1, batch.valid.sum())
-        return jnp.sum(jnp.where(batch.valid, each, 0.0) * weight), found
-
-    def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, jax.Array]:
-        key = jax.random.fold_in(key, state.step)
-        value = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, found), gradient = value(state.params, state.stats, batch, key)
-        change, learnt = updates.update(gradient, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, change)
-        stats = _running(graph, params, state.stats, found)
-        averaged = optax.incremental_update((params, stats), state.averaged, 1 - recipe.ema)
-        return State(state.step + 1, params, stats, averaged, learnt), loss
-
-    def network(state: State, averaged: bool = True) -> Static:
-        return nnx.merge(graph, *(state.averaged if averaged else (state.params, state.stats)))
-
-    return Training(init, step, network)
+    return recipes.make(net, recipe, steps_per_epoch, forward)
 
 
-def _narrow(params: Any) -> Any:
-    """In bfloat16, but for what normalises."""
+def forward(
+    net: Static, images: jax.Array, key: jax.Array, recipe: Recipe
+) -> tuple[jax.Array, nnx.State]:
+    """The training pass: normalised by the batch itself, with dropout before the classifier.
 
-    def cast(path, array):
-        return array if "norm" in jax.tree_util.keystr(path) else array.astype(jnp.bfloat16)
+    Args:
+      net: the sub-network.
+      images: normalised, [B, H, W, 3].
+      key: of the dropout.
+      recipe: says how much of it.
 
-    return jax.tree_util.tree_map_with_path(cast, params)
+    Returns:
+      Logits [B, classes], and the running statistics after this batch.
+    """
+    features = len(images), net.ends.classifier.shape[0]
+    stays = jax.random.bernoulli(key, 1 - recipe.dropout, features)
+    drop = (stays / (1 - recipe.dropout)).astype(images.dtype)
+    logits, statistics = subnet.forward(net, images, fresh=True, drop=drop)
+    return logits, _running(net, statistics)
 
 
-def _running(graph, params, stats, found) -> Any:
-    """Running statistics after a batch whose own are ``found``."""
-    net = nnx.merge(graph, params, stats)
-    leaves = jax.tree.leaves(found)
-    pairs = zip(recalibrate.norms(net), leaves[::2], leaves[1::2], strict=True)
+def _running(net: Static, statistics: Statistics) -> nnx.State:
+    """Running statistics after a batch whose own are ``statistics``."""
+    moved = nnx.clone(net)
+    leaves = jax.tree.leaves(statistics)
+    pairs = zip(recalibrate.norms(moved), leaves[::2], leaves[1::2], strict=True)
     for norm, mean, var in pairs:
         norm.mean = nnx.BatchStat(norm.mean[...] + MOMENTUM * (mean - norm.mean[...]))
         norm.var = nnx.BatchStat(norm.var[...] + MOMENTUM * (var - norm.var[...]))
-    return nnx.state(net, nnx.BatchStat)
-
-
-def count(net: Static, batch: Batch) -> Counts:
-    """Of a batch of images in the middle, how many are right; may be traced."""
-    return counted(net(normalized(batch.images)), batch.labels, batch.valid)
-
-
-def arrays(state: State) -> dict[str, jax.Array]:
-    """All arrays of a state by name; `restored` is the inverse."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-
-
-def restored(like: State, stored: dict[str, Any]) -> State:
-    """The state that `arrays` gave.
-
-    Raises:
-      ValueError: it is that of another network.
-    """
-    names = arrays(like)
-    wrong = [n for n in names.keys() | stored.keys() if n not in names or n not in stored]
-    wrong += [n for n in names if n not in wrong and names[n].shape != stored[n].shape]
-    if wrong:
-        raise ValueError(f"a checkpoint of another network: {sorted(wrong)[0]}")
-    leaves = [jnp.asarray(stored[name], leaf.dtype) for name, leaf in names.items()]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def epoch_order(seed: int, epoch: int, images: int, batch: int) -> np.ndarray:
-    """Places of the images in the order of an epoch, whole batches only."""
-    return np.random.default_rng([seed, epoch]).permutation(images)[: images // batch * batch]
+    return nnx.state(moved, nnx.BatchStat)

@@ -11,22 +11,23 @@ stages but the first; images are drawn with replacement; one sub-network a step 
 """
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
+from weaknas_jax.core.conventions import kept
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
-from weaknas_jax.supernets import training
+from weaknas_jax.supernets import weight_sharing
 from weaknas_jax.supernets.mobilenet.modules import Inverted, Norm
 from weaknas_jax.supernets.mobilenet.supernet import How, Supernet, default_how, forward
 from weaknas_jax.supernets.training import Data
+from weaknas_jax.supernets.weight_sharing import Sharing
 
 
 class Stage(NamedTuple):
@@ -81,102 +82,40 @@ def train(
     plan: Sequence[Stage],
     data: Data,
     *,
-    seed: int = 0,
-    batch: int = 64,
-    each: int = 1,
-    chunk: int = 50,
-    distill: float = 1.0,
     how: How | None = None,
-    progress: Callable[[Stage, int, float], None] = lambda stage, done, loss: None,
+    **settings: Any,
 ) -> tuple[Supernet, np.ndarray]:
-    """A trained supernet, and the loss on the labels of each step, float32 [steps].
-
-    Its running statistics are not touched: recalibrate each sub-network.
+    """A trained supernet, and the loss to labels of each step, float32 [steps].
 
     Args:
-      net: what to begin with.
-      plan: of `stages`; the network after the first is the teacher of the others.
+      net: the supernet to begin with; it stays as it is.
+      plan: of `stages`.
       data: to train on.
-      seed: of batches and sub-networks.
-      batch: images in a step.
-      each: sub-networks in a step.
-      chunk: steps between two calls of ``progress(stage, steps done, mean loss)``.
-      distill: weight of the teacher; 0 = none.
       how: as of `supernet.forward`.
+      **settings: as of `supernets.weight_sharing.train`: ``seed``, ``batch``, ``progress``, ...
     """
-    how = how or default_how()
-    graph, params, rest = nnx.split(net, nnx.Param, nnx.BatchStat)
-    rng, losses, teacher = np.random.default_rng(seed), [], params
-    data = Data(*map(jnp.asarray, data))
-    for number, stage in enumerate(plan):
-        if stage.name == "width":
-            params = nnx.state(by_importance(nnx.merge(graph, params, rest)), nnx.Param)
-        carry = params, training.optimizer().init(params)
-        rates = training.rates(stage.rate, stage.steps)
-        networks = sample(net.config, stage, rng, (stage.steps, each))
-        keys = jax.random.split(jax.random.key(rng.integers(2**31)), stage.steps)
-        weight = jnp.float32(distill if number else 0.0)
-        for at in range(0, stage.steps, chunk):
-            some = slice(at, at + chunk)
-            steps = keys[some], rates[some], jax.tree.map(lambda part, s=some: part[s], networks)
-            carry, found = _steps(
-                graph, rest, carry, teacher, weight, data, steps, batch=batch, how=how
-            )
-            losses.append(np.asarray(found))
-            progress(stage, min(at + chunk, stage.steps), float(losses[-1].mean()))
-        params = carry[0]
-        teacher = params if number == 0 else teacher
-    return nnx.merge(graph, params, rest), np.concatenate(losses)
+    return weight_sharing.train(
+        net, sharing(net.config, how or default_how()), plan, data, **settings
+    )
 
 
-@functools.partial(jax.jit, static_argnames=("graph", "batch", "how"))
-def _steps(graph, rest, carry, teacher, weight, data: Data, steps, *, batch: int, how: How):
-    """Many steps: one program whatever the stage and the sub-networks."""
-    largest = archs.largest(nnx.merge(graph, carry[0], rest).config)
+@functools.cache
+def sharing(config: SupernetConfig, how: How) -> Sharing:
+    """How sub-networks share the weights of a supernet; the largest is the teacher."""
+    largest = archs.largest(config)
 
-    def logits(params, images, arch):
-        return forward(nnx.merge(graph, params, rest), images, arch, how, fresh=True)[0]
+    def logits(net: Supernet, images: jax.Array, arch: Arch) -> jax.Array:
+        return forward(net, images, arch, how, fresh=True)[0]
 
-    def step(carry, inputs):
-        (params, state), (key, rate, networks) = carry, inputs
-        images, labels = training.drawn(key, data, batch)
-        said = jax.lax.cond(
-            weight > 0,
-            lambda: jax.nn.softmax(logits(teacher, images, largest)),
-            lambda: jnp.zeros((batch, teacher["ends"]["classifier_bias"].shape[0])),
-        )
-
-        def of_one(params, arch):
-            return losses(logits(params, images, arch), labels, said, weight)
-
-        def add(total, arch):
-            (_, hard), gradient = jax.value_and_grad(of_one, has_aux=True)(params, arch)
-            return jax.tree.map(jnp.add, total, (hard, gradient)), None
-
-        nothing = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
-        (hard, gradient), _ = jax.lax.scan(add, nothing, networks)
-        count = len(networks.depths)
-        updates, state = training.optimizer().update(
-            jax.tree.map(lambda g: g / count, gradient), state, params
-        )
-        return (training.stepped(params, updates, rate), state), hard / count
-
-    return jax.lax.scan(step, carry, steps)
+    return Sharing(
+        logits,
+        teach=lambda net, images: logits(net, images, largest),
+        sample=functools.partial(sample, config),
+        begin=lambda net, stage: by_importance(net) if stage.name == "width" else net,
+    )
 
 
-def losses(
-    logits: jax.Array, labels: jax.Array, said: jax.Array, weight: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropies [B, classes]: to labels [B] plus ``weight`` times to what a teacher said.
-
-    Returns:
-      The sum, and the part of the labels.
-    """
-    hard = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-    soft = optax.softmax_cross_entropy(logits, said).mean()
-    return hard + weight * soft, hard
-
-
+@kept
 def by_importance(net: Supernet) -> Supernet:
     """The same function of the largest network, channels of each middle in order of importance.
 

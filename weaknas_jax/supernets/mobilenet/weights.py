@@ -132,15 +132,15 @@ def load(net: Supernet, tensors: Mapping[str, np.ndarray]) -> None:
     Raises:
       WeightsError: one is missing, unused, there twice or of another shape; names it.
     """
-    given: dict[str, tuple[str, np.ndarray]] = {}
+    by_form: dict[str, tuple[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
         form = normal_form(name)
-        if form in given:
-            raise WeightsError(f"{name} and {given[form][0]} are the same tensor")
-        given[form] = name, np.asarray(tensor)
-    found, missing = [], []
+        if form in by_form:
+            raise WeightsError(f"{name} and {by_form[form][0]} are the same tensor")
+        by_form[form] = name, np.asarray(tensor)
+    values, missing = [], []
     for entry in entries(net):
-        name, tensor = given.pop(normal_form(entry.name), (None, None))
+        name, tensor = by_form.pop(normal_form(entry.name), (None, None))
         if entry.variable is None:
             continue  # older files lack the counts
         if name is None:
@@ -149,12 +149,12 @@ def load(net: Supernet, tensors: Mapping[str, np.ndarray]) -> None:
         shape = entry.store(np.empty(entry.variable.shape)).shape
         if tensor.shape != shape:
             raise WeightsError(f"{name}: has shape {tensor.shape}, and {shape} is needed")
-        found.append((entry.variable, np.asarray(entry.load(tensor), np.float32)))
-    for what, names in (("missing", missing), ("unused", [name for name, _ in given.values()])):
+        values.append((entry.variable, np.asarray(entry.load(tensor), np.float32)))
+    for what, names in (("missing", missing), ("unused", [name for name, _ in by_form.values()])):
         if names:
             more = f" and {len(names) - 5} more" * (len(names) > 5)
             raise WeightsError(f"{what}: {', '.join(names[:5])}{more}")
-    for variable, array in found:
+    for variable, array in values:
         variable.set_value(jnp.asarray(array))
 
 
@@ -226,8 +226,8 @@ def read(path: str | os.PathLike, config: SupernetConfig) -> Supernet:
     if dataclasses.replace(stored, image_size=config.image_size) != config:
         fields = [field.name for field in dataclasses.fields(config)]
         other = [n for n in fields if getattr(stored, n) != getattr(config, n)]
-        said = ", ".join(f"{n}={getattr(stored, n)}" for n in other if n != "image_size")
-        raise WeightsError(f"{path}: is of a supernet of another geometry: {said}")
+        differing = ", ".join(f"{n}={getattr(stored, n)}" for n in other if n != "image_size")
+        raise WeightsError(f"{path}: is of a supernet of another geometry: {differing}")
     net = blank(config)
     load(net, tensors)
     return net

@@ -1,0 +1,45 @@
+"""``log.csv`` and TensorBoard's event files of a training."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from weaknas_jax.jobs.report import csv_text
+from weaknas_jax.storage import files
+
+COLUMNS = "step", "epoch", "loss", "rate", "images_per_second", "top1", "top5"
+
+
+class Log:
+    """The log in a folder; rows after a checkpoint are written again.
+
+    Args:
+      folder: of the training.
+      step: of the checkpoint that it goes on from.
+
+    Raises:
+      ValueError: tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ValueError(
+                f"logs need tensorboardX: pip install -e '.[train]' ({error})"
+            ) from None
+        self.path, self.rows = folder / "log.csv", []
+        if self.path.exists():
+            with open(self.path) as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        self.events = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Adds a row, a value for each of `COLUMNS`."""
+        self.rows.append(dict(row))
+        cells = ([each[name] for name in COLUMNS] for each in self.rows)
+        files.write_text(self.path, csv_text(COLUMNS, cells))
+        for name in COLUMNS[2:]:
+            self.events.add_scalar(name, row[name], row["step"])
+        self.events.flush()
