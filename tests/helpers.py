@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 from absl import flags
 from absl.testing import flagsaver
 
-from weaknas_jax.cli import sweep
-
 TESTS = Path(__file__).parent
 
 
 def call(main: ModuleType, *arguments: Any) -> int:
     """The exit status of a command of this process, given the words of its line."""
+    from weaknas_jax.cli import sweep  # here: it defines flags, which not all who import this take
+
     argv, lists = sweep.split([main.__name__.rsplit(".", 1)[-1], *map(str, arguments)])
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
@@ -34,6 +34,13 @@ def call(main: ModuleType, *arguments: Any) -> int:
 def summary_of(folder: Path) -> dict[str, Any]:
     """The summary of an experiment."""
     return json.loads((folder / "summary.json").read_text())
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a PNG is whole and not blank; what is on it is tested where it is drawn."""
+    from matplotlib import image  # here: the processes of `child` need it not
+
+    return bool(image.imread(path)[..., :3].std() > 0.01)
 
 
 def child(script: str, given: Any = None, cwd: Path = TESTS, **environment: str) -> Any:

@@ -1,10 +1,6 @@
 """Calls of `experiments.mobilenet`, and a tiny supernet for them."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from helpers import child
 
 from weaknas_jax.spaces.mobilenet import config
 
@@ -59,16 +55,4 @@ def calls(cases: dict[str, list[str]], tiny: bool = False) -> dict[str, tuple[in
       cases: by name, in order.
       tiny: the supernet is `TINY`.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        input=json.dumps([tiny, cases]),
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
-        | QUICKLY,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return child(CHILD, [tiny, cases], **QUICKLY)

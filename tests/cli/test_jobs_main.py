@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import calls, is_drawn
 
 from weaknas_jax.jobs.command import Command, CommandError, score
 
@@ -74,8 +75,8 @@ def test_the_line_runs_reports_and_goes_on(folder):
     assert json.loads(only(folder, "best.json").read_text()) == summary["best"]["arch"]
     rows = list(csv.DictReader(only(folder, "results.csv").open()))
     assert len(rows) == 12
-    calls = (folder / "calls").read_text().splitlines()
-    assert len(set(calls)) == len(calls) == 12
+    made = (folder / "calls").read_text().splitlines()
+    assert len(set(made)) == len(made) == 12
     for row in rows:
         depth, ratio = int(row["depth"]), int(row["ratio"] or 0)
         assert float(row["score"]) == 10 - (depth - 4) ** 2 + ratio
@@ -88,15 +89,16 @@ def test_the_line_runs_reports_and_goes_on(folder):
         for c, s in points
         if not any(b <= c and t >= s and (b, t) != (c, s) for b, t in points)
     }
-    assert only(folder, "curve.png").stat().st_size > 5000
+    assert is_drawn(only(folder, "curve.png"))
 
-    again = main(folder, *LINE)
-    assert again.returncode == 0
-    assert "all 12 queries were finished already" in again.stderr
-    assert len((folder / "calls").read_text().splitlines()) == 12
-    more = main(folder, *LINE, "--budget=15", "--workers=3", "--cost=depth * 20")  # same folder
-    assert more.returncode == 0
-    assert len((folder / "calls").read_text().splitlines()) == 15
+    more = [*LINE, "--budget=15", "--workers=3", "--cost=depth * 20"]  # the same folder
+    again, further = calls("jobs", LINE, more, cwd=folder)
+    assert again.status == 0
+    assert "all 12 queries were finished already" in again.err
+    assert further.status == 0
+    calls_made = (folder / "calls").read_text().splitlines()
+    assert calls_made[:12] == made
+    assert len(calls_made) == 15
     assert json.loads(only(folder, "summary.json").read_text())["finished"] == 15
 
 
@@ -150,25 +152,6 @@ BAD = {
     "--repeat_top=13": "repeat_top=13: more than the budget of 12",
     "--repair": "journal.jsonl: there is no such file",
 }
-MANY = """
-import json, sys
-from absl import flags
-from weaknas_jax.cli import jobs
-for line in json.loads(sys.argv[1]):
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    flags.FLAGS(["jobs", *line])
-    print("status", jobs.main(["jobs"]), file=sys.stderr)
-"""
-
-
-def many(folder, lines):
-    """One process for all: each line ends with a status."""
-    command = [sys.executable, "-c", MANY, json.dumps(lines)]
-    return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
 
 
 def test_bad_input(folder):
@@ -177,52 +160,48 @@ def test_bad_input(folder):
     for place in (2, 3):  # their jobs run
         named = [a for a in lines[place] if "--predictor" not in a and "--sampling" not in a]
         lines[place] = [*named, "--method=random"]
-    done = many(folder, lines)
-    *said, rest = done.stderr.split("status 2\n")
-    assert (len(said), rest) == (len(BAD), ""), done.stderr
-    for bad, one in zip(BAD, said, strict=True):
-        assert BAD[bad] in one, (bad, one)
+    for bad, done in zip(BAD, calls("jobs", *lines, cwd=folder), strict=True):
+        assert done.status == 2, (bad, done)
+        assert BAD[bad] in done.err, (bad, done)
 
 
 def test_an_arrangement_of_flags(folder):
     """Minimised, asynchronous, a constraint of the line's own, a command with names."""
-    done = main(
-        folder,
-        "--space=space.json",
-        "--command=echo $(( {depth} * 2 ))",
-        *("--minimize", "--mode=async", "--workers=2", "--budget=8", "--method=random"),
-        *("--constraint=depth >= 2", "--out=mine", "--cost=depth"),
-    )
-    assert done.returncode == 0, done.stderr
+    line = ["--space=space.json", "--command=echo $(( {depth} * 2 ))"]
+    line += ["--minimize", "--mode=async", "--workers=2", "--budget=8", "--method=random"]
+    line += ["--constraint=depth >= 2", "--out=mine", "--cost=depth"]
+    done, refused = calls("jobs", line, [*LINE, "--out=mine"], cwd=folder)
+    assert done.status == 0, done.err
     summary = json.loads((folder / "mine" / "summary.json").read_text())
     assert summary["best"]["score"] == 4
     assert summary["cost"] == "depth"
     assert [p["score"] for p in summary["pareto"]] == [4]
-    refused = main(folder, *LINE, "--out=mine")
-    assert refused.returncode == 2
-    assert "was begun otherwise" in refused.stderr
+    assert refused.status == 2
+    assert "was begun otherwise" in refused.err
 
 
 def test_damage_repairs_costs_and_repeats(folder):
     """A cost that is known of some only; a line that is lost; what may change later."""
     line = [*LINE[:2], "--method=random", "--budget=15", "--out=o"]
     unknown, again = "--cost=log(depth - 2)", [*line, "--cost=depth", "--repeat_top=3"]
-    first = main(folder, *LINE[:2], "--method=random", "--out=o", unknown)  # all of the space
-    assert first.returncode == 0, first.stderr
+    first = [*LINE[:2], "--method=random", "--out=o", unknown]  # all of the space
+    (first,) = calls("jobs", first, cwd=folder)
+    assert first.status == 0, first.err
     summary = json.loads((folder / "o" / "summary.json").read_text())
     assert (summary["finished"], summary["cost_unknown"]) == (15, 6)
-    assert "left out: 6 of 15, whose cost is unknown" in first.stdout
-    calls = (folder / "calls").read_text().splitlines()
+    assert "left out: 6 of 15, whose cost is unknown" in first.out
+    made = (folder / "calls").read_text().splitlines()
 
     path = folder / "o" / "journal.jsonl"
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(whole[:9] + whole[10:]))
-    done = many(folder, [line, ["--out=o", "--repair"], ["--out=o", "--repair"], again])
-    statuses = [one[0] for one in done.stderr.split("status ")[1:]]
-    assert statuses == ["2", "0", "0", "0"], done.stderr
-    assert "journal.jsonl: line 10 is damaged" in done.stderr
-    assert "--repair" in done.stderr
-    why, copy, on, well = done.stdout.splitlines()[:4]
+    repair = ["--out=o", "--repair"]
+    damaged, repaired, whole_now, done = calls("jobs", line, repair, repair, again, cwd=folder)
+    assert [one.status for one in (damaged, repaired, whole_now, done)] == [2, 0, 0, 0], done.err
+    assert "journal.jsonl: line 10 is damaged" in damaged.err
+    assert "--repair" in damaged.err
+    why, copy, on = repaired.out.splitlines()
+    (well,) = whole_now.out.splitlines()
     assert "line 10 is damaged" in why
     assert "9 lines are kept; o/journal.jsonl.damaged-1 is" in copy
     assert "goes on" in on
@@ -231,11 +210,11 @@ def test_damage_repairs_costs_and_repeats(folder):
     assert all(float(row["cost"]) == int(row["depth"]) for row in rows)
     assert sorted(row["n"] for row in rows) == [""] * 12 + ["2"] * 3
     lost = sum(b'"done"' in line for line in whole[9:])
-    assert len((folder / "calls").read_text().splitlines()) == len(calls) + lost + 3
+    assert len((folder / "calls").read_text().splitlines()) == len(made) + lost + 3
     summary = json.loads((folder / "o" / "summary.json").read_text())
     assert summary["repeats"]["each"][0] == summary["best"]
     assert summary["best"]["n"] == 2
-    assert "best      14 +- 0 (mean of 2), query" in done.stdout
+    assert "best      14 +- 0 (mean of 2), query" in done.out
 
 
 def command(tmp_path, text, **more):

@@ -1,7 +1,6 @@
 """Sweeps: the same queries as single searches, one program where one will do, resumed."""
 
 import csv
-import functools
 import json
 import re
 import signal

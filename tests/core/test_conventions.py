@@ -1,14 +1,10 @@
 """The same queries whatever JAX is set to in the user's process, through every public way."""
 
-import json
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import child
 
 from weaknas_jax.core import conventions
 
@@ -53,7 +49,7 @@ def with_predictor(name):
 
 
 
-results, (named, hand) = {}, json.loads(sys.argv[1])
+results, (named, hand) = {}, json.load(sys.stdin)
 for name in named:
     if name in METHODS:
         method = methods.make(method=name, init=4, per_round=2, budget=8)
@@ -65,7 +61,7 @@ for name in named:
             results[name + " by hand"] = by_hand(method)
         except ValueError as error:
             results[name + " by hand"] = str(error)
-        if methods.METHODS[name].neighbours:
+        if name in METHODS and METHODS[name].neighbours:
             continue
         driver = drive.Driver(method, choices)
         while rows := driver.ask():
@@ -83,17 +79,7 @@ ODD = {
 
 
 def queries(named, hand=(), **settings):
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, json.dumps([named, hand])],
-        capture_output=True,
-        text=True,
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
-        | settings,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return child(CHILD, [named, hand], **settings)
 
 
 def test_the_queries_do_not_depend_on_the_settings_of_jax():

@@ -181,4 +181,12 @@ def test_costs_that_are_unknown_are_left_out(tmp_path):
         assert sum(row.split(",")[2] == "" for row in rows) == missing
         every = "every one" if missing == 20 else missing
         assert f"left out: {every} of 20, whose cost is unknown" in report.text(summary, paths)
-        assert (tmp_path / "curve.png").stat().st_size > 5000
+        figure = report.draw(tmp_path / "curve.png", findings, summary)
+        scores, costs = figure.axes
+        assert (scores.get_xlabel(), scores.get_ylabel()) == ("queries", "score")
+        assert " ".join(costs.get_xlabel().split()) == f"cost = {summary['cost']}"
+        each, best = scores.get_lines()
+        assert each.get_xdata().tolist() == list(range(1, 21))
+        assert best.get_label() == "best so far"
+        points = costs.get_lines()[0].get_xdata()
+        assert np.isnan(points).sum() == missing

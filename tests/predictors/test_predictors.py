@@ -27,6 +27,10 @@ def problem(n=30, seed=0):
     return queried, np.where(queried >= 0, y[queried], 0.0), queried >= 0, y
 
 
+def made(name):
+    return make(name, TABLE.encoding, **SMALL.get(name, {}))
+
+
 @pytest.fixture(scope="module", params=quick_and_slow(PREDICTORS, QUICK))
 def name(request):
     return request.param
@@ -34,7 +38,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def scorer(name):
-    predictor = make(name, TABLE.encoding, **SMALL.get(name, {}))
+    predictor = made(name)
     return predictor if isinstance(predictor, Scorer) else refit(predictor, 128)
 
 
@@ -74,10 +78,13 @@ def test_whatever_stands_in_the_padding_changes_nothing(learn):
         )
 
 
+FITTED = [n for n, of in PREDICTORS.items() if not of.host and isinstance(made(n), Predictor)]
+"""Those that are given features; the others (`Scorer`) are given rows, and none in the padding."""
+
+
+@pytest.mark.parametrize("name", quick_and_slow(FITTED, ["linear", "mlp"]))
 def test_nor_does_it_in_the_features(name):
-    predictor = make(name, TABLE.encoding, **SMALL.get(name, {}))
-    if not isinstance(predictor, Predictor):
-        return
+    predictor = made(name)
     queried, y, mask, _ = problem()
     x, fit = TABLE.encoding[queried], jax.jit(predictor.fit)
     clean = fit(jax.random.key(0), np.where(mask[:, None], x, 0), y, mask)
@@ -97,15 +104,12 @@ def test_no_data_and_constant_labels_are_survived(learn):
         assert jnp.isfinite(prediction.mean).all()
 
 
-def test_fits_under_vmap(scorer):
-    """Lanes with their own keys, data and number of labels; shapes only, no arithmetic."""
-
-    def update(key, queried, y, mask):
-        return scorer.update(key, scorer.init(SPACE, Q), SPACE, queried, y, mask, queried)
-
+def test_lanes_together_are_lanes_alone(learn):
+    """Each has its own key, data and number of labels."""
     data = [problem(n, seed=n)[:3] for n in (12, 30)]
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    keys = jax.random.split(jax.random.key(0), 2)
     stacked = [jnp.stack(a) for a in zip(*data, strict=True)]
-    lanes = jax.eval_shape(jax.vmap(update), keys, *stacked)
-    alone = jax.eval_shape(update, jax.eval_shape(lambda: jax.random.key(0)), *data[0])
-    assert jax.tree.map(lambda a: a.shape[1:], lanes) == jax.tree.map(lambda a: a.shape, alone)
+    _, together = jax.vmap(learn)(keys, *stacked)
+    for lane, (key, one) in enumerate(zip(keys, data, strict=True)):
+        _, alone = learn(key, *one)
+        np.testing.assert_allclose(together.mean[lane], alone.mean, atol=2e-3)

@@ -235,18 +235,27 @@ def test_the_pictures_of_fronts_and_of_the_paper(drawn, summary):
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_one_or_several(summary, tmp_path, ending):
     other = report.summarize(RUNS, TABLE, protocol.PAPER, method="weaknas", predictor="mlp")
+    begins = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[ending]
     for results in ([summary], [summary, other]):
         path = tmp_path / f"curve.{ending}"
-        plots.draw([plots.Result("a", s) for s in results], path)
-        assert path.stat().st_size > 5000
+        figure = plots.draw([plots.Result(f"run {i}", s) for i, s in enumerate(results)], path)
+        assert path.read_bytes().startswith(begins)
+        accuracies, optimum = figure.axes
+        assert accuracies.get_xlabel() == optimum.get_xlabel() == "queries"
+        assert optimum.get_ylabel() == "share of runs that met the optimum"
+        names = " ".join(text.get_text() for text in accuracies.get_legend().get_texts())
+        assert [f"run {i}" in names for i in range(2)] == [True, len(results) == 2]
+        mean = results[0]["curve"]["best_valid_test"]["mean"]
+        drawn = accuracies.get_lines()[0].get_ydata().tolist()
+        assert drawn == mean[: len(drawn)]
 
 
 def test_without_test_accuracy(summary, tmp_path):
     blind = copy.deepcopy(summary)
     for curve in ("oracle_test", "best_valid_test", "predicted_best_test"):
         blind["curve"][curve] = {"mean": [None] * 4, "std": [None] * 4}
-    plots.draw([plots.Result("a", blind)], tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").exists()
+    axes = plots.draw([plots.Result("a", blind)], tmp_path / "curve.png").axes[0]
+    assert not np.isfinite(axes.get_lines()[0].get_ydata().astype(float)).any()
 
 
 def test_unreadable_folders_are_named(tmp_path):

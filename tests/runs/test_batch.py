@@ -114,9 +114,8 @@ def test_more_rounds_a_call_change_nothing():
 
 def test_golden_keys():
     """The contract of the random numbers: these never change, or old seeds lose their meaning."""
-    root = jax.random.key(5, impl="threefry2x32")
-    expected = [jax.random.key_data(jax.random.fold_in(root, r)).tolist() for r in (0, 7)]
-    assert jax.random.key_data(batch.run_keys(5, [0, 7])).tolist() == expected
+    keys = jax.random.key_data(batch.run_keys(5, [0, 7])).tolist()
+    assert keys == [[2724472204, 3573582090], [1394159668, 1590028285]]
     problem = task.make(planted_table(), HONEST)
     trace = run(build("random", init=4, per_round=4, budget=8), problem, 0, 0)
     assert trace.queried[0].tolist() == [20, 46, 59, 22, 50, 21, 44, 25]

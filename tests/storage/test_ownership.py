@@ -7,8 +7,6 @@ import os
 import shutil
 import socket
 import stat
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
+from helpers import calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -393,24 +392,8 @@ def test_a_folder_without_our_marker_takes_no_checkpoint(tmp_path):
     assert_there(planted)
 
 
-PLOTS = """
-import contextlib, io, json, sys
-from absl import flags
-from absl.testing import flagsaver
-from experiments import plot
-for run, *arguments in json.load(sys.stdin):
-    with flagsaver.flagsaver(), contextlib.redirect_stderr(io.StringIO()) as errors:
-        flags.FLAGS.unparse_flags()
-        flags.FLAGS(["plot", *arguments])
-        with contextlib.redirect_stdout(io.StringIO()):
-            code = plot.main(["plot", run])
-    print(json.dumps([code, errors.getvalue()]))
-"""
-
-
 @pytest.mark.slow  # what is in the way of a search is quick, by the same module
 def test_a_picture_is_drawn_anew_if_it_is_ours(finished, tmp_path):
-    """In a process of its own: its flags have names that others have too."""
     (tmp_path / "notes.png").write_text("mine")
     (tmp_path / "gone.png").write_text("mine")
     good = [f"--out={tmp_path}/mine.{ending}" for ending in ("png", "pdf", "svg")]
@@ -419,16 +402,9 @@ def test_a_picture_is_drawn_anew_if_it_is_ours(finished, tmp_path):
     bad = ["", "/dev/null", str(tmp_path), f"{tmp_path}/{'n' * 300}.png", "/nowhere/x.png"]
     cases += [[f"--out={name}", *more] for name in bad for more in ([], ["--overwrite"])]
     cases += [[f"--out={finished}/summary.json"]]
-    done = subprocess.run(
-        [sys.executable, "-c", PLOTS],
-        input=json.dumps([[str(finished), *case] for case in cases]),
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert found[:7] == [[0, ""]] * 7
+    answers = calls("plot", *([finished, *case] for case in cases))
+    found = [(one.status, one.err) for one in answers]
+    assert found[:7] == [(0, "")] * 7
     for code, error in found[7:]:
         assert code == 2
         assert error.startswith("error: ")

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import is_drawn
 from mobilenet_calls import calls
 
 from weaknas_jax.jobs import JobsError
@@ -285,6 +286,16 @@ def test_what_is_no_finite_number_is_unknown(tmp_path):
     read = json.loads((tmp_path / "summary.json").read_text())
     assert {(one["top5"], one["loss"], one["note"]) for one in read["best"]} == {(None, None, "x")}
     assert " - " in search_report.text(summary, paths)
+    figure = search_report.draw(tmp_path / "search.png", findings, summary)
+    left, right, colours = figure.axes
+    assert left.get_xlabel() == "million multiply-adds at 236 pixels"
+    assert (left.get_ylabel(), colours.get_ylabel()) == ("top-1 (%)", "query")
+    queried = [(row["multiply_adds"] / 1e6, row["score"]) for row in findings.rows]
+    np.testing.assert_allclose(left.collections[0].get_offsets(), queried)
+    best = [line.get_xydata().tolist() for line in left.get_lines() if line.get_label() == "best"]
+    assert best == [[[read["best"][0]["multiply_adds"] / 1e6, read["best"][0]["score"]]]]
+    (curve,) = right.get_lines()
+    assert curve.get_ydata().tolist() == read["curves"][0]
 
 
 def test_a_stopped_search_goes_on(tmp_path):
@@ -397,7 +408,7 @@ def test_the_command_by_an_oracle(said, layers):
     assert best["parameters"] == cost.parameters(CONFIG, arch)
     assert best["score"] == max(max(curve) for curve in summary["curves"])
     assert len((out / "results.csv").read_text().splitlines()) == 29
-    assert (out / "search.png").stat().st_size > 10_000
+    assert is_drawn(out / "search.png")
     assert "28 queries, 0 failed, 28 known before" in answers["again"][1]
 
 

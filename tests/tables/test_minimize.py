@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import weaknas_jax as wn
 from weaknas_jax import TableError, load_table, save_table
 from weaknas_jax.cli import search, sweep
+from weaknas_jax.core import protocol
 from weaknas_jax.measures import metrics, pareto
 from weaknas_jax.report import plots, run_folder
 from weaknas_jax.runs import replay
@@ -187,7 +188,7 @@ def test_scores_of_any_size_are_searched(kind, minimize, tmp_path):
     save_table(tmp_path / "t.npz", table)
     back = load_table(tmp_path / "t.npz")
     assert (back.minimize, back.percent) == (minimize, False)
-    problem = wn.task.make(back, wn.protocol.resolve("honest", target="valid", report="best_valid"))
+    problem = wn.task.make(back, protocol.resolve("honest", target="valid", report="best_valid"))
     method = wn.weaknas(wn.refit(ridge()), init=6, per_round=4, top=8, budget=26)
     trace, _ = wn.run_many(method, problem, 0, range(3))
     final = metrics.curves(trace, back, wn.HONEST).best_valid[:, -1]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from weaknas_jax.jobs import Evaluation
 from weaknas_jax.jobs.report import write
@@ -145,8 +146,8 @@ def _of_equal_length(curves: Sequence[Sequence[float | None]]) -> np.ndarray:
     return np.array([curve[:least] for curve in curves], np.float64).reshape(len(curves), least)
 
 
-def draw(path: Path, findings: Findings, summary: dict[str, Any]) -> None:
-    """Score against multiply-adds, and the best so far against queries."""
+def draw(path: Path, findings: Findings, summary: dict[str, Any]) -> Figure:
+    """Score against multiply-adds, and the best so far against queries; returns the figure."""
     figure = canvas.blank(10, 4.2)
     left, right = figure.subplots(1, 2)
     names = "multiply_adds", "score", "query"
@@ -168,4 +169,4 @@ def draw(path: Path, findings: Findings, summary: dict[str, Any]) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3)
     canvas.legends(left)
-    canvas.save(figure, path)
+    return canvas.save(figure, path)

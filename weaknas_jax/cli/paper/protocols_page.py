@@ -91,8 +91,11 @@ def _shifts(moved: Sequence[Shift]) -> str:
     return tables.markdown([head, *body])
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Each difference with its interval: queries on the left, accuracy at the end on the right."""
+def draw(rows: Sequence[Row], path: Path) -> Figure:
+    """Each difference with its interval: queries on the left, accuracy at the end on the right.
+
+    Returns the figure saved.
+    """
     queries = [row for row in rows if row.measure.startswith("queries")]
     last = {(row.place, row.switch, row.change, row.method): row for row in rows
             if row.measure.startswith("accuracy")}  # fmt: skip
@@ -113,6 +116,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     )
     figure.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8)
     files.write_picture(path, figure, 120)
+    return figure
 
 
 def _lines(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
