@@ -1,6 +1,7 @@
 """Sweeps: the same queries as single searches, one program where one will do, resumed."""
 
 import csv
+import functools
 import json
 import re
 import signal
