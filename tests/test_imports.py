@@ -10,6 +10,19 @@ def test_no_import_leads_up():
     assert imports.upward() == []
 
 
+def test_what_supernets_share_knows_none_of_them():
+    kinds = {path.parent.name for path in (imports.ROOT / "weaknas_jax/supernets").glob("*/*.py")}
+    kinds -= {"data"}
+    assert "mobilenet" in kinds
+    shared = ("weaknas_jax.supernets.", "weaknas_jax.jobs", "weaknas_jax.report")
+    for module, uses in imports.graph().items():
+        parts = module.split(".")
+        if not module.startswith(shared) or (parts[1] == "supernets" and parts[2] in kinds):
+            continue
+        for other in uses:
+            assert not kinds & set(other.split(".")), f"{module} imports {other}"
+
+
 def test_every_package_has_a_level():
     folders = {path.parent.name for path in (imports.ROOT / "weaknas_jax").glob("*/__init__.py")}
     assert folders == set(imports.LEVEL)

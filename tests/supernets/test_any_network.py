@@ -28,9 +28,8 @@ CLASSES, WIDTHS = 3, (2, 4, 8)
 def pictures(rng, count=32):
     """Images of which the class is a colour."""
     labels = rng.integers(0, CLASSES, count).astype(np.int32)
-    pixels = (
-        rng.integers(0, 90, (count, 4, 4, 3)) + 120 * np.eye(3, dtype=int)[labels][:, None, None]
-    )
+    colours = 120 * np.eye(3, dtype=int)[labels][:, None, None]
+    pixels = rng.integers(0, 90, (count, 4, 4, 3)) + colours
     return Batch(
         pixels.astype(np.uint8), labels, np.arange(count, dtype=np.int32), np.ones(count, bool)
     )

@@ -108,10 +108,10 @@ def forward(
     `nnx.Dropout`); ``key`` decides all that they draw."""
     del recipe
     net.train()
-    streams = nnx.state(net, nnx.RngKey)
-    leaves, tree = jax.tree.flatten(streams)
-    drawn = [jax.random.fold_in(key, i) for i in range(len(leaves))]
-    nnx.update(net, jax.tree.unflatten(tree, drawn))
+    leaves, tree = jax.tree.flatten(nnx.state(net, nnx.RngKey))
+    streams = [jax.random.fold_in(key, i) for i in range(len(leaves))]
+    counts = jax.tree.map(jnp.zeros_like, nnx.state(net, nnx.RngCount))
+    nnx.update(net, jax.tree.unflatten(tree, streams), counts)
     logits = net(images)
     return logits, nnx.state(net, nnx.BatchStat)
 
@@ -171,7 +171,9 @@ def make(
         x = augment.erased(erase_key, normalized(batch.images), recipe.erase)
         if recipe.bf16:
             x, params = x.astype(jnp.bfloat16), _narrow(params, stats)
-        network = nnx.merge(graph, params, stats, rest)
+        # variables of this trace, since the pass may set them
+        stats, others = jax.tree.map(lambda array: array, (stats, rest))
+        network = nnx.merge(graph, params, stats, others)
         logits, stats = forward(network, x, drop_key, recipe)
         logits = logits.astype(jnp.float32)
         labels = jax.nn.one_hot(batch.labels, logits.shape[-1])

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weaknas_jax.core.conventions import kept
+
 MAGNITUDE, DEVIATION, OPERATIONS, CHANCE = 9.0, 0.5, 2, 0.5
 FILL = (124, 116, 104)  # the mean of ImageNet
 _AREA, _ASPECT, _TRIES = (0.02, 1 / 3), (0.3, 1 / 0.3), 10
@@ -87,6 +89,7 @@ OPERATORS: dict[str, Callable[[Any, float, int], Any]] = {
 """Of an RGB image, a magnitude 0..10 and a direction."""
 
 
+@kept
 def erased(key: jax.Array, images: jax.Array, probability: float = 0.2) -> jax.Array:
     """Images [B, H, W, 3] of which a share has a rectangle of normal noise.
 
