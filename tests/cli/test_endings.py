@@ -195,14 +195,38 @@ def test_a_command_says_which_shared_flags_it_reads(command):
 
     names = mentioned(command)
     if command == "search":
-        names |= {"workers", "image_size", "batch"}  # of evaluate.read_images
+        names |= {"threads", "image_size", "batch"}  # of evaluate.read_images
     module = ast.parse((folder / f"{command}.py").read_text())
     (listed,) = (
-        ast.literal_eval(node.value)
+        node.value
         for node in module.body
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SHARED"
     )
-    assert set(listed) == names
+    tuples = {"flags.IMAGE_FLAGS": _tuple(shared, "IMAGE_FLAGS"), "job_flags.NAMES": ()}
+    assert set(_words(listed, tuples)) == names
+
+
+def _tuple(module, name):
+    """The words of a tuple that a module assigns."""
+    (value,) = (
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name
+    )
+    return _words(value, {})
+
+
+def _words(node, tuples):
+    """The words of a tuple in source, of starred ones by name those of ``tuples``."""
+    words = []
+    for element in node.elts:
+        if not isinstance(element, ast.Starred):
+            words.append(ast.literal_eval(element))
+        elif isinstance(element.value, ast.Tuple):
+            words += _words(element.value, tuples)
+        else:
+            words += tuples[ast.unparse(element.value)]
+    return words
 
 
 @pytest.mark.parametrize(

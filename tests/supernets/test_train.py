@@ -91,7 +91,8 @@ def test_it_trains_and_says_so(whole):
     out, result, stderr = whole
     log = rows(out)
     assert [int(row["step"]) for row in log] == [STEPS * (e + 1) for e in range(EPOCHS)]
-    assert result == json.loads((out / "result.json").read_text())
+    stored = json.loads((out / "result.json").read_text())
+    assert stored == {"format": "weaknas.training/2", **result}
     assert float(log[-1]["top1"]) == result["averaged"]["top1"]
     assert result["averaged"]["top5"] == 100
     assert result["settings"]["weight_decay"] == 1e-5
@@ -166,7 +167,7 @@ def test_what_is_wrong_is_named(root, whole, tmp_path):
         tiny=True,
     )
     for name, message in {
-        "other": "epochs=9 (there: 4)",
+        "other": "epochs was 4, is 9",
         "large": f"--batch_size=500: there are {CLASSES * EACH} training images",
         "no out": "--out: name the folder to write to",
         "no images": "train: no such folder",

@@ -217,6 +217,29 @@ DEMO = {
     "versions": _VERSIONS,
 }
 
+_ACCURACIES = {"top1": "number: percent", "top5": "number: percent"}
+TRAINING = {
+    "averaged": _ACCURACIES,
+    "last": _ACCURACIES,
+    "multiply_adds": "integer",
+    "parameters": "integer",
+    "settings": "object: what makes the training this one",
+    "device": "string",
+    "versions": _VERSIONS,
+}
+SETTINGS = {
+    "arch": _ARCH,
+    "width": "number",
+    "image_size": "integer",
+    "batch_size": "integer",
+    "seed": "integer",
+    "images": "integer: to train on",
+    "epochs": "integer",
+    "warmup": "integer",
+    "*": "any: the rest of the recipe",
+    "checkpoints?": "string: the folder that holds them; missing: begun by version 0.1",
+}
+
 CONFIG = {
     "command": "string",
     "device": "string",

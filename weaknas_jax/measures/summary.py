@@ -49,6 +49,8 @@ KINDS = {
     "jobs": Kind("summary.json", "a search with jobs", schemas.JOBS),
     "subnetworks": Kind("summary.json", "a search of sub-networks", schemas.SUBNETWORKS),
     "demo": Kind("summary.json", "the demo of the supernet", schemas.DEMO),
+    "training": Kind("result.json", "a training of a sub-network", schemas.TRAINING),
+    "settings": Kind("settings.json", "a training of a sub-network", schemas.SETTINGS),
     "config": Kind("config.json", "a search on a table", schemas.CONFIG),
     "sweep": Kind("sweep.json", "a sweep over settings", schemas.SWEEP),
     "predictors": Kind("predictors.json", "a comparison of predictors", schemas.PREDICTORS),

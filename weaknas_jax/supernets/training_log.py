@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from weaknas_jax.jobs.report import csv_text
 from weaknas_jax.storage import files
 
 COLUMNS = "step", "epoch", "loss", "rate", "images_per_second", "top1", "top5"
@@ -37,9 +36,8 @@ class Log:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Adds a row, a value for each of `COLUMNS`."""
-        self.rows.append(dict(row))
-        cells = ([each[name] for name in COLUMNS] for each in self.rows)
-        files.write_text(self.path, csv_text(COLUMNS, cells))
+        self.rows.append({name: row[name] for name in COLUMNS})
+        files.write_csv(self.path, self.rows)
         for name in COLUMNS[2:]:
             self.events.add_scalar(name, row[name], row["step"])
         self.events.flush()

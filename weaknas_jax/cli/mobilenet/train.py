@@ -20,10 +20,11 @@ from flax import nnx
 
 from weaknas_jax.cli import console
 from weaknas_jax.cli.mobilenet import flags
+from weaknas_jax.measures import summary as summaries
 from weaknas_jax.report import provenance, run_folder
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import cost
-from weaknas_jax.storage import files
+from weaknas_jax.storage import identity
 from weaknas_jax.supernets import retraining
 from weaknas_jax.supernets.data import images
 from weaknas_jax.supernets.mobilenet import train_subnet
@@ -87,7 +88,7 @@ def main() -> int:
         train_subnet.make(net, recipe, retraining.steps_per_epoch(pictures)),
         pictures,
         seed=flags.SEED.value,
-        begun=json.loads((folder / "settings.json").read_text()),
+        begun=summaries.read(folder / "settings.json", "settings"),
     )
     if run.done:
         console.note(f"{folder}: goes on after step {run.done:,}")
@@ -103,7 +104,7 @@ def main() -> int:
     accuracies = {"averaged": run.tested(True), "last": run.tested(False)}
     result = {**accuracies, **costs, "settings": settings}
     result |= {"device": provenance.device(), "versions": provenance.versions()}
-    _write(folder / "result.json", result)
+    summaries.write(folder / "result.json", "training", result)
     top1, top5 = accuracies["averaged"].values()
     print(f"top-1 {top1:.2f} %, top-5 {top5:.2f} %")
     print(json.dumps(result))
@@ -119,25 +120,21 @@ def _folder(settings: dict[str, Any]) -> Path:
     """The folder, which may hold the same training.
 
     Raises:
-      ValueError: it holds another one; names the settings that differ.
+      IdentityError: it holds another one; names the settings that differ.
     """
     folder = Path(flags.needed(flags.OUT, "name the folder to write to"))
     names = ("settings.json", "log.csv", "result.json")
     run_folder.prepare(str(folder), "train", may_hold_one=True, names=names)
     path = folder / "settings.json"
     if not path.exists():
-        _write(path, settings | {"checkpoints": run_folder.CHECKPOINTS})
-    there = json.loads(path.read_text())
-    if other := [name for name in settings if there.get(name) != settings[name]]:
-        differing = ", ".join(
-            f"{name}={settings[name]} (there: {there.get(name)})" for name in other
-        )
-        raise ValueError(f"--out={folder}: was begun otherwise: {differing}; name another folder")
+        summaries.write(path, "settings", settings | {"checkpoints": run_folder.CHECKPOINTS})
+    stored = summaries.read(path, "settings")
+    begun = {name: value for name, value in stored.items() if name not in _NO_SETTINGS}
+    identity.check(f"--out={folder}", begun, settings, do="name another folder")
     return folder
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    files.write_text(path, json.dumps(content, indent=1) + "\n")
+_NO_SETTINGS = ("format", "checkpoints")
 
 
 def _progress(epochs: int, now: retraining.Progress) -> None:
