@@ -45,8 +45,9 @@ def test_children_are_unseen_neighbours_of_the_best_of_those_alive():
     table, space = planted_table(), task.space(planted_table(), neighbours=True)
     method = evolution(init=4, per_round=1, budget=25, population=6, tournament=200)
     state, near, told = method.init(jax.random.key(0), space), np.asarray(space.neighbours), []
+    ask, tell = jax.jit(method.ask), jax.jit(method.tell)
     while True:
-        state, indices = method.ask(state)
+        state, indices = ask(state)
         asked = [int(i) for i in indices if i >= 0]
         if not asked:
             break
@@ -57,16 +58,16 @@ def test_children_are_unseen_neighbours_of_the_best_of_those_alive():
             assert not all(free) or asked[0] in set.union(*free)
         told += asked
         scores = np.where(indices >= 0, table.valid_mean[np.maximum(indices, 0)], np.nan)
-        state, _ = method.tell(state, indices, jnp.asarray(scores, jnp.float32))
+        state, _ = tell(state, indices, jnp.asarray(scores, jnp.float32))
     assert len(set(told)) == 25
 
 
 def test_it_beats_random_search_on_the_same_seeds():
-    table = planted_table((6, 6, 6, 6))
+    table = planted_table((5, 5, 5, 5))
     problem = task.make(table, HONEST, neighbours=True)
-    sizes, best = {"init": 20, "budget": 150}, []
-    for method in (evolution(per_round=1, population=20, **sizes), random_search(**sizes)):
-        trace, _ = run_many(method, problem, 0, range(20))
+    sizes, best = {"init": 15, "budget": 80}, []
+    for method in (evolution(per_round=1, population=15, **sizes), random_search(**sizes)):
+        trace, _ = run_many(method, problem, 0, range(12))
         best.append(np.nanmax(trace.scores, axis=1))
     assert stats.paired_difference(*best)["low"] > 0
 

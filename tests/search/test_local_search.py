@@ -41,11 +41,11 @@ def test_it_walks_as_a_plain_loop_does():
 
 
 def test_a_smooth_space_is_climbed_at_once():
-    table = planted_table((6, 6, 6, 6))
+    table = planted_table((5, 5, 5, 5))
     problem = task.make(table, HONEST, neighbours=True)
-    sizes, best = {"init": 5, "budget": 150}, []
+    sizes, best = {"init": 5, "budget": 90}, []
     for method in (local_search(per_round=1, **sizes), random_search(**sizes)):
-        trace, _ = run_many(method, problem, 0, range(20))
+        trace, _ = run_many(method, problem, 0, range(12))
         best.append(np.nanmax(trace.scores, axis=1))
     assert stats.paired_difference(*best)["low"] > 0
     assert (best[0] == np.float32(table.valid_mean.max())).all()

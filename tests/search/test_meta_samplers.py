@@ -16,12 +16,12 @@ from weaknas_jax.search.pseudo_labels import semi
 def after(method, table, rounds):
     """Rows asked for in each round, and what a round knew before it asked."""
     state = method.init(jax.random.key(0), task.space(table, neighbours=True))
-    asked, known = [], []
+    ask, tell, asked, known = jax.jit(method.ask), jax.jit(method.tell), [], []
     for _ in range(rounds):
         known.append(state.history)
-        state, indices = method.ask(state)
+        state, indices = ask(state)
         asked.append([int(i) for i in indices if i >= 0])
-        state, _ = method.tell(state, indices, jnp.asarray(table.valid_mean)[indices])
+        state, _ = tell(state, indices, jnp.asarray(table.valid_mean)[indices])
     return asked, known
 
 
