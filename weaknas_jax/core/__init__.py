@@ -1,1 +1,1 @@
-"""Types, a run's history, the protocol, memory plans and conventions: what everything else uses."""
+"""Types, a run's history, protocols, memory plans and JAX settings, which every package uses."""

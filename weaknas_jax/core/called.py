@@ -1,7 +1,6 @@
-"""How this process was called: the words that every line to go on with begins with.
+"""Command lines that begin as this process did, for the commands that messages suggest.
 
-They are ``weaknas search`` where the script was called so, and ``python -m experiments.nasbench``
-where that was.
+That is ``weaknas search`` or, from a clone, ``python -m experiments.nasbench``.
 """
 
 import shlex
@@ -12,24 +11,24 @@ _taken: list[str] = []
 
 
 def take() -> str:
-    """Takes the first argument out of `sys.argv`; it is a word of the command from now on."""
+    """Moves the first argument of `sys.argv` into the command, as its subcommand."""
     word = sys.argv.pop(1)
     _taken.append(word)
     return word
 
 
 def line(*arguments: str) -> str:
-    """The command of this process with other arguments, as a shell reads it."""
+    """The command of this process with other arguments, quoted for a shell."""
     return shlex.join([*_program(), *_taken, *arguments])
 
 
 def this_line() -> str:
-    """The line by which this process was called."""
+    """The command line of this process."""
     return line(*sys.argv[1:])
 
 
 def another(*words: str) -> str:
-    """The line of another command, such as ``another("search", "--table=mine.npz")``."""
+    """The line of another command, e.g. ``another("search", "--table=mine.npz")``."""
     program = ["weaknas"] if _module() is None else ["python", "-m", "weaknas_jax.cli"]
     return shlex.join([*program, *words])
 

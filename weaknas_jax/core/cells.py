@@ -1,4 +1,4 @@
-"""Columns of numbers, texts and truths of which some values are absent (None or NaN)."""
+"""Elementwise operations on columns with missing values (None or NaN)."""
 
 import operator
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def compare(compare: Callable[..., Any], a: np.ndarray, b: np.ndarray) -> np.nda
 
 
 def number(value: np.ndarray) -> np.ndarray:
-    """As float64; NaN where it is absent or text."""
+    """Values as float64; NaN where missing or text."""
     value = np.asarray(value)
     if value.dtype.kind in "OU":
         value = np.asarray(np.frompyfunc(lambda x: x if is_number(x) else np.nan, 1, 1)(value))
@@ -34,7 +34,7 @@ def number(value: np.ndarray) -> np.ndarray:
 
 
 def truth(value: np.ndarray) -> np.ndarray:
-    """As bool, like Python's; False where it is absent."""
+    """Truth of each value as in Python, bool; False where missing."""
     value = np.asarray(value)
     return (value != "" if value.dtype.kind == "U" else value.astype(bool)) & present(value)
 

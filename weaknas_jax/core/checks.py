@@ -1,4 +1,4 @@
-"""What is given to the Python API is checked as flags are: one ValueError, which names it."""
+"""Checks of arguments of the Python API: a ValueError that names the argument."""
 
 import math
 from collections.abc import Mapping
@@ -11,21 +11,24 @@ LARGEST_RUN = 2**31 - 1
 
 
 def is_whole(number: Any) -> bool:
-    """Whether it is a whole number, of Python or NumPy."""
+    """Whether a value is an integer of Python or NumPy, and no bool."""
     return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def counts(**values: tuple[Any, int]) -> None:
-    """Raises ValueError where one is neither None nor a whole number, at least as large."""
+    """Raises ValueError unless each value is None or a whole number of at least its minimum.
+
+    >>> counts(lanes=(2, 1), chunk=(None, 1))
+    """
     for name, (value, least) in values.items():
         if value is not None and not (is_whole(value) and value >= least):
             raise ValueError(f"{name}={value!r}: give a whole number, at least {least}")
 
 
 def finite(least: float | None = None, /, **values: Any) -> None:
-    """Raises ValueError where one is no finite number, or below ``least``.
+    """Raises ValueError unless each value is a finite number, at least ``least``.
 
-    None and arrays, which may be traced, are passed over.
+    None and arrays, which may be traced, are not checked.
     """
     for name, value in values.items():
         if value is None or isinstance(value, jax.Array):
@@ -37,13 +40,13 @@ def finite(least: float | None = None, /, **values: Any) -> None:
 
 
 def seed(value: Any) -> None:
-    """Raises ValueError where it is no whole number of 32 bits."""
+    """Raises ValueError unless a seed is a whole number of 32 bits."""
     if not is_whole(value) or not -(2**31) <= value < 2**32:
         raise ValueError(f"seed={value!r}: give a whole number from 0 to {2**32 - 1}")
 
 
 def runs(values: Any) -> None:
-    """Raises ValueError where they are not run numbers, each once, at least one."""
+    """Raises ValueError unless ``values`` are distinct run numbers, at least one."""
     sequence = hasattr(values, "__len__") and getattr(values, "ndim", 1) == 1
     if isinstance(values, str | Mapping) or not sequence:
         raise ValueError(f"runs={values!r}: give a list of run numbers, such as range(10)")

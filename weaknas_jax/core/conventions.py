@@ -1,9 +1,9 @@
-"""What our arithmetic takes for granted of JAX, whatever the user's process asks for.
+"""JAX settings under which our functions run, whatever the user's process has set.
 
-Same seed, same queries: that must not depend on ``JAX_ENABLE_X64`` and its like. So all that is
-ours is traced and run under `CONVENTIONS`, and the user's own code under the user's settings.
-`kept` is the wrapper of every function that does so; it costs nothing where they hold anyway.
-NaN stands for "failed" and "not there yet", so that to stop at the first is none of them.
+Same seed, same queries: that must not depend on ``JAX_ENABLE_X64`` and the like. So our code is
+traced and run under `CONVENTIONS`, and the user's own code under the user's settings. The
+decorator `kept` does this; it costs nothing where the settings hold already.
+``jax_debug_nans`` is off because NaN stands for failed and missing scores.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import numpy as np
 
 
 class Convention(NamedTuple):
-    """A setting of JAX: its value here, and the context that brings one about in a thread."""
+    """Value of a JAX setting, and the context manager that sets it in a thread."""
 
     value: Any
     context: Callable[[Any], contextlib.AbstractContextManager]
@@ -49,7 +49,7 @@ def keep() -> None:
 
 @contextlib.contextmanager
 def scope() -> Iterator[None]:
-    """All of them in this thread, for a while."""
+    """Context with `CONVENTIONS` in this thread."""
     with contextlib.ExitStack() as stack:
         for name in broken():
             convention = CONVENTIONS[name]
@@ -94,7 +94,7 @@ def kept(function: Callable) -> Callable:
 
 
 def narrowed(tree: Any) -> Any:
-    """``tree`` with arrays of 64 bits as such of 32, where JAX would leave them as they are."""
+    """``tree`` with arrays of 64 bits converted to 32, where JAX would leave them."""
     if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         return tree
 

@@ -1,7 +1,7 @@
-"""How a command ends: an exit status and, where something went wrong, one line on stderr.
+"""How a command ends: an exit status and, on failure, one line on stderr.
 
-0 = done; 1 = the work itself failed; 2 = what the user said cannot be; 130 = interrupted. Only a
-fault of ours ends in a traceback (and 1).
+0 = done; 1 = the work failed; 2 = invalid input of the user; 130 = interrupted. Only a bug of ours
+ends in a traceback (and 1).
 """
 
 import contextlib
@@ -29,12 +29,12 @@ def fail(message: str, code: int = USERS) -> int:
 
 
 def status(error: OSError) -> int:
-    """Whether the path that somebody gave is the fault, or the machine."""
+    """Exit status of an OSError: 2 = the path is at fault, 1 = the machine."""
     return USERS if error.errno in _USERS else FAILED
 
 
 class _Guarded:
-    """A stream that never raises: what cannot be written goes nowhere, and the work goes on.
+    """A stream that never raises: output that cannot be written is dropped, and the work goes on.
 
     Attributes:
       error: the first one, None = none.
@@ -63,15 +63,15 @@ class _Guarded:
 
 
 def run(work: Callable[[], int]) -> int:
-    """The exit status of ``work()``, for a process whose whole purpose it is.
+    """Runs the work of a process and returns its exit status.
 
-    Nobody who reads the output (``| head``) is no error; a full disk under it is one, at the end.
+    A closed output (``| head``) is no error; a full disk under it is one, reported at the end.
 
     Args:
-      work: returns its exit status; may raise what may happen to anybody.
+      work: returns its exit status; may raise the errors that `settled` reports.
 
     Raises:
-      Exception: what nothing but a fault of ours explains.
+      Exception: any other, which is a bug of ours.
     """
     with _guarded() as streams, _interruptible():
         code = settled(work)
@@ -84,7 +84,11 @@ def run(work: Callable[[], int]) -> int:
 
 
 def settled(work: Callable[..., int], *arguments: Any) -> int:
-    """As ``work(*arguments)``, but that what may happen to anybody is one line and a status."""
+    """Calls ``work(*arguments)``; expected errors become one line on stderr and an exit status.
+
+    >>> settled(lambda: 0)
+    0
+    """
     try:
         return work(*arguments)
     except SystemExit as end:  # of a library
@@ -102,7 +106,7 @@ def settled(work: Callable[..., int], *arguments: Any) -> int:
 
 
 def _of_jax(error: Exception) -> tuple[str, int] | None:
-    """What to say of an error of JAX that is nobody's fault here, and the status."""
+    """Message and exit status of an expected error of JAX; None = another error."""
     text = " ".join(str(error).split())
     if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in text:
         say = "lower --lanes, --chunk or --memory"
@@ -116,7 +120,7 @@ def _of_jax(error: Exception) -> tuple[str, int] | None:
 
 
 def _modules(error: Exception) -> set[str]:
-    """Where it came from."""
+    """The modules in its traceback."""
     steps = traceback.walk_tb(error.__traceback__)
     return {frame.f_globals.get("__name__", "") for frame, _ in steps}
 

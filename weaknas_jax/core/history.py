@@ -1,4 +1,4 @@
-"""What a run has asked for and been told: the part of a method's state that all methods share."""
+"""History of a run: its queries and their scores, the state that all methods share."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +8,15 @@ from weaknas_jax.core.types import Space
 
 
 class History(struct.PyTreeNode):
-    """Fixed shapes, so that rounds can be scanned and runs stacked.
+    """Queries and scores of a run, of fixed shapes, so that rounds are scanned and runs stacked.
 
     Attributes:
-      queried: int32 [Q], told architectures in order, -1 = free slot.
+      queried: int32 [Q], evaluated architectures in order, -1 = free slot.
       scores: float32 [Q], their scores; NaN = failed evaluation, or free slot.
-      told: int32, filled slots.
+      told: int32, evaluated architectures: filled slots.
       asked: int32, architectures asked for.
       round: int32, rounds asked for.
-      seen: bool [N], asked for.
+      seen: bool [N], architectures asked for.
     """
 
     queried: jax.Array
@@ -50,7 +50,11 @@ def round_sizes(init: int, per_round: int, budget: int) -> tuple[int, ...]:
 
 
 def begin(space: Space, budget: int) -> History:
-    """Nothing asked, nothing told, room for Q = ``budget``."""
+    """An empty history with room for Q = ``budget`` queries.
+
+    >>> begin(Space(jnp.eye(3)), 2).queried.tolist()
+    [-1, -1]
+    """
     return History(
         queried=jnp.full(budget, -1, jnp.int32),
         scores=jnp.full(budget, jnp.nan, jnp.float32),
@@ -62,9 +66,10 @@ def begin(space: Space, budget: int) -> History:
 
 
 def quota(history: History, sizes: tuple[int, ...]) -> jax.Array:
-    """How many this round may ask for, int32.
+    """How many architectures this round may ask for, int32.
 
-    A search that was begun with a smaller budget has had a smaller round: there is one more then.
+    A search resumed with a larger budget had a smaller last round, and so one round more than
+    ``sizes``.
     """
     more = max(sizes[1:], default=0)
     size = jnp.asarray((*sizes, more))[jnp.minimum(history.round, len(sizes))]
@@ -72,7 +77,11 @@ def quota(history: History, sizes: tuple[int, ...]) -> jax.Array:
 
 
 def ask(history: History, indices: jax.Array, sizes: tuple[int, ...]) -> tuple[History, jax.Array]:
-    """Notes as many of ``indices`` [B] as this round has as asked for; the rest become -1."""
+    """Records the queries of a round: the first of ``indices`` [B] within its quota.
+
+    Returns:
+      The history, and ``indices`` with -1 beyond the quota.
+    """
     indices = jnp.where(jnp.arange(len(indices)) < quota(history, sizes), indices, -1)
     slots = jnp.where(indices >= 0, indices, len(history.seen))
     history = history.replace(
@@ -84,7 +93,7 @@ def ask(history: History, indices: jax.Array, sizes: tuple[int, ...]) -> tuple[H
 
 
 def tell(history: History, indices: jax.Array, scores: jax.Array) -> History:
-    """Puts the scores of ``indices`` [B] (-1 = none) into the next free slots."""
+    """Records the scores of ``indices`` [B] (-1 = none) in the next free slots."""
     real = indices >= 0
     size = len(history.queried)
     slots = jnp.where(real, history.told + jnp.cumsum(real) - 1, size)

@@ -1,8 +1,8 @@
-"""How a program is laid out on a device: runs side by side, architectures scored at once.
+"""Memory plans: runs side by side on a device, and architectures scored at once.
 
-Equal layout is part of equal results (a sum over another width may round otherwise). A plan
-therefore depends on backend, memory bound and configuration, never on how many runs are asked for
-or on what happens to be free; it is stored with the results and can be given.
+Equal results need an equal plan (a sum over another width may round otherwise). A plan therefore
+depends on backend, memory bound and configuration, never on the number of runs or the memory that
+is free; it is stored with the results and can be set.
 
 The compiler counts the buffers of a program, `peak` adds them up, and `program.Program` makes a
 plan smaller until it fits the bound, before anything runs.
@@ -30,11 +30,14 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 class PlanError(ValueError):
-    """A configuration that does not fit into memory; the message says what to change."""
+    """A configuration that does not fit into memory; the message says by how much."""
 
 
 class Plan(NamedTuple):
-    """A layout; None = not decided.
+    """A memory plan; None = not decided.
+
+    >>> first(15_625, Plan(lanes=2, chunk=512))
+    Plan(lanes=2, chunk=512)
 
     Attributes:
       lanes: runs side by side on each device.
@@ -46,7 +49,7 @@ class Plan(NamedTuple):
 
 
 def check(plan: Plan) -> None:
-    """Raises ValueError where a plan that is asked for holds what is no number of anything."""
+    """Raises ValueError unless lanes and chunk are None or at least 1."""
     checks.counts(lanes=(plan.lanes, 1), chunk=(plan.chunk, 1))
 
 
@@ -82,7 +85,7 @@ def default_bound() -> int:
 
 
 def most_runs(budget: int, rounds: int) -> int:
-    """How many runs' traces half of the machine's memory holds, twice: joined, and one by one.
+    """The number of runs whose traces fit twice, joined and one by one, into half of the memory.
 
     >>> most_runs(100, 10) > most_runs(10_000, 1000)
     True
@@ -99,7 +102,7 @@ def first(size: int, given: Plan = Plan(), bound: int | None = None) -> Plan:  #
 
     Args:
       size: N.
-      given: what is already decided.
+      given: the part of the plan that is decided.
       bound: bytes, by default `default_bound`.
 
     >>> first(15_625, Plan(lanes=100, chunk=512))
@@ -117,7 +120,7 @@ def first(size: int, given: Plan = Plan(), bound: int | None = None) -> Plan:  #
 
 
 def equal_chunks(size: int, rows: int) -> int:
-    """The length, a multiple of 8, of as few equal chunks of at most ``rows`` as cover ``size``.
+    """Length of the fewest equal chunks of at most ``rows`` that cover ``size``, a multiple of 8.
 
     >>> equal_chunks(15_625, 8_000)
     7816
@@ -138,13 +141,13 @@ def smaller(plan: Plan, size: int, given: Plan) -> Plan | None:
 def peak(size: int, *programs: Any) -> int:
     """Bytes of one device while the most demanding of compiled ``programs`` runs.
 
-    By the compiler's own count: arguments, results that are not in place of arguments, and
-    temporaries. On a CPU also what its libraries take for sorting and for products of matrices,
-    which the compiler does not count: measured, see ``benchmarks/memory.py``.
+    By the compiler's own count: arguments, results that do not replace arguments, and temporaries.
+    On a CPU also the memory of its libraries for sorting and matrix products, which the compiler
+    does not count: measured, see ``benchmarks/memory.py``.
 
     Args:
       size: N.
-      *programs: compiled.
+      *programs: compiled by ``jax.jit(f).lower(...).compile()``.
     """
     counts = [program.memory_analysis() for program in programs]
     libraries = _CPU_LIBRARIES + _CPU_SORTING * size if jax.default_backend() == "cpu" else 0

@@ -1,7 +1,7 @@
-"""The protocol switches: what a query returns, what counts, what is reported.
+"""Protocols: what a query returns, when the optimum is met, which accuracy is reported.
 
-Published results differ in these and seldom say so. Here every switch is named, printed and
-stored with each result, and none is a hidden default. `HONEST` is ours; `PAPER` is what the
+Published results differ in these switches and seldom say so. Here each one is named, printed and
+stored with every result, and none is a hidden default. `HONEST` is ours; `PAPER` is what the
 reference code of WeakNAS does, and, where the code is silent (`target`, `counting`), the paper.
 """
 
@@ -19,7 +19,10 @@ CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """One value for each switch.
+    """Value of each protocol switch.
+
+    >>> HONEST.labels, PAPER.normalize
+    ('mean', 'table')
 
     Attributes:
       name: the preset, ``honest`` or ``paper``, with a note where a switch differs from it.
@@ -65,13 +68,13 @@ PRESETS = {"honest": HONEST, "paper": PAPER}
 
 
 def resolve(name: str, *, label_noise: float = 0.0, **switches: str | None) -> Protocol:
-    """A preset with the switches that are not None put in its place.
+    """A preset with the switches that are not None replaced.
 
     >>> resolve("paper", counting="query").name
     'paper, but counting=query'
 
     Raises:
-      ValueError: unknown preset, switch or value; the message lists the known ones.
+      ValueError: unknown preset, switch or value; the message lists the valid ones.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown protocol {name!r}; known: {', '.join(PRESETS)}")

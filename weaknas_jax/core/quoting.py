@@ -1,4 +1,4 @@
-"""Names of any signs in expressions: in backticks, as `number of layers`."""
+"""Backticks around names in expressions that are no Python words: `number of layers`."""
 
 import keyword
 import re
@@ -8,9 +8,9 @@ _QUOTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|`((?:[^`]|``)*)`"
 
 
 def as_name(name: str) -> str:
-    """A column's name as an expression has it, in backticks where it is no word.
+    """A column's name as expressions write it, in backticks unless it is a Python word.
 
-    Nor is one that Python reads as another: of "º" it makes "o" (NFKC).
+    Also in backticks: a word that Python normalizes to another, as "º" to "o" (NFKC).
 
     >>> as_name("depth"), as_name("number of layers")
     ('depth', '`number of layers`')
@@ -22,7 +22,11 @@ def as_name(name: str) -> str:
 
 
 def without_backticks(text: str, what: str, allowed: str) -> tuple[str, dict[str, str]]:
-    """The text with a word for each name in backticks, and what those words stand for."""
+    """The text with a stand-in word for each name in backticks, and the names by stand-in.
+
+    >>> without_backticks("`number of layers` < 3", "constraint", "<")
+    ('_q0_ < 3', {'_q0_': 'number of layers'})
+    """
     quoted: dict[str, str] = {}
     mark = "_q"
     while mark in text:

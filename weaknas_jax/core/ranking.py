@@ -1,11 +1,11 @@
-"""Places of architectures in a ranking by score."""
+"""Ranks of architectures by score."""
 
 import jax
 import jax.numpy as jnp
 
 
 def positions(scores: jax.Array, key: jax.Array | None = None) -> jax.Array:
-    """Each architecture's place in the predicted ranking, int32 [N]; 0 = best.
+    """Rank of each architecture by score, int32 [N]; 0 = best.
 
     Ties go to the lower index, or, with a ``key``, in a random order; NaN ranks last.
 

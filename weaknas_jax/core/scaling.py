@@ -1,10 +1,9 @@
-"""Columns brought to a like size, for predictors that add or compare them.
+"""Scaling of encoding columns, for predictors that add or compare them.
 
-A network or a distance hears little but the largest column: one of 1e9 beside others of 1 leaves
-nothing to learn. A column that goes beyond [-1, 1], or that varies by less than a tenth, is
-brought to [0, 1]; the others stay as they are, to the last bit. These are all columns of
-NAS-Bench-101 and 201, the choices of a supernet and those of `spaces.Choices`: 0 and 1, or places
-in [0, 1]. So they are learnt from exactly as published.
+The largest column dominates a network or a distance: beside one of 1e9, columns of 1 have no
+effect. A column that exceeds [-1, 1], or that varies by less than a tenth, is scaled to [0, 1]; the
+others stay as they are, to the last bit. These are all columns of NAS-Bench-101 and 201, of a
+supernet's choices and of `spaces.Choices`, so that predictors see them exactly as published.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ _LARGEST, _LEAST_RANGE = 1.0, 0.1
 
 
 def columns_of(encoding: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """The scaling that the columns of a whole space ask for: a function of rows [n, D].
+    """The scaling of a space's columns, a function of rows [n, D].
 
     >>> x = jnp.array([[0.0, 1e9, 1e-9], [1.0, 3e9, 2e-9], [0.0, 2e9, 3e-9]])
     >>> columns_of(x)(x).round(3).tolist()
@@ -39,7 +38,7 @@ def columns_of(encoding: jax.Array) -> Callable[[jax.Array], jax.Array]:
 
 
 def to_float32(encoding: np.ndarray) -> np.ndarray:
-    """Columns float64 [N, D] as float32; less their lowest value where that keeps values apart.
+    """Columns [N, D] as float32; less their minimum where that keeps values distinct.
 
     >>> to_float32(np.array([[1e9, 0.5], [1e9 + 1, 2.0]])).tolist()
     [[0.0, 0.5], [1.0, 2.0]]

@@ -1,4 +1,4 @@
-"""What runs leave behind: the record that metrics, reports and plots read."""
+"""Traces: the record of finished runs that metrics, reports and plots read."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Trace(NamedTuple):
 
 
 def join(traces: Sequence[Trace]) -> Trace:
-    """One trace of all the runs of ``traces``, in the order of their numbers."""
+    """One trace of all runs of ``traces``, in the order of their run numbers."""
     joined = Trace(*(np.concatenate(field) for field in zip(*traces, strict=True)))
     order = np.argsort(joined.run, kind="stable")
     return Trace(*(field[order] for field in joined))._replace(round=traces[0].round)

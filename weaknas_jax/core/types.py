@@ -1,4 +1,4 @@
-"""The few types that everything else is built from.
+"""The types of the framework: `Space`, `Prediction`, `Predictor`, `Scorer` and `Method`.
 
 Shape legend, the same letters in every docstring:
 
@@ -10,8 +10,8 @@ Shape legend, the same letters in every docstring:
 | Q | query budget (padded)                 | K | top-K                              |
 | H | settings (points)                     | E | members of an ensemble, draws      |
 
-A search method is three pure functions (`Method`), a predictor two (`Predictor`), and what the
-loop speaks to is a `Scorer`: something that is updated with labels and scores the whole space.
+A search method is three pure functions (`Method`), a predictor two (`Predictor`). The loop calls a
+`Scorer`, which is updated with labels and scores the whole space.
 """
 
 import functools
@@ -44,18 +44,21 @@ def numbers(builder: Callable[..., Any]) -> dict[str, float]:
 
 @struct.dataclass
 class Space:
-    """What a method may know of the architectures before any of them is trained.
+    """The architectures that a method searches, described without training any of them.
+
+    >>> Space(jnp.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])).size
+    3
 
     Attributes:
       encoding: float32 [N, D], one row an architecture.
-      features: further descriptions by name, float32 [N, d] each; which there are is known by
-        `spaces`.
-      neighbours: int32 [N, d], the rows that are one edit away from each, -1 = none; None where
-        they were not asked for (`task.space`).
-      prefixes: int32 [L, N], of L choices made one after another: rows that agree in the first
-        l + 1 have the same number in row l; in the last no two have. None with ``neighbours``.
-      preset: which kernel a Gaussian process has on the features, a name in
-        `predictors.presets.PRESETS`; empty = the preset that has most of them.
+      features: feature blocks by name, float32 [N, d] each; `spaces.registry` lists them.
+      neighbours: int32 [N, d], the rows one edit away from each row, -1 = none; None = not built
+        (see `task.space`).
+      prefixes: int32 [L, N], for L choices made one after another: rows that agree in the first
+        l + 1 choices have the same number in row l; in the last row all differ. None where
+        ``neighbours`` is.
+      preset: the kernel of a Gaussian process on the features, a name in
+        `predictors.presets.PRESETS`; empty = the preset with the most of them.
     """
 
     encoding: jax.Array
@@ -65,7 +68,7 @@ class Space:
     preset: str = struct.field(pytree_node=False, default="")
 
     def need_neighbours(self, method: str) -> None:
-        """Raises ValueError where they are not known, which ``method`` needs."""
+        """Raises ValueError where the space has no neighbours, which ``method`` needs."""
         if self.neighbours is None:
             raise ValueError(
                 f"method={method} walks from neighbour to neighbour and this space has none: make "
@@ -79,9 +82,9 @@ class Space:
 
 
 def check_space(space: Any) -> None:
-    """Raises ValueError, one sentence, for what is no `Space` of real numbers.
+    """Raises ValueError, one sentence, unless ``space`` is a `Space` of finite numbers.
 
-    On the host only: inside a compiled program the arrays of a space have no values to look at.
+    On the host only: inside a compiled program the arrays of a space have no values to check.
     """
     if not isinstance(space, Space):
         raise ValueError(
@@ -109,7 +112,7 @@ def check_space(space: Any) -> None:
 
 
 def _check_rows(name: str, array: Any, size: int | None) -> int:
-    """Raises ValueError where it is no finite [N, D]; returns N."""
+    """Returns N; raises ValueError unless ``array`` is a finite [N, D]."""
     shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
     if shape is None or dtype is None:
         raise ValueError(f"space: {name} must be an array [N, D], not a {type(array).__name__}")
@@ -128,7 +131,7 @@ def _check_rows(name: str, array: Any, size: int | None) -> int:
 
 
 class Prediction(NamedTuple):
-    """Scores of n architectures; larger is better, on whatever scale the labels were fitted."""
+    """Predicted scores of n architectures, larger is better, on the scale of the fitted labels."""
 
     mean: jax.Array  # float32 [n]
     std: jax.Array | None = None  # float32 [n], or None: the predictor says nothing of it
@@ -141,7 +144,7 @@ class _Predictor(NamedTuple):
 
 
 class Predictor(_Predictor):
-    """A regressor that is fitted from scratch on what has been evaluated.
+    """A regressor that is fitted from scratch on the evaluated architectures.
 
     ``fit(key, x [Q, D], y [Q], mask bool [Q]) -> params``; rows where ``mask`` is False are
     padding and never influence the result, whatever they hold.
@@ -161,15 +164,15 @@ class _Scorer(NamedTuple):
 
 
 class Scorer(_Scorer):
-    """What the search loop asks: learn from new labels and score all N architectures.
+    """A predictor as the search loop uses it: learns from new labels, scores all N architectures.
 
     ``init(space, budget) -> state``;
     ``update(key, state, space, queried int32 [Q], y [Q], mask [Q], indices int32 [B])
-    -> (state, Prediction [N])``, where ``queried, y, mask`` are everything known so far and
-    ``indices`` (-1 = none) what is new.
-    The state is what one update hands to the next, nothing else: it is kept for every lane and in
-    every checkpoint. The space is an argument for the same reason.
-    Optional, for a scorer that knows how one query bears on the next:
+    -> (state, Prediction [N])``, where ``queried, y, mask`` are all evaluated architectures with
+    their labels, and ``indices`` (-1 = none) the new ones.
+    The state holds only what the next update needs, since every lane and checkpoint stores it. For
+    the same reason the space is an argument.
+    Optional, for a scorer that chooses the queries of a round jointly:
     ``select(state, space, score, prediction, seen [N], batch, count) -> int32 [batch]``, the
     ``count`` best to ask for together, -1 = none; ``score(Prediction) -> [N]`` is to be maximised.
     """
@@ -186,20 +189,19 @@ class Scorer(_Scorer):
 
 
 class Info(NamedTuple):
-    """What a method reports after each ``tell``."""
+    """Report of a method after each ``tell``."""
 
     prediction: Prediction | None = None  # over all N, or None: the method has no predictor
     top: Number | None = None  # N of the draw that follows, where there is one
 
 
 class MethodState(Protocol):
-    """What lanes, drivers and replays need of the state of any method; a Flax struct has it all.
+    """The fields of a method's state that lanes, drivers and replays use; any Flax struct has them.
 
     Attributes:
       key: of the run.
-      space: what is known of the architectures; taken out (None) where a state is kept, and put
-        back before the next `ask`.
-      history: a `core.history.History`, what was asked and told.
+      space: the architectures; None in a stored state, and put back before the next `ask`.
+      history: a `core.history.History`, queries and scores.
     """
 
     key: jax.Array
@@ -207,7 +209,7 @@ class MethodState(Protocol):
     history: Any
 
     def replace(self, **changes: Any) -> "MethodState":
-        """The same with some of its fields changed."""
+        """A copy with some fields changed."""
         ...
 
 
@@ -222,21 +224,21 @@ class _Method(NamedTuple):
 
 
 class Method(_Method):
-    """A search method.
+    """A search method: three pure functions, and two more for training jobs.
 
     ``init(key, space) -> state``, a `MethodState`;
     ``ask(state) -> (state, indices int32 [B])``, -1 = none (all -1: the method has finished);
     ``tell(state, indices [B], scores float32 [B]) -> (state, Info)``, NaN = a failed evaluation.
-    The same object is scanned over a table and drives real training jobs (`jobs.driver`), for which
-    it has two functions more:
-    ``expected_scores(state, indices [B]) -> float32 [B]``: the scores that it expects;
-    ``rebase(state, space) -> state``: the same knowledge in another space of N rows, where what was
-    asked for has kept its rows.
+    The same object is scanned over a table and drives real training jobs (`jobs.driver`), which use
+    two more functions:
+    ``expected_scores(state, indices [B]) -> float32 [B]``: predicted scores, NaN = none;
+    ``rebase(state, space) -> state``: the state in another space of N rows, where all queries have
+    kept their rows.
     ``sizes``: queries of each round, the initial one first; T+1 numbers, B the largest.
-    ``settings``: what `methods.make` made it of.
+    ``settings``: the settings of `methods.make`.
 
-    Its functions work under `conventions`, whatever JAX is set to. Driven by hand under
-    ``jax_debug_nans``, ``init`` raises a ValueError: there NaN is no accident.
+    Its functions run under `conventions`, whatever JAX is set to. Called by hand under
+    ``jax_debug_nans``, ``init`` raises a ValueError, since NaN marks failed and missing scores.
     """
 
     __slots__ = ()
@@ -258,12 +260,12 @@ class Method(_Method):
 
     @property
     def budget(self) -> int:
-        """Q, the most queries that it will ask for."""
+        """Q, the most queries of a run."""
         return sum(self.sizes)
 
 
 def _needs_nans(init: Callable[..., Any]) -> Callable[..., Any]:
-    """``init``, but for a clear line where a program of the user's would stop at the first NaN."""
+    """``init`` with a clear error where JAX is set to stop at the first NaN."""
     if hasattr(init, "needs_nans"):
         return init
 

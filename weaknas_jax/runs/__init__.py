@@ -1,1 +1,1 @@
-"""Searches on tables: one run as a fixed-size state, many of them in one compiled program."""
+"""Searches on tables: configuration, and many runs side by side in one compiled program."""

@@ -1,8 +1,8 @@
-"""Every setting of a search on a table: one frozen record, resolved once.
+"""Configuration of a search on a table: one frozen record, whose defaults are resolved once.
 
 The flags of the commands are made from the fields of `SearchConfig`, and searches from Python take
-them as keywords, so that the same words mean the same search. A field that is None has the default
-of its method, predictor and space (`search.defaults`), which `resolve` puts in its place.
+them as keywords, so that the same settings give the same search. A field that is None has the
+default of its method, predictor and space (`search.defaults`), which `resolve` fills in.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from weaknas_jax.search.sampling import SAMPLINGS
 
 
 class ConfigError(ValueError):
-    """Settings that do not go together.
+    """Invalid settings, or settings that do not go together.
 
     Attributes:
       flags: the message with settings as flags, ``--budget=5``; the text of the error itself has
@@ -42,7 +42,7 @@ def setting(
     least: float | None = None,
     most: float | None = None,
 ) -> Any:
-    """A field with its help, and the values that it may have."""
+    """A field with its help, its choices and bounds."""
     metadata = {"help": help, "choices": tuple(choices), "least": least, "most": most}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -164,7 +164,7 @@ class SearchConfig:
         return METHODS[self.method]
 
     def chosen(self, space: str | None) -> dict[str, str | None]:
-        """Method, predictor and `CHOICES` with their defaults; None = the method has no such."""
+        """Names of method, predictor and `CHOICES`, with defaults; None = not of this method."""
         names = {"method": self.method, "predictor": None} | dict.fromkeys(CHOICES)
         if self.record.predictor:
             usual = defaults.of(self.method, self.predictor, space)
@@ -173,26 +173,26 @@ class SearchConfig:
         return names
 
     def parts(self, space: str | None) -> dict[str, str | None]:
-        """The choices that have numeric settings; None = the method has no such."""
+        """Names of the choices that have numeric settings; None = not of this method."""
         return {part: name for part, name in self.chosen(space).items() if part in PARTS}
 
     def resolve(
         self, space: str, size: int, *, test: bool = True, signal: str = "valid"
     ) -> tuple["SearchConfig", list[str]]:
-        """The same with every default in its place.
+        """The configuration with every default filled in.
 
         Args:
           space: name of the space.
           size: N, architectures to search.
-          test: the table has test scores; else what needs them has another default.
+          test: whether the table has test scores; else other defaults hold for what needs them.
           signal: of the table, see `tables.Table`.
 
         Returns:
-          The configuration without None (but for ``without``, ``top_end`` and what the method does
-          not have), and notes on defaults that the table is too small for.
+          The configuration without None (except ``without``, ``top_end`` and what the method does
+          not have), and notes on defaults that were lowered for a small table.
 
         Raises:
-          ConfigError: the settings do not go together; names them.
+          ConfigError: settings do not go together; the message names them.
         """
         searches = self.record.predictor
         usual = defaults.of(self.method, self.predictor if searches else None, space)
@@ -255,7 +255,7 @@ class SearchConfig:
         return values
 
     def check(self, size: int, constraint: str | None = None) -> None:
-        """Raises ConfigError where resolved settings do not fit together, or to N architectures."""
+        """Raises ConfigError where resolved settings contradict each other, or N architectures."""
         if self.record.predictor:
             try:
                 methods.check_together(self.predictor, self.acquisition)
@@ -304,12 +304,12 @@ class SearchConfig:
 
     @property
     def point(self) -> dict[str, float]:
-        """The numeric settings of resolved ones, which may differ between lanes of one program."""
+        """Resolved numeric settings, which may differ between lanes of one program."""
         falling = {} if self.top_end is None else {"top_end": self.top_end}
         return {"top": self.top, **falling, **self.numbers}
 
     def describe(self) -> dict[str, Any]:
-        """What a summary says of resolved settings; None where the method has no such."""
+        """Resolved settings as a summary stores them; None = not of this method."""
         chosen = self.chosen(None)
         return {
             **{name: chosen[name] for name in ("method", "predictor", *CHOICES)},
@@ -319,13 +319,13 @@ class SearchConfig:
 
     @property
     def layout(self) -> tuple[str, str | None, bool, bool]:
-        """What `task.space` is to be made with: ``kind, without, neighbours, described``."""
+        """Arguments of `task.space`: ``kind, without, neighbours, described``."""
         walks = self.record.neighbours or self.near_best > 0
         return self.features, self.without, walks, "features" in self.reads
 
     @property
     def reads(self) -> set[str]:
-        """What the method and its predictor use, see `methods.reads`."""
+        """Settings and data that the method and its predictor use, see `methods.reads`."""
         return methods.reads(self.method, self.predictor)
 
 
@@ -336,7 +336,7 @@ _DESCRIBED += ("per_round", "budget", "top")
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
-    """Raises ConfigError where a field's value is none of those that it may have."""
+    """Raises ConfigError unless a field's value is one of its choices, or within its bounds."""
     choices, least, most = (field.metadata.get(name) for name in ("choices", "least", "most"))
     if choices and value not in choices:
         raise ConfigError(f"--{field.name}={value}: choose one of {', '.join(choices)}")

@@ -1,4 +1,4 @@
-"""How good the predictor is, round by round, against the truth (paper Figure 3), on device."""
+"""Predictor quality in each round, against the truth (paper Figure 3), on device."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from weaknas_jax.core import ranking
 
 
 class Dynamics(NamedTuple):
-    """Of one run after one fit; all float32 scalars but the first.
+    """Predictor quality of one run after one fit; float32 scalars except the first.
 
     Attributes:
       predicted_top: int32, the best predicted of all architectures, evaluated before or not.
       kendall: Kendall's tau-b of prediction and truth over the space.
       kendall_top50: the same within the 50 truly best.
-      top50_probability: share of the truly best 50 among the unseen of the predicted top N, that
-        is the chance that a uniform draw there is one of them; NaN where nothing unseen is left.
+      top50_probability: share of the truly best 50 among the unseen of the predicted top N, the
+        chance that a uniform draw there is one of them; NaN where nothing unseen is left.
     """
 
     predicted_top: jax.Array
@@ -26,7 +26,12 @@ class Dynamics(NamedTuple):
 
 
 def measure(scores: jax.Array, truth: jax.Array, seen: jax.Array, top: int, best: int = 50):
-    """`Dynamics` of scores [N] against the truth [N] (NaN = unknown); ``seen`` bool [N]."""
+    """`Dynamics` of scores [N] against the truth [N] (NaN = unknown); ``seen`` bool [N].
+
+    >>> scores, truth = jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 3.0, 2.0])
+    >>> measure(scores, truth, jnp.zeros(3, bool), top=2, best=1).top50_probability.item()
+    0.5
+    """
     places = ranking.positions(scores)
     known = jnp.isfinite(truth)
     worst = jnp.where(known, truth, -jnp.inf)
@@ -47,7 +52,7 @@ def measure(scores: jax.Array, truth: jax.Array, seen: jax.Array, top: int, best
 def kendall_tau(x: jax.Array, y: jax.Array) -> jax.Array:
     """Kendall's tau-b of x [n] and y [n] in O(n log^2 n); NaN where either is constant.
 
-    Discordant pairs are the inversions left in y after sorting by (x, y).
+    Discordant pairs are the inversions of y after sorting by (x, y).
 
     >>> kendall_tau(jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 3.0, 2.0])).round(4).item()
     0.33329999446868896
@@ -76,10 +81,11 @@ def _tied_pairs(*columns: jax.Array) -> jax.Array:
 def _inversions(order: jax.Array) -> jax.Array:
     """Pairs i < j with order[i] > order[j], of a permutation of 0..n-1, as float32.
 
-    Takes the values' bits from high to low. Elements that agree in all higher bits form a group
-    that is kept together, in its first order; two of them are inverted if, at the first bit in
-    which they differ, the one that has it stands first. The permutation is extended to a power of
-    two by itself (no inversion more), so that each group has a known place and half its bits set.
+    Goes through the bits of the values from high to low. Elements that agree in all higher bits
+    form a group that stays together, in its first order; two of them are inverted if, at the first
+    bit in which they differ, the one that has it stands first. The permutation is extended to a
+    power of two, without further inversions, so that groups are of equal size with half their bits
+    set.
     """
     bits = max(1, (len(order) - 1).bit_length())
     order = jnp.append(order, jnp.arange(len(order), 2**bits, dtype=order.dtype))

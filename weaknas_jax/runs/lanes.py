@@ -1,4 +1,4 @@
-"""A run under way as a fixed-size state, and the pure functions that start and move many of them.
+"""Lanes: states of runs under way, of fixed size, and the functions that start and advance them.
 
 Lanes stand side by side in axis 0 of every array. A lane that is done is frozen.
 """
@@ -41,14 +41,17 @@ class Lane(struct.PyTreeNode):
 
 
 class Settings(NamedTuple):
-    """What the compiled program depends on besides method, task and plan.
+    """Settings of a compiled program besides method, task and plan.
+
+    >>> Settings(stop_at_target=True).rounds_per_call
+    1
 
     Attributes:
       stop_at_target: a run ends with the round in which its target was queried (and, with
         ``free_look``, in which it was the predictor's best).
       free_look: see `protocol.Protocol.predicted_top`.
-      measure: whether to measure the dynamics (`predicted_top` is always kept).
-      rounds_per_call: rounds between two looks of the host.
+      measure: whether to measure the dynamics (`predicted_top` is always stored).
+      rounds_per_call: rounds of one call of the program.
     """
 
     stop_at_target: bool = False
@@ -87,7 +90,7 @@ def refill(
     new: jax.Array,
     lanes: Lane,
 ) -> Lane:
-    """``lanes`` with those that are ``new``, bool [lanes], put to the start of their runs."""
+    """``lanes`` with those where ``new``, bool [lanes], replaced by starts of new runs."""
 
     def choose(fresh: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(new.reshape(-1, *[1] * (old.ndim - 1)), fresh, old)

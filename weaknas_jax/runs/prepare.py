@@ -1,4 +1,4 @@
-"""From a table and a configuration to a search that can be compiled."""
+"""Search of a table by a configuration, ready to be compiled."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,15 +18,15 @@ ROUNDS_PER_CALL = 25
 
 
 class Search(NamedTuple):
-    """A search on a table that can be run.
+    """A search on a table, ready to run.
 
     Attributes:
       config: resolved.
-      table, protocol, problem: what is searched, under which rules.
+      table, protocol, problem: the table, the rules, and the task of both.
       build: ``build(chunk=..., **point) -> Method``.
       settings: of the program.
-      lanes: that suit the predictor; None = any, the plan decides.
-      notes: what a user should be told before it begins.
+      lanes: the number that suits the predictor; None = the plan decides.
+      notes: for the user, before the search begins.
     """
 
     config: SearchConfig
@@ -46,19 +46,19 @@ def prepare(
     problem: Callable[[Protocol, tuple], task.Task] | None = None,
     constraint: str | None = None,
 ) -> Search:
-    """The search of a table that a configuration names.
+    """The search of a table by a configuration.
 
     Args:
       table: the table.
       config: its settings, resolved here.
       problem: ``problem(protocol, layout)`` in place of ``task.make(table, protocol, *layout)``,
-        for callers that keep problems.
-      constraint: what the table was restricted by, for messages.
+        for callers that reuse tasks.
+      constraint: the expression that restricted the table, for messages.
 
     Raises:
-      ConfigError: settings do not fit together, or the table.
+      ConfigError: settings do not go together, or with the table.
       TableError: the table cannot serve a switch of the protocol.
-      ValueError: a predictor cannot be had.
+      ValueError: the package of a predictor is not installed.
     """
     config, notes = config.resolve(
         table.space, len(table), test=table.test is not None, signal=table.signal

@@ -1,13 +1,13 @@
 """Many independent runs of a method on a task, over seeds, settings and devices.
 
-One program of a fixed number of lanes moves a fixed number of runs on each device. Runs are fed
-into the lanes and come out as they end; lanes without a run repeat another and are thrown away.
-Run i thus sees the same program and the same key, ``fold_in(key(seed), i)``, alone and in any
-company, on one device and on many. Numeric settings are arguments of the program, whether they
-vary or not, so that a sweep gives the queries of its single points.
+One program advances a fixed number of lanes on each device. A lane takes a new run when its last
+one ends; lanes without a run repeat another, and their results are dropped. Run i thus has the same
+program and the same key, ``fold_in(key(seed), i)``, alone or in any batch, on one device or many.
+Numeric settings are arguments of the program, whether they vary or not, so that a sweep gives the
+queries of its single points.
 
-The program returns to the host after ``rounds_per_call`` rounds: there progress shows, lanes are
-refilled, and all that is known can be kept (`session`).
+The program returns to the host after ``rounds_per_call`` rounds, where progress is reported, lanes
+are refilled, and checkpoints may be written (`session`).
 """
 
 import functools
@@ -32,14 +32,14 @@ from weaknas_jax.runs.lanes import Lane, Point, Settings
 
 
 class Job(NamedTuple):
-    """One run at one point: the point's place in the list, and the run's number."""
+    """One run at one point: the index of the point, and the run's number."""
 
     point: int
     run: int
 
 
 class Progress(NamedTuple):
-    """Reported after each call of the program."""
+    """Progress after a call of the program."""
 
     finished: int
     runs: int
@@ -48,13 +48,13 @@ class Progress(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a call of the program brought.
+    """Result of one call of the program.
 
     Attributes:
       ended: the jobs that ended, each with its trace of one run.
-      running: gives the jobs under way, each with its lane (NumPy, no batch axis); to be called
-        before the next step is taken, which gives their memory away.
-      progress: how far all of it is.
+      running: returns the jobs under way, each with its lane (NumPy, no batch axis); call it
+        before the next step, which reuses their memory.
+      progress: of all jobs.
     """
 
     ended: list[tuple[Job, Trace]]
@@ -63,14 +63,14 @@ class Step(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Seconds: compiling, and running what was compiled."""
+    """Seconds of compilation and of running the program."""
 
     compile_s: float
     run_s: float
 
 
 class Program:
-    """The compiled refill and advance of one configuration; reused by every batch.
+    """The compiled program of one configuration, reused by every batch of runs.
 
     Args:
       method: a `Method`, or a builder ``method(chunk=..., **point) -> Method``, whose sizes do not
@@ -80,15 +80,15 @@ class Program:
       points: numeric settings to run at, all with the same names; values are traced.
       given: the plan, or the part of it that is decided.
       bound: bytes of each device that may be used, by default `plan.default_bound`.
-      devices: where to run, by default on all.
+      devices: to run on, by default all.
 
     Attributes:
       plan: the complete plan.
-      peak: bytes of each device at the worst moment (`plan.peak`).
+      peak: most bytes of each device in use (`plan.peak`).
 
     Raises:
       PlanError: no plan fits the bound.
-      ValueError: an argument is none of its kind, or the budget is above the space.
+      ValueError: an argument is of another type, or the budget is above the size of the space.
     """
 
     @kept
@@ -143,14 +143,14 @@ class Program:
         self.compile_s = time.perf_counter() - began
 
     def _least(self, build: Callable[[Point], Method]) -> int:
-        """Bytes of a device's lanes alone: very many of them are not even compiled."""
+        """Bytes of a device's lanes alone, without compiling: a lower bound for very many lanes."""
         points = jax.tree.map(lambda value: np.stack([value]), self.points[0])
         start = functools.partial(lanes.start, build)
         lane = jax.eval_shape(start, run_keys(0, [0]), points, self.problem)
         return self.plan.lanes * sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(lane))
 
     def _compile(self, build: Callable[[Point], Method], mesh: Mesh) -> None:
-        """Each device runs the same program on its own lanes; nothing is exchanged."""
+        """Compiles the program, which each device runs on its own lanes without communication."""
         self.width = self.plan.lanes * mesh.size
         each = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
         device = P("device")
@@ -188,7 +188,7 @@ class Program:
     def work(
         self, seed: int, jobs: Sequence[Job], parked: Sequence[tuple[Job, Lane]] = ()
     ) -> Iterator[Step]:
-        """Does all ``jobs``, a call of the program at a time; those ``parked`` go on from there."""
+        """Runs all ``jobs``, a call of the program at a time; ``parked`` lanes are continued."""
         parked, began = list(parked), time.perf_counter()
         held = {job for job, _ in parked}
         waiting = [job for job in reversed(jobs) if job not in held]
@@ -213,7 +213,7 @@ class Program:
             yield Step(brought, functools.partial(self._park, state, tuple(slots), parked), now)
 
     def _fill(self, seed, state, slots, waiting, parked):
-        """Puts a job into every free slot while there are any; parked ones first."""
+        """Puts jobs into all free slots, parked ones first."""
         free = [i for i, job in enumerate(slots) if job is None]
         back, free = free[: len(parked)], free[len(parked) :]
         fresh = [i for i in free if waiting]
@@ -239,7 +239,7 @@ class Program:
         return self._put(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), raws))
 
     def _put(self, raws: Lane) -> Lane:
-        """Lanes in their raw form onto the devices."""
+        """Raw lanes, moved to the devices."""
         return jax.device_put(jax.tree.map(_as, raws, self.empty), self._spread)
 
     @kept
@@ -259,7 +259,7 @@ class Program:
 
 
 def typed(point: Mapping[str, float]) -> Point:
-    """Whole numbers as int32, others as float32, in the order of their names."""
+    """A point with whole numbers as int32, others as float32, ordered by name."""
     checks.finite(**point)
     return {
         name: (np.int32 if isinstance(point[name], int) else np.float32)(point[name])
@@ -268,7 +268,7 @@ def typed(point: Mapping[str, float]) -> Point:
 
 
 def _check_parts(method: Any, problem: Any, settings: Any, points: Any) -> None:
-    """Raises ValueError where an argument of `Program` is none of its kind."""
+    """Raises ValueError where an argument of `Program` has the wrong type."""
     if not (isinstance(method, Method) or callable(method)):
         raise ValueError(f"method={method!r}: give a Method, such as methods.make('gp'), or build")
     if not isinstance(problem, task.Task):
@@ -284,18 +284,18 @@ def _at(tree: Any, i: int) -> Any:
 
 
 def raw(a: jax.Array) -> jax.Array:
-    """A key as the numbers that it is, so that NumPy can hold it; other arrays as they are."""
+    """The data of a key array, which NumPy can hold; other arrays as they are."""
     return jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
 
 
 def _as(a: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
-    """Keys from their raw form again."""
+    """The inverse of `raw`."""
     is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
     return jax.random.wrap_key_data(a, impl="threefry2x32") if is_key else a
 
 
 def _outcome(lane: Lane) -> Lane:
-    """What outlives a run: not its key, nor its predictor."""
+    """The parts of a lane that its trace needs."""
     return lane.replace(state=lane.state.history, labels=None)
 
 
@@ -325,7 +325,7 @@ def run_grid(
       A trace for each point, each the same as alone, and the time taken.
 
     Raises:
-      ValueError: no run is asked for, one twice, or what is no run number; or as of `Program`.
+      ValueError: ``runs`` is empty, or has a number twice or an invalid one; or as of `Program`.
       PlanError: it does not fit into memory.
     """
     checks.seed(seed)
@@ -354,7 +354,7 @@ def run_many(
     progress: Callable[[Progress], None] | None = None,
     **layout: Any,
 ) -> tuple[Trace, Timing]:
-    """`run_grid` at one point, which takes a plain `Method` too."""
+    """`run_grid` at one point; also takes a `Method` in place of a builder."""
     (trace,), timing = run_grid(method, problem, seed, runs, [{}], settings, progress, **layout)
     return trace, timing
 

@@ -1,8 +1,7 @@
-"""A finished run once more, from its trace alone: what the predictor thought in every round.
+"""Replay of a finished run from its trace: the predictions of every round.
 
-A trace holds what was asked and answered, not how the space was ranked then. The run's key gives
-every random number again, so that a predictor that is told the same in the same rounds thinks the
-same: its predictions need not have been kept to be looked at.
+A trace holds queries and scores, and no predictions. The run's key gives the same random numbers
+again, so that a predictor fitted on the same labels in the same rounds predicts the same.
 """
 
 import functools
@@ -28,17 +27,17 @@ _TOLERANCE = {"kendall": 0.005, "kendall_top50": 0.02, "top50_probability": 0.05
 
 
 class ReplayError(ValueError):
-    """What is replayed is not what the trace says; the message names the run and the round."""
+    """A replay that differs from its trace; the message names the run and the round."""
 
 
 class Round(NamedTuple):
-    """What the predictor thought after a round was told; NumPy.
+    """Predictions after a round; NumPy.
 
     Attributes:
       number: of the round; 0 = the initial one.
-      told: queries known by then.
+      told: evaluated architectures, this round included.
       scores: float32 [N], the predicted mean.
-      top: N of the draw that follows.
+      top: N of the next draw.
       dynamics: measured against the truth.
     """
 
@@ -60,17 +59,17 @@ def replay(
     chunk: int | None = None,
     strict: bool = True,
 ) -> Iterator[Round]:
-    """The rounds of run number ``run``, one at a time; each is compared with the trace.
+    """Replays the rounds of run number ``run``, and compares each with the trace.
 
     Args:
-      method: as it searched: a `Method`, or a builder ``method(chunk=..., **point) -> Method``.
-      problem: the task that it searched.
-      trace: what it did.
+      method: that of the search: a `Method`, or a builder ``method(chunk=..., **point) -> Method``.
+      problem: the task of the search.
+      trace: of the search.
       run: number of the run.
       seed: root of the random numbers.
       point: numeric settings of the builder.
       chunk: architectures scored at once, for the builder (``settings`` of ``config.json``).
-      strict: whether a difference is an error; else it is a warning, one for a run.
+      strict: whether a difference is an error, or else one warning for the run.
 
     Raises:
       ReplayError: no such run, another method or table than that of the trace, or a round whose
@@ -121,7 +120,7 @@ def replay(
 
 
 def _difference(now: Round, trace: Trace, place: int) -> str | None:
-    """What a round differs in from the trace by more than rounding; None = nothing."""
+    """Message on a difference from the trace beyond rounding; None = there is none."""
     best, scores = int(trace.predicted_top[place, now.number]), now.scores
     found = int(now.dynamics.predicted_top)
     if best < 0:
@@ -169,7 +168,7 @@ def _tell(
     scores: jax.Array,
     problem: task.Task,
 ) -> tuple[Any, tuple[jax.Array, Any, Dynamics]]:
-    """A round as `lanes` does it, but for what is asked."""
+    """A round as in `lanes`, with the queries of the trace."""
     method = _made(method, chunk, point)
     known, indices = history.ask(bare.history, indices, method.sizes)
     state, info = method.tell(bare.replace(space=problem.space, history=known), indices, scores)

@@ -1,10 +1,9 @@
 """Resumable batches: checkpoints of finished runs and of live lanes.
 
 A checkpoint holds every run that has ended and every lane under way, by the number of its run. A
-lane goes on in whatever slot of whatever device is free: which one makes no difference to it. Lanes
-of more than `LARGEST` bytes in all are not kept, and their runs begin again: what makes them large
-is what a Gaussian process remembers of all architectures, and that takes longer to write, several
-times over in memory, than to work out again.
+lane is resumed in any free slot of any device, with the same results. Lanes of more than `LARGEST`
+bytes in all are not stored, and their runs begin again: they are large by the matrices of a
+Gaussian process, which take longer to write, with several copies in memory, than to compute again.
 """
 
 import time
@@ -39,7 +38,7 @@ class Kept(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What `execute` achieved; ``complete``: all of it, not stopped before."""
+    """Result of `execute`; ``complete``: all jobs ended, none was stopped."""
 
     ended: list[tuple[Job, Trace]]
     seconds: float
@@ -58,17 +57,17 @@ def execute(
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Does ``jobs``, going on from the latest checkpoint, and keeps checkpoints on the way.
+    """Runs ``jobs`` from the latest checkpoint on, and writes checkpoints on the way.
 
     Args:
-      program: what is run.
+      program: of the configuration.
       seed: root of the random numbers.
-      jobs: what is to be done in all.
+      jobs: all jobs, finished ones included.
       checkpoints: where they are.
       every: seconds between checkpoints; 0 = after every call of the program.
-      seconds: spent on it before, if no checkpoint knows.
+      seconds: spent before, where no checkpoint has them.
       progress: called after each call of the program.
-      stop: asked after each call of the program; if so, a checkpoint is kept and work ends.
+      stop: called after each call of the program; True = write a checkpoint and return.
 
     Raises:
       CheckpointError: one could not be written.
@@ -127,7 +126,7 @@ def unpack(
     seconds: float = 0.0,
     place: Any = "checkpoint",
 ) -> Kept:
-    """The inverse of `pack`; where ``arrays`` is None, nothing but the ``seconds``.
+    """The inverse of `pack`; without ``arrays``, an empty batch with ``seconds``.
 
     Raises:
       IdentityError: the arrays, which are from ``place``, are not of this program.

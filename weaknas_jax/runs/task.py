@@ -1,4 +1,4 @@
-"""A table under a protocol: the arrays that a search runs against, on device."""
+"""Tasks: a table under a protocol, as arrays on device that a search runs against."""
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,11 @@ from weaknas_jax.tables.table import Table
 
 @struct.dataclass
 class Task:
-    """What the rounds of a search on a table need.
+    """The arrays of a search on a table.
 
     Attributes:
       space: what the method may see.
-      scores: float32 [N, R], what a query may return, by `Table.worth`; NaN = no such run.
+      scores: float32 [N, R], the possible scores of a query, by `Table.worth`; NaN = no such run.
       truth: float32 [N], the mean of them, against which predictions are judged.
       target: bool [N], the optimum (more than one in a tie).
       noise: float32 [], deviation of the noise on each label, in their unit.
@@ -48,10 +48,17 @@ def make(
 ) -> Task:
     """The `Task` of a table under a protocol.
 
+    >>> import weaknas_jax as wn
+    >>> scores = np.array([[90.0], [92.0], [91.0]])
+    >>> encoding = np.eye(3, dtype=np.float32)
+    >>> table = wn.Table("table", "data", encoding, scores, test=scores)
+    >>> make(table, wn.HONEST).target.tolist()
+    [False, True, False]
+
     Args:
       table: the table.
       protocol: the switches.
-      kind, without, neighbours, described: as of `space`.
+      kind, without, neighbours, described: see `space`.
 
     Raises:
       TableError: the table cannot serve a switch; the message names the flag.
@@ -74,14 +81,13 @@ def space(
     neighbours: bool = False,
     described: bool = True,
 ) -> Space:
-    """What methods may see of a table.
+    """The space of a table: its architectures as methods may see them.
 
     Args:
       table: the table.
-      kind, without: as of `features`.
-      neighbours: also who is one edit away from whom, and who begins alike (`Space.prefixes`),
-        which some methods need.
-      described: also the feature blocks, which some predictors read.
+      kind, without: see `features`.
+      neighbours: whether to add neighbours and prefixes (`Space`), which some methods need.
+      described: whether to add the feature blocks, which some predictors read.
 
     Raises:
       TableError: there is no such block.
@@ -101,10 +107,10 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
 
     Args:
       table: the table.
-      kind: ``space``, those of the table's space (of its columns, where it has no record in
-        `spaces.registry`); or ``columns``, what can be made of the encoding alone
+      kind: ``space``, the blocks of the table's space (of its columns, where the space has no
+        record in `spaces.registry`); or ``columns``, blocks of the encoding alone
         (`spaces.columns`).
-      without: a block to leave out, to see what it is worth.
+      without: a block to leave out (ablation).
 
     Raises:
       TableError: there is no such block.
@@ -122,9 +128,9 @@ def _features(table: Table, kind: str, without: str | None) -> tuple[dict[str, j
 
 @kept
 def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
-    """What queries return in one run, float32 [N].
+    """Labels of all architectures in one run, float32 [N].
 
-    One of an architecture's scores, drawn evenly among those that exist, and noise.
+    A label is one of the architecture's scores, drawn uniformly among those that exist, and noise.
     """
     scores = problem.scores
     run = jnp.argmax(_chances(key, scores), axis=1)
@@ -136,18 +142,18 @@ def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
 def draw_repeats(
     key: jax.Array, scores: jax.Array, noise: Number, rows: jax.Array, places: jax.Array
 ) -> jax.Array:
-    """What further trainings of some architectures return in one run, float32 [K].
+    """Labels of further trainings of some architectures in one run, float32 [K].
 
-    An architecture's runs come in the order of their chance, of which `draw_labels` took the first:
-    the others follow without replacement, and NaN once there is none. A table of one column has no
-    runs behind its labels: the same score comes again. Noise is drawn anew each time.
+    An architecture's scores are in a random order, of which `draw_labels` took the first: the rest
+    follow without replacement, then NaN. In a table of one column the same score comes again. Noise
+    is drawn anew each time.
 
     Args:
       key: of the run.
-      scores: float32 [N, R], as of `Task`.
+      scores: float32 [N, R], those of a `Task`.
       noise: deviation, percent.
-      rows: int32 [K]; what is drawn for a row does not depend on the others.
-      places: int32 [K], which further training of each it is, 0 = the first.
+      rows: int32 [K]; the draw of a row does not depend on the others.
+      places: int32 [K], number of the further training of each row, 0 = the first.
     """
     if scores.shape[1] == 1:
         again = scores[rows, 0]
@@ -165,7 +171,7 @@ def draw_repeats(
 
 
 def _chances(key: jax.Array, scores: jax.Array) -> jax.Array:
-    """Chance of each run of each architecture in a search, [N, R]; below 0 where there is none."""
+    """Random priority of each score in a run, [N, R]; below 0 where there is no score."""
     chance = jax.random.uniform(keys.key_for(key, keys.LABELS), scores.shape, jnp.float32)
     return jnp.where(jnp.isfinite(scores), chance, -1.0)
 

@@ -1,7 +1,7 @@
-"""One choice of a space: its options in order, and when it has a value at all.
+"""One choice of a search space: its options, their order and the condition that activates it.
 
-The options of an `integer` are a `range`, so that one of 1e12 values takes no memory: all that is
-asked of options is their number, one of them by its place, and the place of one of them.
+The options of an `integer` are a `range`, so one of 1e12 values takes no memory: options are only
+counted, read by index, and looked up.
 """
 
 import dataclasses
@@ -20,17 +20,17 @@ _ENDS = 2**63
 
 
 class SpaceError(ValueError):
-    """A space or architecture that cannot be used; says which choice or field, and what to do."""
+    """A space or architecture cannot be used; the message names the choice and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One choice; make it by `categorical`, `ordinal` or `integer`.
+    """One choice of a search space; made by `categorical`, `ordinal` or `integer`.
 
     Attributes:
-      options: its values in order, a tuple or a range.
-      ordered: the order means something.
-      when: the values that choices above it must have for it to be active; {} = always.
+      options: the values in order, a tuple or a range.
+      ordered: whether the order of the options means something.
+      when: values that earlier choices must have for this one to be active; {} = always active.
       optional: it may be inactive whatever the others are, as in a list of architectures.
     """
 
@@ -41,7 +41,7 @@ class Choice:
 
     @property
     def conditional(self) -> bool:
-        """Whether it may be inactive."""
+        """Whether the choice may be inactive."""
         return bool(self.when) or self.optional
 
     @property
@@ -61,11 +61,11 @@ class Choice:
             return None
 
     def values(self, codes: np.ndarray) -> list:
-        """The values of codes [N], None where a code is -1."""
+        """Values of codes [N]; None where a code is -1."""
         return [self.options[code] if code >= 0 else None for code in codes.tolist()]
 
     def column(self, codes: np.ndarray) -> np.ndarray:
-        """The same as an array [N] for `expressions`: float64 (NaN = inactive), text or objects."""
+        """Values of codes [N] for `expressions`: float64 (NaN = inactive), text or objects."""
         if isinstance(self.options, range):
             numbers = self.options.start + self.options.step * codes.astype(np.float64)
             return np.where(codes < 0, np.nan, numbers)
@@ -76,7 +76,7 @@ class Choice:
         return table[codes]
 
     def describe(self) -> dict[str, Any]:
-        """As a space file has it; a range of many values by its ends."""
+        """The choice as JSON of a space file; a range of many values by its ends."""
         options = self.options
         if isinstance(options, range) and len(options) > BIG:
             described = {"integer": [options[0], options[-1], options.step]}
@@ -92,7 +92,7 @@ class Choice:
 
     @functools.cached_property
     def _table(self) -> np.ndarray:
-        """The options, and for -1 what stands for no value."""
+        """The options as an array; the last entry, index -1, stands for no value."""
         if all(isinstance(option, str) for option in self.options):
             return np.array([*self.options, ""])
         if not any(isinstance(option, str | bool) for option in self.options):
@@ -103,20 +103,43 @@ class Choice:
 
 
 def categorical(*options: Any, when: Mapping[str, Any] | None = None) -> Choice:
-    """One of ``options`` (texts, numbers or booleans), which have no order."""
+    """A choice among unordered ``options``: strings, numbers or booleans.
+
+    >>> op = categorical("conv", "pool")
+    >>> op.options, op.ordered
+    (('conv', 'pool'), False)
+
+    Args:
+      *options: the values, each once.
+      when: values that earlier choices must have for it to be active, by name.
+
+    Raises:
+      SpaceError: no options, one twice, or one of another type.
+    """
     return _choice(options, False, when)
 
 
 def ordinal(*options: Any, when: Mapping[str, Any] | None = None) -> Choice:
-    """One of ``options``, in their order, as if evenly spaced."""
+    """A choice among ordered ``options``, taken as evenly spaced; arguments as `categorical`.
+
+    >>> width = ordinal(16, 32, 64, when={"op": "conv"})
+    >>> width.options, width.when
+    ((16, 32, 64), {'op': ('conv',)})
+    """
     return _choice(options, True, when)
 
 
 def integer(low: int, high: int, step: int = 1, when: Mapping[str, Any] | None = None) -> Choice:
-    """A whole number from ``low`` to ``high``, both included, in steps.
+    """A whole number from ``low`` to ``high``, both included, in steps of ``step``.
 
-    There may be very many: they are not listed. A constraint reads numbers as float64, which tells
-    whole numbers apart up to 2^53.
+    Values are not listed, so there may be very many. A constraint reads numbers as float64, which
+    tells whole numbers apart up to 2^53.
+
+    >>> list(integer(2, 8, 3).options)
+    [2, 5, 8]
+
+    Raises:
+      SpaceError: not whole numbers, an empty range, or too many values.
     """
     given = f"integer({low}, {high}, {step})"
     ends = [n for end in (low, high, step) if (n := whole(end)) is not None]
@@ -131,7 +154,7 @@ def integer(low: int, high: int, step: int = 1, when: Mapping[str, Any] | None =
 
 
 def stepped(codes: np.ndarray, options: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Other places than codes [N] among so many options [N], steps evenly on a log scale."""
+    """Codes [N] moved by random steps, log-uniform in length; ``options`` [N] are counts."""
     furthest = np.maximum(options // 2, 1)
     length = np.exp(rng.random(len(codes)) * np.log(furthest + 1.0)).astype(np.int64)
     length = np.clip(length, 1, furthest)
@@ -142,7 +165,7 @@ def stepped(codes: np.ndarray, options: np.ndarray, rng: np.random.Generator) ->
 
 
 def whole(value: Any) -> int | None:
-    """A whole number as an int, also 1e9; None = it is none."""
+    """A whole number, such as 3 or 1e9, as an int; None = not a whole number."""
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, int | np.integer):
@@ -153,13 +176,13 @@ def whole(value: Any) -> int | None:
 
 
 def some(options: Sequence[Any]) -> str:
-    """The first few of some options, for a message."""
+    """The first options as text for an error message."""
     shown = ", ".join(repr(option) for option in options[:12])
     return shown + (f" and {len(options) - 12:,} more" if len(options) > 12 else "")
 
 
 def check_value(option: Any) -> None:
-    """Raises SpaceError for what no option can be."""
+    """Raises SpaceError unless ``option`` is a string, a number or a boolean."""
     if not isinstance(option, str | int | float) or option != option:
         raise SpaceError(f"option {option!r}: give texts, numbers or booleans")
     if isinstance(option, int) and abs(option) > 1e300:

@@ -1,8 +1,8 @@
-"""What predictors see of codes: options one-hot, ordered ones by their place in [0, 1].
+"""Encoding and feature blocks of codes: options one-hot, ordered ones by position in [0, 1].
 
-Many options are too wide for that. Beyond `WIDEST` columns in all, a categorical of more than
-`SIGNS` options is given by random signs instead, `SIGNS` columns of them: any two of its options
-are then nearly as far apart as one-hot ones are, and no two are equal.
+Where that takes more than `WIDEST` columns, a categorical of more than `SIGNS` options is encoded
+by `SIGNS` random signs instead: two options are then nearly as far apart as one-hot ones, and no
+two are equal.
 """
 
 from collections.abc import Hashable, Sequence
@@ -44,7 +44,7 @@ def space_of(choices: Sequence[Choice], codes: np.ndarray) -> Space:
 
 
 def space_of_numbers(encoding: np.ndarray) -> Space:
-    """The same of numbers [N, D] that somebody else made."""
+    """Encoding and feature blocks of a user's own encoding [N, D]."""
     low, high = encoding.min(axis=0), encoding.max(axis=0)
     places = (encoding - low) / np.where(high > low, high - low, 1.0)
     return _space(encoding, [(place, None) for place in places.T])
@@ -57,6 +57,6 @@ def _space(encoding: np.ndarray, slots: Sequence[tuple[np.ndarray, Hashable]]) -
 
 
 def _signs(levels: int) -> np.ndarray:
-    """float32 [levels + 1, SIGNS]; the squared distance of two rows is about 2, as of one-hot."""
+    """Random signs, float32 [levels + 1, SIGNS], scaled to the distance of one-hot rows."""
     bits = np.random.default_rng(levels).integers(0, 2, (levels + 1, SIGNS), np.int8)
     return (2.0 * bits - 1.0).astype(np.float32) / np.float32(SIGNS**0.5)

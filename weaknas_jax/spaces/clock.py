@@ -1,4 +1,4 @@
-"""Says now and then how far a long look at architectures is."""
+"""Progress warnings while a large space is searched for architectures."""
 
 import time
 import warnings
@@ -8,14 +8,14 @@ EVERY = 5.0
 
 
 class SlowSpaceWarning(RuntimeWarning):
-    """Nothing is wrong: a space takes long to look through, or holds less than was hoped for."""
+    """A space takes long to search, or holds fewer architectures than wanted; not an error."""
 
 
 class Clock:
-    """Warns every few seconds while something goes on.
+    """Issues a progress warning every few seconds.
 
     Args:
-      what: how each message begins.
+      what: start of each message.
     """
 
     def __init__(self, what: str):

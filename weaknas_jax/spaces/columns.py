@@ -1,7 +1,7 @@
-"""Feature blocks of a table that nothing is known of but its columns.
+"""Feature blocks of a table without a space record, from the columns of its encoding.
 
-The columns are read as *slots*, the choices that made the architecture: a run of 0/1 columns that
-sum to one is a one-hot choice, any other column an ordinal one. Constant slots are dropped.
+Columns are read as *slots*, the choices of an architecture: a run of 0/1 columns that sum to one is
+a one-hot choice, any other column an ordinal one. Constant slots are dropped.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def slots_of(encoding: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The slots of columns [N, D]: ("choice", [N, levels]) or ("number", [N, 1]).
+    """Slots of columns [N, D], as pairs ("choice", [N, levels]) or ("number", [N, 1]).
 
     A run of 0/1 columns ends where every row sums to one, or where one more column would make a
     row sum to two.
@@ -45,7 +45,8 @@ PRESET = "table"
 def features(encoding: np.ndarray) -> dict[str, np.ndarray]:
     """Feature blocks of columns [N, D], float32 [N, d] each, see `blocks`.
 
-    A number counts by its place among the levels of its column, choices of equal width as alike.
+    A number is read as its position among the levels of its column; one-hot choices of equal
+    width are counted together.
     """
     encoding = np.nan_to_num(np.asarray(encoding, np.float64))
 
@@ -59,17 +60,17 @@ def features(encoding: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def blocks(slots: Iterable[tuple[np.ndarray, Hashable]], size: int) -> dict[str, np.ndarray]:
-    """Feature blocks, float32 [N, d] each.
+    """Feature blocks of slots, float32 [N, d] each.
 
     ``slots``: scaled so that the squared distance of two rows is the number of choices in which
     they differ.
-    ``effects``: the same, and for a number also the square of its place, centred.
-    ``counts``: square roots of how often each level is chosen, over choices that are alike where
-    there are three or more of them; absent where there are none.
+    ``effects``: the same, and for a number also the centred square of its position.
+    ``counts``: square roots of how often each level is chosen, over groups of three or more
+    similar choices; absent if there is no such group.
 
     Args:
-      slots: of each choice its levels one-hot [N, levels], or its place in [0, 1], [N]; and what
-        choices that are alike have in common, None = nothing.
+      slots: for each choice its one-hot levels [N, levels], or its position in [0, 1], [N]; and a
+        key that similar choices share, None = similar to no other.
       size: N.
     """
     distances, effects, alike = [], [], {}
@@ -92,6 +93,6 @@ def blocks(slots: Iterable[tuple[np.ndarray, Hashable]], size: int) -> dict[str,
 
 
 def _sum(blocks: list[np.ndarray]) -> np.ndarray:
-    """The sum of blocks [N, levels] or [N, levels + 1]."""
+    """Sum of blocks [N, levels] or [N, levels + 1], padded to the widest."""
     widest = max(block.shape[1] for block in blocks)
     return sum(np.pad(block, ((0, 0), (0, widest - block.shape[1]))) for block in blocks)

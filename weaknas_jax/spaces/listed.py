@@ -1,4 +1,4 @@
-"""A space that is a list of architectures: what they choose from, and their codes."""
+"""Spaces given as a list of architectures: their choices and codes."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +12,10 @@ Arch = dict[str, Any]
 
 
 def read(architectures: Any) -> list[Arch]:
-    """The architectures of a list, each a dict of its own.
+    """Copies of listed architectures, checked.
 
     Raises:
-      SpaceError: it is no list, is empty, or one of them is no dict of texts, numbers and booleans.
+      SpaceError: not a list, empty, or an entry is not a dict of strings, numbers and booleans.
     """
     if isinstance(architectures, str | bytes | Mapping) or not isinstance(architectures, Iterable):
         raise SpaceError("architectures: give a list of architectures, each a dict")
@@ -39,10 +39,10 @@ def read(architectures: Any) -> list[Arch]:
 
 
 def choices_of(architectures: Sequence[Arch]) -> dict[str, Choice]:
-    """What architectures choose from, as they show it.
+    """Choices of a space, inferred from its architectures.
 
-    Values that are all numbers are ordered; others are categorical, in order of appearance. A
-    choice that an architecture lacks, or has as None, is inactive there.
+    A choice whose values are all numbers is ordered; others are categorical, options in order of
+    appearance. A choice that an architecture lacks, or has as None, is inactive there.
     """
     values: dict[str, list] = {}
     for arch in architectures:
@@ -63,19 +63,19 @@ def choices_of(architectures: Sequence[Arch]) -> dict[str, Choice]:
 
 
 def unique(codes: np.ndarray) -> np.ndarray:
-    """Rows of codes [N, choices] without those that were there before, in order."""
+    """Rows of codes [N, choices] without duplicates, in order of first appearance."""
     first = np.unique(codes, axis=0, return_index=True)[1]
     return codes[np.sort(first)]
 
 
 def among(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Which of codes [N, choices] are one of ``rows``, bool [N]."""
+    """Whether each of codes [N, choices] is one of ``rows``, bool [N]."""
     names = {row.tobytes() for row in np.ascontiguousarray(rows)}
     codes = np.ascontiguousarray(codes, rows.dtype)
     return np.fromiter((row.tobytes() in names for row in codes), bool, len(codes))
 
 
 def nearest(rows: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """Of each row [N, choices] in how many choices it differs from the nearest parent, int [N]."""
+    """Number of choices in which each row [N, choices] differs from its nearest parent, int [N]."""
     distances = [(rows != parent).sum(axis=1) for parent in parents]
     return np.min(distances, axis=0)

@@ -1,4 +1,4 @@
-"""Which rows of a table are neighbours, and which begin alike: architectures as choices."""
+"""Neighbours and common prefixes of the rows of a table, read as choices."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from weaknas_jax.spaces import columns
 
 
 def one_apart(codes: np.ndarray) -> np.ndarray:
-    """Neighbours of each of N rows of codes [N, choices], int32 [N, d], -1 = none.
+    """Neighbour table of N rows of codes [N, choices]: int32 [N, d] row indices, -1 = none.
 
-    Two rows are neighbours if they differ in exactly one column. A row has as many as its fullest
-    group of alike rows allows; columns of the result follow the choices, then the row numbers.
+    Two rows are neighbours if they differ in exactly one column. Neighbours are
+    ordered by the column that differs, then by row; d is set by the rows with most neighbours.
 
     >>> one_apart(np.array([[0, 0], [0, 1], [1, 1]])).tolist()
     [[-1, 1], [2, 0], [1, -1]]
@@ -43,10 +43,10 @@ def of_columns(encoding: np.ndarray) -> np.ndarray:
 
 
 def prefixes(encoding: np.ndarray) -> np.ndarray:
-    """Which rows agree in their first choices, int32 [L, N], see `types.Space`.
+    """Groups of rows that agree in their first choices, int32 [L, N], see `core.types.Space`.
 
-    The choices are read from columns [N, D]. One that tells no more rows apart is left out; the
-    rows themselves are the last level where equal ones are left.
+    Choices are read from the columns of an encoding [N, D]. A choice that splits no group is left
+    out; where equal rows remain, the last level is the rows themselves.
 
     >>> prefixes(np.array([[1, 5], [1, 4], [2, 4], [2, 4]])).tolist()
     [[0, 0, 1, 1], [1, 0, 2, 2], [0, 1, 2, 3]]
@@ -63,7 +63,7 @@ def prefixes(encoding: np.ndarray) -> np.ndarray:
 
 
 def _choices(encoding: np.ndarray) -> np.ndarray:
-    """int64 [N, L]."""
+    """Codes of the choices that the columns encode, int64 [N, L]."""
     codes = []
     for kind, block in columns.slots_of(np.nan_to_num(np.asarray(encoding, np.float64))):
         if kind == "choice":  # 0 = none of the levels
@@ -74,7 +74,7 @@ def _choices(encoding: np.ndarray) -> np.ndarray:
 
 
 def _renumbered(numbers: np.ndarray) -> np.ndarray:
-    """Non-negative int64 [N] as 0, 1, ... in the same order."""
+    """Non-negative int64 [N] renumbered 0, 1, ... in the same order."""
     if numbers.max() >= 16 * len(numbers):
         return np.unique(numbers, return_inverse=True)[1].ravel()
     there = np.zeros(numbers.max() + 1, bool)  # few gaps: no need to sort
