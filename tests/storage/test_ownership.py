@@ -88,6 +88,9 @@ def plant(folder: Path, tree: dict[str, bytes | None]) -> dict[Path, bytes | Non
 
 def assert_there(planted: dict[Path, bytes | None]) -> None:
     for path, content in planted.items():
+        in_ours = path.parent.name == run_folder.CHECKPOINTS
+        if content is None and in_ours and "orbax-checkpoint-tmp" in path.name:
+            continue  # an empty folder of Orbax's, as a killed process leaves it
         assert path.is_dir() if content is None else path.read_bytes() == content, path
 
 
