@@ -39,7 +39,7 @@ def pytest_configure(config):
 
 def optimized(**more: str) -> dict[str, str]:
     """The environment of a process that compiles as that of a user does."""
-    flags = os.environ.get("XLA_FLAGS", "").replace(QUICKLY, "")
+    flags = os.environ.get("XLA_FLAGS", "").replace(QUICKLY, "").strip()
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **more}
 
 

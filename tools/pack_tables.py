@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
-from weaknas_jax.tables.store import read_npz, write_npz
 
-from weaknas_jax.spaces import nasbench101, nasbench201
+from weaknas_jax.spaces import nasbench201
+from weaknas_jax.spaces.nasbench101 import cells as nasbench101
+from weaknas_jax.storage.npz import read_npz, write_npz
 from weaknas_jax.tables import nasbench101 as packed101
 from weaknas_jax.tables import nasbench201 as packed
 

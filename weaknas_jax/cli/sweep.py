@@ -252,10 +252,11 @@ def _clear(folder: Path, stored: Mapping[str, Any] | None) -> None:
     for place in list(folder.glob(f"{run_folder.CHECKPOINTS}-*")):
         run_folder.checkpoints(folder, part=place.name.rpartition("-")[2]).remove()
     of_version_0_1 = folder / "checkpoints"
-    for place in of_version_0_1.glob("[0-9]*"):
+    places = list(of_version_0_1.glob("[0-9]*"))
+    for place in places:
         run_folder.checkpoints(folder, stored, place.name).remove()
-        _remove_empty(place)
-    _remove_empty(of_version_0_1)
+    if places:
+        _remove_empty(of_version_0_1)
 
 
 def _remove_empty(folder: Path) -> None:

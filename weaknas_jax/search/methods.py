@@ -109,7 +109,7 @@ def numeric(**chosen: str | None) -> dict[str, float]:
     """The numeric settings of some choices with their builders' defaults.
 
     >>> numeric(predictor="linear", acquisition="ucb")
-    {'noise': 0.1, 'beta': 1.5, 'patience': 20.0}
+    {'noise': 0.01, 'beta': 1.5, 'patience': 20.0}
 
     Args:
       **chosen: a name for some of `PARTS`; None = it is not used.

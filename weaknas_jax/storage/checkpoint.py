@@ -85,10 +85,12 @@ class Checkpoints:
                 ownership.remove(self.folder / _MARKER)
                 _remove_empty(self.folder)
         if self.before:
-            for step in (self.before / str(number) for number in _numbers(self.before)):
-                if load(step) is not None:
-                    _remove(step)
-            _remove_empty(self.before)
+            steps = [self.before / str(number) for number in _numbers(self.before)]
+            ours = [step for step in steps if load(step) is not None]
+            for step in ours:
+                _remove(step)
+            if ours:  # an empty folder of that name may be somebody else's
+                _remove_empty(self.before)
 
     def _prune(self, keep: int) -> None:
         """Removes all but the latest, and halves of a process that died."""
