@@ -163,8 +163,8 @@ def make(
 
     @kept
     def init() -> State:
-        fresh = jax.tree.map(jnp.copy, (params, stats, (params, stats)))
-        return State(jnp.int32(0), *fresh, updates.init(params))
+        weights, counted, averaged = jax.tree.map(jnp.copy, (params, stats, (params, stats)))
+        return State(jnp.int32(0), weights, counted, averaged, updates.init(params))
 
     def loss_of(params, stats, batch: Batch, key: jax.Array):
         erase_key, drop_key = jax.random.split(key)

@@ -16,7 +16,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -160,7 +160,7 @@ def run(
       OSError: of an evaluation.
     """
     kept = cache or Cache()
-    networks: Networks = space
+    networks = cast(Networks, space)
     known, problems, drivers = dict(kept.records), [], []
 
     def attempt(arch: Mapping[str, Any]) -> Any:
