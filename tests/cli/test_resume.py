@@ -182,7 +182,7 @@ def test_a_disk_that_fills_up(table, whole, tmp_path):
     under_way(folder)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
     _, err = process.communicate()
-    assert process.returncode == 2, err
+    assert process.returncode == 1, err
     assert "Traceback" not in err
     assert "checkpoint could not be written" in err
     assert "earlier ones are intact" in err
