@@ -28,6 +28,7 @@ _OF_A_CHECKPOINT = re.compile(  # paths in it, as Orbax names them
     r"_CHECKPOINT_METADATA|_METADATA|_sharding|commit_success\.txt|array_metadatas/process_\d+"
     r"|(ocdbt\.process_\d+/)?(manifest\.ocdbt|d/[0-9a-f]{32})(\.__lock)?"
 )
+_FOLDERS_OF_ONE = re.compile(r"\.|array_metadatas|ocdbt\.process_\d+|(ocdbt\.process_\d+/)?d")
 
 
 class CheckpointError(OSError):
@@ -127,7 +128,8 @@ def _remove(step: Path) -> None:
             if ours and not path.is_symlink():
                 with contextlib.suppress(OSError):
                     path.unlink()
-        _remove_empty(Path(folder))
+        if _FOLDERS_OF_ONE.fullmatch(Path(folder).relative_to(step).as_posix()):
+            _remove_empty(Path(folder))
 
 
 def _remove_empty(folder: Path) -> None:
