@@ -6,7 +6,7 @@ import numpy as np
 from flax import struct
 
 from weaknas_jax.core import keys
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.types import Number, Space
 from weaknas_jax.search import label_transforms
@@ -37,7 +37,7 @@ class Task:
     minimize: bool = struct.field(pytree_node=False, default=False)
 
 
-@kept
+@with_conventions
 def make(
     table: Table,
     protocol: Protocol,
@@ -50,8 +50,7 @@ def make(
 
     >>> import weaknas_jax as wn
     >>> scores = np.array([[90.0], [92.0], [91.0]])
-    >>> encoding = np.eye(3, dtype=np.float32)
-    >>> table = wn.Table("table", "data", encoding, scores, test=scores)
+    >>> table = wn.Table("table", "toy", np.eye(3, dtype=np.float32), scores, test=scores)
     >>> make(table, wn.HONEST).target.tolist()
     [False, True, False]
 
@@ -73,7 +72,7 @@ def make(
     )
 
 
-@kept
+@with_conventions
 def space(
     table: Table,
     kind: str = "space",
@@ -96,12 +95,12 @@ def space(
     blocks, preset = _features(table, kind, without) if described else ({}, "")
     walks = ()
     if neighbours:
-        of = table.space, table.names, table.encoding
-        walks = (registry.neighbours(*of), registry.prefixes(*of))
+        cells = table.space, table.names, table.encoding
+        walks = (registry.neighbours(*cells), registry.prefixes(*cells))
     return Space(encoding, blocks, *map(jnp.asarray, walks), preset=preset)
 
 
-@kept
+@with_conventions
 def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:
     """The feature blocks of a table by name, float32 [N, d] each.
 
@@ -122,11 +121,11 @@ def _features(table: Table, kind: str, without: str | None) -> tuple[dict[str, j
     """The blocks, and the preset of kernels on them."""
     blocks, preset = registry.features(table.space, table.names, table.encoding, kind)
     if without is not None and without not in blocks:
-        raise TableError(f"--without={without}: there are the blocks {', '.join(blocks)}")
+        raise TableError(f"--without={without}: choose one of the blocks {', '.join(blocks)}")
     return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}, preset
 
 
-@kept
+@with_conventions
 def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
     """Labels of all architectures in one run, float32 [N].
 
@@ -144,9 +143,9 @@ def draw_repeats(
 ) -> jax.Array:
     """Labels of further trainings of some architectures in one run, float32 [K].
 
-    An architecture's scores are in a random order, of which `draw_labels` took the first: the rest
-    follow without replacement, then NaN. In a table of one column the same score comes again. Noise
-    is drawn anew each time.
+    An architecture's scores are in a random order, of which `draw_labels` took the first: the
+    others follow without replacement, then NaN. In a table of one column the same score comes
+    again. Noise is drawn anew each time.
 
     Args:
       key: of the run.
