@@ -146,7 +146,7 @@ def test_a_space_names_its_preset():
     features = {"paths": 0, "statistics": 0, "slots": 0, "effects": 0, "counts": 0}
     assert blocks_of(described(features, "graph")) == GRAPH
     assert blocks_of(described(features, "table")) == TABLE
-    with pytest.raises(ValueError, match="preset='cube': choose one of table, cell, graph, supernet"):
+    with pytest.raises(ValueError, match="preset='cube': choose one of table, cell, graph"):
         blocks_of(described(features, "cube"))
 
 

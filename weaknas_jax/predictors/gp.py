@@ -53,8 +53,8 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
     >>> queried, y, mask = jnp.array([2, -1]), jnp.array([1.0, 0.0]), jnp.array([True, False])
     >>> state = scorer.init(space, 2)
     >>> state, prediction = scorer.update(key, state, space, queried, y, mask, queried)
-    >>> prediction.mean.round(2).tolist()
-    [0.01, 0.31, 0.83]
+    >>> [f"{mean:.2f}" for mean in prediction.mean]
+    ['0.02', '0.31', '0.83']
 
     Args:
       blocks: the kernel, by default that of the space (`presets.blocks_of`).

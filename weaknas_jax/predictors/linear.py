@@ -16,8 +16,8 @@ def linear(*, noise: Number = 0.01, draws: int = 0) -> Predictor:
 
     >>> model, x, y = linear(noise=1.0), jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
     >>> params = model.fit(jax.random.key(0), x, y, jnp.array([True, True]))
-    >>> model.predict(params, x).mean.round(3).tolist()
-    [0.667, -0.667]
+    >>> [f"{mean:.3f}" for mean in model.predict(params, x).mean]
+    ['0.667', '-0.667']
 
     Args:
       noise: variance of a label, where labels have variance 1.

@@ -197,7 +197,7 @@ def mlp(
     ``widths``: see `train`, by default those of the backend; ``loss`` is a name in `losses.LOSSES`,
     of the labels or of their order only.
 
-    >>> model, x = mlp(hidden=(8,), max_epochs=1), jnp.eye(4)
+    >>> model, x = mlp(hidden=(8,), max_epochs=1, widths=(4,)), jnp.eye(4)
     >>> params = model.fit(jax.random.key(0), x, jnp.arange(4.0), jnp.ones(4, bool))
     >>> model.predict(params, x).mean.shape
     (4,)

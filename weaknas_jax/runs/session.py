@@ -2,8 +2,8 @@
 
 A checkpoint holds every run that has ended and every lane under way, by the number of its run. A
 lane is resumed in any free slot of any device, with the same results. Lanes of more than `LARGEST`
-bytes in all are not stored, and their runs begin again: the matrices of a Gaussian process take
-longer to write, with several copies in memory, than to compute again.
+bytes in all are not stored, and their runs begin again: they are large by the matrices of a
+Gaussian process, which take longer to write, with several copies in memory, than to compute again.
 """
 
 import time
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core import trace as traces
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.runs.lanes import Lane
 from weaknas_jax.runs.program import Job, Program, Progress, raw

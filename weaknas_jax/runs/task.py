@@ -50,7 +50,8 @@ def make(
 
     >>> import weaknas_jax as wn
     >>> scores = np.array([[90.0], [92.0], [91.0]])
-    >>> table = wn.Table("table", "toy", np.eye(3, dtype=np.float32), scores, test=scores)
+    >>> encoding = np.eye(3, dtype=np.float32)
+    >>> table = wn.Table("table", "data", encoding, scores, test=scores)
     >>> make(table, wn.HONEST).target.tolist()
     [False, True, False]
 
@@ -143,9 +144,9 @@ def draw_repeats(
 ) -> jax.Array:
     """Labels of further trainings of some architectures in one run, float32 [K].
 
-    An architecture's scores are in a random order, of which `draw_labels` took the first: the
-    others follow without replacement, then NaN. In a table of one column the same score comes
-    again. Noise is drawn anew each time.
+    An architecture's scores are in a random order, of which `draw_labels` took the first: the rest
+    follow without replacement, then NaN. In a table of one column the same score comes again. Noise
+    is drawn anew each time.
 
     Args:
       key: of the run.

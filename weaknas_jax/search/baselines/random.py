@@ -56,8 +56,8 @@ def random_search(*, init: int = 10, per_round: int = 10, budget: int = 200) -> 
         _, indices = jax.lax.while_loop(
             lambda carry: ~carry[0], lambda _: (jnp.bool_(True), unseen()), (in_order, indices)
         )
-        history, indices = histories.ask(history, indices, sizes)
-        return state.replace(history=history), indices
+        updated, indices = histories.ask(history, indices, sizes)
+        return state.replace(history=updated), indices
 
     def rebase(state: State, space: Space) -> State:
         return state.replace(space=space, order=first(state.key, space))
