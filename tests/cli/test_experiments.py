@@ -157,7 +157,7 @@ BAD = {
     "budget above the space": (["--budget=99"], "--budget=99 is more than the 64"),
     "no such feature block": (
         ["--predictor=gp", "--without=colour"],
-        "--without=colour: there are the blocks slots",
+        "--without=colour: choose one of the blocks slots",
     ),
     "M above N": (["--per_round=9"], "--per_round=9 .M. is more than --top=8"),
     "mean of one edition": (["--space=nasbench201", "--labels=single_run"], "table_version=nats"),

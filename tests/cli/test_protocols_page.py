@@ -50,7 +50,7 @@ class Planted:
             scores=table.valid_mean[queried].astype(np.float32),
             round=np.repeat(np.arange(rounds, dtype=np.int32), ROUND),
             predicted_top=rng.integers(len(table), size=(RUNS, rounds)).astype(np.int32),
-            broken=np.full(RUNS, -1, np.int32),
+            nan_round=np.full(RUNS, -1, np.int32),
             kendall=nothing,
             kendall_top50=nothing,
             top50_probability=nothing,

@@ -177,11 +177,11 @@ def test_a_predictor_that_returns_nan_ends_its_run_and_is_named(
     assert code == 1
     captured = capsys.readouterr()
     trace = run_folder.load_trace(out)
-    stopped = trace.broken >= 0
+    stopped = trace.nan_round >= 0
     assert 0 < stopped.sum() < 8
     for run in trace.run[stopped]:
-        assert f"run {run} in round {trace.broken[run]}" in captured.err
-        assert (trace.queried[run] >= 0).sum() == 5 + 3 * trace.broken[run]
+        assert f"run {run} in round {trace.nan_round[run]}" in captured.err
+        assert (trace.queried[run] >= 0).sum() == 5 + 3 * trace.nan_round[run]
     assert ((trace.queried[~stopped] >= 0).sum(axis=1) == 14).all()
     assert "--seed=0" in captured.err
     assert "the predictor returned NaN" in captured.out

@@ -15,17 +15,17 @@ PROBLEM = task.make(planted_table((3, 3)), wn.HONEST)
 METHOD = methods.make(method="random", init=2, per_round=2, budget=4)
 
 RUNS = {
-    "a fraction": ([0.5], "runs: 0.5 is no run number"),
-    "below zero": ([-1], "runs: -1 is no run number"),
-    "twice": ([1, 1], "runs: 1 stands there twice"),
-    "a truth": ([True], "runs: True is no run number"),
-    "too high": ([2**31], "runs: 2147483648 is no run number"),
-    "a range too high": (range(2**31, 2**31 + 3), "is no run number"),
+    "a fraction": ([0.5], "runs: 0.5 is not a run number"),
+    "below zero": ([-1], "runs: -1 is not a run number"),
+    "twice": ([1, 1], "runs: 1 is listed twice"),
+    "a truth": ([True], "runs: True is not a run number"),
+    "too high": ([2**31], "runs: 2147483648 is not a run number"),
+    "a range too high": (range(2**31, 2**31 + 3), "is not a run number"),
     "a number": (5, r"runs=5: give a list of run numbers"),
     "a text": ("12", "runs='12': give a list"),
     "nothing": (None, "runs=None: give a list"),
-    "none": ([], "no run asked for"),
-    "fractions": (np.array([0.5]), "is no run number"),
+    "none": ([], "runs is empty"),
+    "fractions": (np.array([0.5]), "is not a run number"),
     "a matrix": (np.zeros((2, 2), int), "give a list of run numbers"),
     "more than memory holds": (range(2 * 10**9), "runs: 2,000,000,000 do not fit into memory"),
 }

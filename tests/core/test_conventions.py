@@ -112,15 +112,15 @@ def test_debugging_works_or_says_in_one_line_why_not(setting):
 
 
 def test_a_function_is_under_our_conventions_and_its_caller_is_not():
-    @conventions.kept
+    @conventions.with_conventions
     def ours(x):
-        assert not conventions.broken()
+        assert not conventions.violated()
         return x + np.float32(1) + jnp.arange(3)
 
-    @conventions.kept
+    @conventions.with_conventions
     def steps(x):
         for _ in range(2):
-            assert not conventions.broken()
+            assert not conventions.violated()
             yield x
 
     with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
@@ -128,6 +128,6 @@ def test_a_function_is_under_our_conventions_and_its_caller_is_not():
         assert ours(wide).dtype == jax.jit(ours)(wide).dtype == jnp.float32
         for one in steps(wide):
             assert one.dtype == jnp.float32
-            assert len(conventions.broken()) == 3
-        assert len(conventions.broken()) == 3
-    assert not conventions.broken()
+            assert len(conventions.violated()) == 3
+        assert len(conventions.violated()) == 3
+    assert not conventions.violated()

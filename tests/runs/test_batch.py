@@ -130,7 +130,7 @@ def test_progress_reaches_one_and_counts_runs():
 
 
 def test_no_runs_is_an_error():
-    with pytest.raises(ValueError, match="no run"):
+    with pytest.raises(ValueError, match="runs is empty"):
         run_many(build("random"), task.make(planted_table(), HONEST), 0, [])
 
 

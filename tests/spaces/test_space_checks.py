@@ -37,7 +37,7 @@ WRONG = [
     (Space(GOOD, {"slots": GOOD * np.nan}), r"features\['slots'\] has a value"),
     (Space(GOOD, [GOOD]), "features must be arrays by name, not a list"),
     (Space(GOOD, neighbours=np.zeros((5, 2), int)), r"neighbours must be whole numbers \[N, d\]"),
-    (Space(GOOD, neighbours=np.full((6, 2), 6)), "neighbours has a number that is no row"),
+    (Space(GOOD, neighbours=np.full((6, 2), 6)), "neighbours has a row number that is not below"),
     (Space(GOOD, prefixes=np.zeros((2, 6))), r"prefixes must be whole numbers \[L, N\]"),
 ]
 

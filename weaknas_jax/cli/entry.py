@@ -36,7 +36,7 @@ def start(
 
 
 def _begun(main: Callable[[list[str]], int], about: helps.About, argv: list[str]) -> int:
-    conventions.keep()
+    conventions.apply()
     about = about if isinstance(about, helps.About) else about()
     if _HELP & set(argv[1:]):
         print(helps.text(about))

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 
 
-def compare(compare: Callable[..., Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Elementwise, bool; False where one is absent."""
+def compare(operation: Callable[..., Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``operation(a, b)`` elementwise, bool; False where either is missing."""
     kinds = np.asarray(a).dtype.kind, np.asarray(b).dtype.kind
     if kinds == ("U", "U"):
-        return compare(a, b)
+        return operation(a, b)
     if "O" not in kinds and "U" not in kinds:
-        return compare(number(a), number(b)) & present(a) & present(b)
+        return operation(number(a), number(b)) & present(a) & present(b)
 
     def one(x: Any, y: Any) -> bool:
         if absent(x) or absent(y):
             return False
         if isinstance(x, str) != isinstance(y, str):
-            return compare is operator.ne
-        return bool(compare(x, y))
+            return operation is operator.ne
+        return bool(operation(x, y))
 
     return np.asarray(np.frompyfunc(one, 2, 1)(a, b), bool)
 
@@ -40,6 +40,7 @@ def truth(value: np.ndarray) -> np.ndarray:
 
 
 def present(value: np.ndarray) -> np.ndarray:
+    """Whether each value is there, bool."""
     value = np.asarray(value)
     if value.dtype.kind == "O":
         return ~np.asarray(np.frompyfunc(absent, 1, 1)(value), bool)
@@ -47,8 +48,10 @@ def present(value: np.ndarray) -> np.ndarray:
 
 
 def absent(value: Any) -> bool:
+    """Whether a value is None or NaN."""
     return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def is_number(value: Any) -> bool:
+    """Whether a value is a real number or a bool, of Python or NumPy."""
     return isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)

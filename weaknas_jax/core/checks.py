@@ -35,8 +35,8 @@ def finite(least: float | None = None, /, **values: Any) -> None:
             continue
         real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
         if not real or (least is not None and value < least):
-            more = "" if least is None else f", at least {least}"
-            raise ValueError(f"{name}={value!r}: give a finite number{more}")
+            bound = "" if least is None else f", at least {least}"
+            raise ValueError(f"{name}={value!r}: give a finite number{bound}")
 
 
 def seed(value: Any) -> None:
@@ -51,11 +51,13 @@ def runs(values: Any) -> None:
     if isinstance(values, str | Mapping) or not sequence:
         raise ValueError(f"runs={values!r}: give a list of run numbers, such as range(10)")
     if not len(values):
-        raise ValueError("no run asked for: give at least one run number")
+        raise ValueError("runs is empty: give at least one run number")
     seen: set[int] = set()
     for run in values[:: len(values) - 1 or 1] if isinstance(values, range) else values:
         if not is_whole(run) or not 0 <= run <= LARGEST_RUN:
-            raise ValueError(f"runs: {run!r} is no run number; give whole ones, 0 to {LARGEST_RUN}")
+            raise ValueError(
+                f"runs: {run!r} is not a run number; give whole numbers from 0 to {LARGEST_RUN}"
+            )
         if int(run) in seen:
-            raise ValueError(f"runs: {run} stands there twice; give each run number once")
+            raise ValueError(f"runs: {run} is listed twice; give each run number once")
         seen.add(int(run))

@@ -2,7 +2,7 @@
 
 Same seed, same queries: that must not depend on ``JAX_ENABLE_X64`` and the like. So our code is
 traced and run under `CONVENTIONS`, and the user's own code under the user's settings. The
-decorator `kept` does this; it costs nothing where the settings hold already.
+decorator `with_conventions` does this; it costs nothing where the settings hold already.
 ``jax_debug_nans`` is off because NaN stands for failed and missing scores.
 """
 
@@ -36,14 +36,14 @@ CONVENTIONS = {
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 
 
-def broken() -> list[str]:
+def violated() -> list[str]:
     """The names of `CONVENTIONS` that do not hold in this thread."""
-    return [name for name, of in CONVENTIONS.items() if getattr(jax.config, name) != of.value]
+    return [n for n, setting in CONVENTIONS.items() if getattr(jax.config, n) != setting.value]
 
 
-def keep() -> None:
-    """All of them for the whole of this process: for a command, whose process is ours."""
-    for name in broken():
+def apply() -> None:
+    """Sets `CONVENTIONS` for the whole process: for commands, whose process is ours."""
+    for name in violated():
         jax.config.update(name, CONVENTIONS[name].value)
 
 
@@ -51,17 +51,24 @@ def keep() -> None:
 def scope() -> Iterator[None]:
     """Context with `CONVENTIONS` in this thread."""
     with contextlib.ExitStack() as stack:
-        for name in broken():
+        for name in violated():
             convention = CONVENTIONS[name]
             stack.enter_context(convention.context(convention.value))
         yield
 
 
-def kept(function: Callable) -> Callable:
-    """``function`` under `CONVENTIONS`, also where it is traced by somebody's `jax.jit`.
+def with_conventions(function: Callable) -> Callable:
+    """Decorator: ``function`` runs, and is traced by `jax.jit`, under `CONVENTIONS`.
 
-    Arrays of 64 bits among its arguments are taken as such of 32. Of a generator each step is
-    under them, and what its user does between two steps is not.
+    Arguments that are arrays of 64 bits are converted to 32. Of a generator each step runs under
+    `CONVENTIONS`; the code of its caller between two steps does not.
+
+    >>> @with_conventions
+    ... def double(x):
+    ...     return 2 * x
+    >>> with jax.enable_x64(True):
+    ...     print(double(np.ones(2)).dtype)
+    float32
     """
     if hasattr(function, "under_conventions"):
         return function
@@ -83,7 +90,7 @@ def kept(function: Callable) -> Callable:
 
         @functools.wraps(function)
         def under(*args: Any, **named: Any) -> Any:
-            if not broken():
+            if not violated():
                 return function(*args, **named)
             args, named = narrowed((args, named))
             with scope():

@@ -58,7 +58,7 @@ class _Guarded:
             action()
         except OSError as error:
             self.error = self.error or error
-            with contextlib.suppress(OSError, ValueError):  # a file of no number: nothing to turn
+            with contextlib.suppress(OSError, ValueError):  # no file descriptor to redirect
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
@@ -109,13 +109,13 @@ def _of_jax(error: Exception) -> tuple[str, int] | None:
     """Message and exit status of an expected error of JAX; None = another error."""
     text = " ".join(str(error).split())
     if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in text:
-        say = "lower --lanes, --chunk or --memory"
-        return f"out of a device's memory ({text[:200]}); {say}", FAILED
+        advice = "lower --lanes, --chunk or --memory"
+        return f"out of device memory ({text[:200]}); {advice}", FAILED
     if "jax._src.xla_bridge" in _modules(error):  # where it looks for its devices
-        named = os.environ.get("JAX_PLATFORMS")
-        what = f"JAX_PLATFORMS={named}" if named else "JAX"
-        why = text[:300] or "there is no such device here"
-        return f"{what}: {why}; set JAX_PLATFORMS=cpu, or unset it", USERS
+        platforms = os.environ.get("JAX_PLATFORMS")
+        setting = f"JAX_PLATFORMS={platforms}" if platforms else "JAX"
+        reason = text[:300] or "there is no such device here"
+        return f"{setting}: {reason}; set JAX_PLATFORMS=cpu, or unset it", USERS
     return None
 
 

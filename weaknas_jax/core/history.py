@@ -71,8 +71,8 @@ def quota(history: History, sizes: tuple[int, ...]) -> jax.Array:
     A search resumed with a larger budget had a smaller last round, and so one round more than
     ``sizes``.
     """
-    more = max(sizes[1:], default=0)
-    size = jnp.asarray((*sizes, more))[jnp.minimum(history.round, len(sizes))]
+    extra = max(sizes[1:], default=0)
+    size = jnp.asarray((*sizes, extra))[jnp.minimum(history.round, len(sizes))]
     return jnp.minimum(size, sum(sizes) - history.asked)
 
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 
 DESIGN, SAMPLE, FIT, LABELS, ACQUIRE, REPEAT = range(6)  # purposes of a run's key
 
 _JITTER = 1e-5  # breaks ties of equal predictions, by the run's key and not by the row number
 
 
-@kept
+@with_conventions
 def run_keys(seed: int, runs: Sequence[int]) -> jax.Array:
     """Key [S] of each run: ``fold_in(key(seed), run)``, threefry whatever the global default.
 

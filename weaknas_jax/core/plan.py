@@ -19,7 +19,7 @@ from weaknas_jax.core import checks
 
 _CPU_CHUNK = 1024  # rows of 1000 activations stay in a CPU's cache
 MAX_LANES = 32
-"""That are planned; more only where they are asked for."""
+"""Most lanes of a plan, unless the user sets more."""
 _ROW_BYTES = 4 * 1000 * 4  # a few live float32 activations of the paper's width
 _LANE_BYTES = 4 * 4 * 3_100_000  # four copies of the paper's MLP
 _LEAST_CHUNK = 64

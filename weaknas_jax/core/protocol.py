@@ -77,15 +77,17 @@ def resolve(name: str, *, label_noise: float = 0.0, **switches: str | None) -> P
       ValueError: unknown preset, switch or value; the message lists the valid ones.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown protocol {name!r}; known: {', '.join(PRESETS)}")
-    preset, given = PRESETS[name], {k: v for k, v in switches.items() if v is not None}
-    for switch, value in given.items():
+        raise ValueError(f"unknown protocol {name!r}; choose one of {', '.join(PRESETS)}")
+    preset, values = PRESETS[name], {k: v for k, v in switches.items() if v is not None}
+    for switch, value in values.items():
         if switch not in CHOICES:
-            raise ValueError(f"unknown protocol switch {switch!r}; known: {', '.join(CHOICES)}")
+            raise ValueError(
+                f"unknown protocol switch {switch!r}; choose one of {', '.join(CHOICES)}"
+            )
         if value not in CHOICES[switch]:
             raise ValueError(f"{switch}={value!r}: choose one of {', '.join(CHOICES[switch])}")
-    given["label_noise"] = label_noise
-    changed = {k: v for k, v in given.items() if v != getattr(preset, k)}
+    values["label_noise"] = label_noise
+    changed = {k: v for k, v in values.items() if v != getattr(preset, k)}
     if changed:
         name += ", but " + ", ".join(f"{k}={v}" for k, v in changed.items())
     return dataclasses.replace(preset, name=name, **changed)

@@ -26,7 +26,7 @@ def columns_of(encoding: jax.Array) -> Callable[[jax.Array], jax.Array]:
       encoding: float [N, D], all rows. A constant column that is large becomes 0.
     """
     low, high = jnp.min(encoding, axis=0), jnp.max(encoding, axis=0)
-    half_range = 0.5 * high - 0.5 * low  # the whole of it may be infinite
+    half_range = 0.5 * high - 0.5 * low  # the whole range may overflow
     large = jnp.maximum(-low, high) > _LARGEST
     small = (half_range > 0) & (half_range < 0.5 * _LEAST_RANGE)
     divisor = jnp.where(half_range > 0, half_range, 1.0)
@@ -47,7 +47,7 @@ def to_float32(encoding: np.ndarray) -> np.ndarray:
     result = encoding.astype(np.float32)
     for at in np.flatnonzero((result != encoding).any(axis=0)):
         column = encoding[:, at]
-        less = (column - column.min()).astype(np.float32)
-        if len(np.unique(less)) > len(np.unique(result[:, at])):
-            result[:, at] = less
+        shifted = (column - column.min()).astype(np.float32)
+        if len(np.unique(shifted)) > len(np.unique(result[:, at])):
+            result[:, at] = shifted
     return result

@@ -1,23 +1,23 @@
 """Traces: the record of finished runs that metrics, reports and plots read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 
 class Trace(NamedTuple):
-    """What S runs did; NumPy.
+    """Queries, scores and predictions of S runs; NumPy.
 
     Attributes:
       run: int32 [S], run numbers.
       queried: int32 [S, Q], row numbers of the table in query order, -1 after a run has ended.
-      scores: float32 [S, Q], labels that the queries returned, in the table's unit and direction;
+      scores: float32 [S, Q], labels of the queries, in the table's unit and direction;
         NaN = failed, or no query.
       round: int32 [Q], the round of each query; 0 = the initial one.
       predicted_top: int32 [S, T+1], the predictor's best after each tell, the last one included;
         -1 = no such tell, or no predictor.
-      broken: int32 [S], the round whose predictions were NaN, which ended the run; -1 = none.
+      nan_round: int32 [S], the round whose predictions were NaN, which ended the run; -1 = none.
       kendall, kendall_top50, top50_probability: float32 [S, T+1], see `dynamics.Dynamics`; NaN
         where not measured.
     """
@@ -27,10 +27,24 @@ class Trace(NamedTuple):
     scores: np.ndarray
     round: np.ndarray
     predicted_top: np.ndarray
-    broken: np.ndarray
+    nan_round: np.ndarray
     kendall: np.ndarray
     kendall_top50: np.ndarray
     top50_probability: np.ndarray
+
+
+RENAMED = {"broken": "nan_round"}
+"""Fields of version 0.1, and what they are called now."""
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> Trace:
+    """A trace from its fields by name, those of version 0.1 included.
+
+    Raises:
+      KeyError: a field is missing.
+    """
+    arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}
+    return Trace(**{name: arrays[name] for name in Trace._fields})
 
 
 def join(traces: Sequence[Trace]) -> Trace:

@@ -25,10 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 
 Number = jax.Array | float
-"""A numeric setting that may be traced: its values can differ between lanes of one program."""
+"""A numeric setting that may be traced, so that it can differ between lanes of one program."""
 
 
 def numbers(builder: Callable[..., Any]) -> dict[str, float]:
@@ -71,8 +71,8 @@ class Space:
         """Raises ValueError where the space has no neighbours, which ``method`` needs."""
         if self.neighbours is None:
             raise ValueError(
-                f"method={method} walks from neighbour to neighbour and this space has none: make "
-                "it by task.space(table, neighbours=True)"
+                f"method={method} needs the neighbours of architectures, and this space has none: "
+                "make it by task.space(table, neighbours=True)"
             )
 
     @property
@@ -108,7 +108,7 @@ def check_space(space: Any) -> None:
                 f"{list(shape)}"
             )
         if size and np.asarray(array).max(initial=-1) >= size:
-            raise ValueError(f"space: {name} has a number that is no row; rows are below {size:,}")
+            raise ValueError(f"space: {name} has a row number that is not below N={size:,}")
 
 
 def _check_rows(name: str, array: Any, size: int | None) -> int:
@@ -134,7 +134,7 @@ class Prediction(NamedTuple):
     """Predicted scores of n architectures, larger is better, on the scale of the fitted labels."""
 
     mean: jax.Array  # float32 [n]
-    std: jax.Array | None = None  # float32 [n], or None: the predictor says nothing of it
+    std: jax.Array | None = None  # float32 [n], the deviation, or None: the predictor gives none
     draws: jax.Array | None = None  # float32 [E, n], of the whole function, e.g. an ensemble's
 
 
@@ -154,7 +154,7 @@ class Predictor(_Predictor):
     __slots__ = ()
 
     def __new__(cls, fit: Callable[..., Any], predict: Callable[..., Prediction]) -> "Predictor":
-        return super().__new__(cls, kept(fit), kept(predict))
+        return super().__new__(cls, with_conventions(fit), with_conventions(predict))
 
 
 class _Scorer(NamedTuple):
@@ -185,14 +185,15 @@ class Scorer(_Scorer):
         update: Callable[..., tuple[Any, Prediction]],
         select: Callable[..., jax.Array] | None = None,
     ) -> "Scorer":
-        return super().__new__(cls, kept(init), kept(update), select and kept(select))
+        select = select and with_conventions(select)
+        return super().__new__(cls, with_conventions(init), with_conventions(update), select)
 
 
 class Info(NamedTuple):
     """Report of a method after each ``tell``."""
 
-    prediction: Prediction | None = None  # over all N, or None: the method has no predictor
-    top: Number | None = None  # N of the draw that follows, where there is one
+    prediction: Prediction | None = None  # of all N, or None: the method has no predictor
+    top: Number | None = None  # N of the next draw, where there is one
 
 
 class MethodState(Protocol):
@@ -253,9 +254,9 @@ class Method(_Method):
         sizes: tuple[int, ...],
         settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> "Method":
-        functions = [kept(function) for function in (ask, tell, expected_scores, rebase)]
+        functions = map(with_conventions, (ask, tell, expected_scores, rebase))
         ask, tell, expected_scores, rebase = functions
-        init = _needs_nans(kept(init))
+        init = _needs_nans(with_conventions(init))
         return super().__new__(cls, init, ask, tell, expected_scores, rebase, sizes, settings)
 
     @property

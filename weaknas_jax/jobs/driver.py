@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weaknas_jax.core import history
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.types import Method, Space, check_space
 from weaknas_jax.spaces import candidates as pools
@@ -39,7 +39,7 @@ class Driver:
         `SpaceError`.
     """
 
-    @kept
+    @with_conventions
     def __init__(
         self,
         method: Method,
@@ -73,7 +73,7 @@ class Driver:
         """How many architectures can be asked for, as far as they are found."""
         return self.size if self.pool is None else self.pool.held
 
-    @kept
+    @with_conventions
     def prepare(self, pending: int = 0) -> None:
         """Compiles now what asks and tells need, so that no worker waits for it.
 
@@ -89,7 +89,7 @@ class Driver:
                 state = self._believing([])
         _mark(self._pure, *_ask(self._pure, state))
 
-    @kept
+    @with_conventions
     def ask(self, pending: Sequence[int] = ()) -> list[int]:
         """The rows to evaluate next, none = the method has finished.
 
@@ -106,7 +106,7 @@ class Driver:
             self._warn("the search ends with them")
         return rows
 
-    @kept
+    @with_conventions
     def mark(self, archs: Sequence[Arch | int]) -> list[int]:
         """Notes that an ask gave these architectures, as a journal says; returns their rows."""
         self._renew_if_due()
@@ -115,7 +115,7 @@ class Driver:
         self._note(_mark(self._pure, self.state.history, _pad(rows, width)))
         return rows
 
-    @kept
+    @with_conventions
     def tell(self, rows: Sequence[int], scores: Sequence[float]) -> None:
         """Gives the scores of rows, in this order; NaN = failed."""
         width = max(self.method.sizes)
@@ -126,12 +126,12 @@ class Driver:
             self.state = self._told(self.state, _pad(some, width), part)
         self._since += len(rows)
 
-    @kept
+    @with_conventions
     def see(self, rows: Sequence[int]) -> None:
         """Notes rows that somebody else had evaluated: they are never asked for."""
         self._note(_see(self.state.history, self._padded(rows)))
 
-    @kept
+    @with_conventions
     def expected_scores(self, rows: Sequence[int]) -> np.ndarray:
         """The scores that the method expects of rows, float32 [len(rows)]."""
         return np.asarray(_believe(self._pure, self.state, self._padded(rows)))[: len(rows)]
@@ -140,7 +140,7 @@ class Driver:
         """The architecture of a row; the row itself where the space has no choices."""
         return row if self.choices is None else self.choices.arch(self.pool.codes[row])
 
-    @kept
+    @with_conventions
     def row(self, arch: Mapping[str, Any] | int) -> int:
         """The row of an architecture, which is put into the pool if it is not there.
 

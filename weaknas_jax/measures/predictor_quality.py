@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from weaknas_jax.core import keys
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.types import Scorer, Space
 from weaknas_jax.search import sampling
 from weaknas_jax.search.label_transforms import TRANSFORMS
@@ -42,7 +42,7 @@ class Cell(NamedTuple):
     quality: Quality
 
 
-@kept
+@with_conventions
 def draw(key: jax.Array, truth: np.ndarray) -> np.ndarray:
     """The rows that have a label, in the uniform order in which a run draws them, int32.
 
@@ -74,7 +74,7 @@ def ranker(scorer: Scorer, transform: Callable[..., jax.Array]) -> Callable[...,
     return jax.jit(rank)
 
 
-@kept
+@with_conventions
 def measure(
     rank: Callable[..., jax.Array],
     key: jax.Array,
@@ -100,7 +100,7 @@ def measure(
     return judge(prediction[rest], truth[rest], ks)
 
 
-@kept
+@with_conventions
 def cells(
     scorers: Mapping[str, tuple[Scorer, str]],
     sizes: Sequence[int],

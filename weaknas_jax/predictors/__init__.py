@@ -1,4 +1,4 @@
-"""Weak predictors, each a file; `registry` has them by name."""
+"""Weak predictors, one file each; `registry` lists them by name."""
 
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp

@@ -4,7 +4,7 @@ Five networks that differ in their initial weights and the order of their batche
 deviation (of the population, as in the reference) are over them, and they are the draws of
 Thompson sampling. On a CPU they are trained one after the other, elsewhere side by side.
 
-`warm_ensemble` is ours: smaller networks that go on from what they were in the round before.
+`warm_ensemble` is ours: smaller networks whose training continues from the round before.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ def ensemble(
     l2: Number = 1e-4,
     widths: Sequence[int] | None = None,
 ) -> Predictor:
-    """``members`` of the paper's MLPs, each fitted anew on all labels; ``widths`` as in `mlp`."""
+    """``members`` of the paper's MLPs, each fitted anew on all labels; ``widths``: see `mlp`."""
     one = mlp(hidden, learning_rate=learning_rate, l2=l2, widths=widths)
 
     def fit(key, x, y, mask):
@@ -46,11 +46,11 @@ def warm_ensemble(
     widths: Sequence[int] | None = None,
     chunk: int | None = None,
 ) -> Scorer:
-    """Networks that start from ``keep`` times their weights of the round before, plus fresh ones.
+    """Networks that start from their weights of the round before, shrunk and perturbed.
 
-    Shrink and perturb (Ash & Adams, 2020): the start is ``keep w + (1 - keep) w'``, w' drawn anew;
-    1 would be a plain warm start, which generalises worse. ``chunk``: architectures scored at
-    once, by default as many as fit (`plan.first`).
+    Ash & Adams (2020): the start is ``keep w + (1 - keep) w'``, w' drawn anew; 1 would be a plain
+    warm start, which generalises worse. ``chunk``: architectures scored at once, by default as many
+    as fit (`plan.first`).
     """
 
     def fresh(key: jax.Array, width: int) -> Params:
@@ -64,7 +64,7 @@ def warm_ensemble(
     def update(key, state, space, queried, y, mask, indices):
         del indices
         started, before = state
-        kept = jnp.where(started, keep, 0.0)
+        weight = jnp.where(started, keep, 0.0)
         scale = scaling.columns_of(space.encoding)
         x = jnp.where(mask[:, None], scale(space.encoding[jnp.maximum(queried, 0)]), 0.0)
 
@@ -72,7 +72,9 @@ def warm_ensemble(
             key, before = member
             start_key, order_key = jax.random.split(key)
             start = jax.tree.map(
-                lambda old, new: kept * old + (1 - kept) * new, before, fresh(start_key, x.shape[1])
+                lambda old, new: weight * old + (1 - weight) * new,
+                before,
+                fresh(start_key, x.shape[1]),
             )
             settings = {
                 "learning_rate": learning_rate,
@@ -97,7 +99,7 @@ def _predict(params: Params, x: jax.Array) -> Prediction:
 
 
 def _each(f: Callable[..., Any], members: Any) -> Any:
-    """``f`` of each member: in turn on a CPU, where a lone network fills the cores."""
+    """``f`` of each member, in turn on a CPU, where one network fills the cores."""
     if jax.default_backend() == "cpu":
         return jax.lax.map(f, members)
     return jax.vmap(f)(members)

@@ -1,12 +1,12 @@
-"""An exact Gaussian process over the whole space that grows with each label.
+"""An exact Gaussian process over the whole space, updated with each label.
 
-Rasmussen & Williams (2006), algorithm 2.1, on a table: with K + noise I = L L^T over what was
-evaluated, the whitened cross-covariance V = L^-1 k(evaluated, .) [n, N] gives for all N
+Rasmussen & Williams (2006), algorithm 2.1, on a table: with K + noise I = L L^T over the evaluated
+architectures, the whitened cross-covariance V = L^-1 k(evaluated, .) [n, N] gives for all N
 
     variance = k(x, x) - sum_rows V^2        mean = (L^-1 y)^T V
 
-A new label appends one row to L and V in O(N n); its row of L is a column of V, so that only labels
-that come together are solved for, among themselves. The mean is computed anew from all labels,
+A new label appends one row to L and V in O(N n); its row of L is a column of V, so that only the
+labels of one block are solved for, among themselves. The mean is computed anew from all labels,
 which may be transformed anew each round.
 
 The kernel is that of the space's preset (`predictors.presets`).
@@ -23,16 +23,16 @@ from weaknas_jax.predictors import kernels, presets
 from weaknas_jax.predictors.kernels import Block
 
 _TILE = 32, 16_384  # rows and columns of V read at once: n rows of all Q', and in a CPU's cache
-_NEAR = 4096  # architectures among which the queries of a round are picked
-_BLOCK = 10, 64  # labels learnt at once where a round may have many: most have fewer than the first
+_NEAR = 4096  # candidates for the queries of a round
+_BLOCK = 10, 64  # least and most labels of a block, where a round may have many
 
 
 class State(struct.PyTreeNode):
-    """What has been learnt; the first ``size`` rows are real.
+    """Posterior of a Gaussian process; the first ``size`` rows are real.
 
     Attributes:
       size: int32, n.
-      slots: int32 [Q'], the place in the history of each row's label; Q' is Q and some to spare.
+      slots: int32 [Q'], index of each row's label in the history; Q' is Q rounded up.
       factor: float32 [Q', Q'], L; the identity beyond n.
       cross: float32 [Q', N], V; zero beyond n.
       variance: float32 [N], of the posterior.
@@ -48,8 +48,16 @@ class State(struct.PyTreeNode):
 def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: int = 0) -> Scorer:
     """The Gaussian process as an incremental `Scorer`.
 
+    >>> space = Space(jnp.eye(3), {"counts": jnp.arange(3.0)[:, None]})
+    >>> scorer, key = gp((Block("rbf", "counts", 1.0),)), jax.random.key(0)
+    >>> queried, y, mask = jnp.array([2, -1]), jnp.array([1.0, 0.0]), jnp.array([True, False])
+    >>> state = scorer.init(space, 2)
+    >>> state, prediction = scorer.update(key, state, space, queried, y, mask, queried)
+    >>> [f"{mean:.2f}" for mean in prediction.mean]
+    ['0.02', '0.31', '0.83']
+
     Args:
-      blocks: the kernel, by default `presets.blocks_of` the space.
+      blocks: the kernel, by default that of the space (`presets.blocks_of`).
       noise: variance of a label's noise, where labels have variance one.
       draws: E, draws of the posterior that come with each prediction, for Thompson sampling.
     """
@@ -80,7 +88,7 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
             block = jax.lax.dynamic_slice_in_dim(new, block * width, width, axis=1)
             return _learn(kernel, carry[0], y, block[0], block[1], block[2].astype(bool), noise)
 
-        # One block at least: the labels of old may be others than they were.
+        # At least one block: the earlier labels may have changed.
         trips = jnp.maximum(1, (jnp.sum(usable) + width - 1) // width)
         carry, single = (state, jnp.zeros(space.size)), new.shape[1] == width
         state, mean = learn(0, carry) if single else jax.lax.fori_loop(0, trips, learn, carry)
@@ -92,34 +100,34 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         return state, prediction
 
     def select(state, space, score, prediction, seen, batch, count):
-        """Picks one by one: a pick shrinks the deviations as if it were known, the mean stays.
+        """Picks one by one: a pick shrinks the deviations as if evaluated, and keeps the mean.
 
-        GP-BUCB (Desautels et al., 2014), among the `_NEAR` of the highest scores before.
+        GP-BUCB (Desautels et al., 2014), among the `_NEAR` with the highest scores at the start.
         """
         kernel = kernel_on(space)
         scores = jnp.where(seen, -jnp.inf, score(prediction))
-        if batch == 1:  # nothing to believe, and to sort would take longer than all else
+        if batch == 1:  # no further pick, and sorting would take most of the time
             index = jnp.argmax(scores).astype(jnp.int32)[None]
             return jnp.where((scores[index] > -jnp.inf) & (count > 0), index, -1)
         near = jax.lax.top_k(scores, min(_NEAR, len(scores)))[1]
         columns, prediction = state.cross[:, near], jax.tree.map(lambda a: a[..., near], prediction)
 
-        def believe(place, believed):
-            known = columns[:, place] @ columns + believed[:, place] @ believed
-            row = kernel.rows(near[place][None], near)[0] - known
+        def posterior_row(place, picked):
+            explained = columns[:, place] @ columns + picked[:, place] @ picked
+            row = kernel.rows(near[place][None], near)[0] - explained
             return row / jnp.sqrt(jnp.maximum(row[place], 0.0) + noise)
 
         def pick(j, carry):
-            chosen, believed, variance, seen = carry
+            chosen, picked, variance, seen = carry
             scores = score(prediction._replace(std=_deviation(variance)))
             scores = jnp.where(seen, -jnp.inf, scores)
             place = jnp.argmax(scores)
             index = near[place].astype(jnp.int32)
             chosen = chosen.at[j].set(jnp.where(scores[place] > -jnp.inf, index, -1))
             nothing = jnp.zeros(len(near))
-            row = jax.lax.cond(j + 1 == count, lambda *_: nothing, believe, place, believed)
-            believed = believed.at[j].set(row)
-            return chosen, believed, variance - row**2, seen.at[place].set(True)
+            row = jax.lax.cond(j + 1 == count, lambda *_: nothing, posterior_row, place, picked)
+            picked = picked.at[j].set(row)
+            return chosen, picked, variance - row**2, seen.at[place].set(True)
 
         start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(near)))
         start += state.variance[near], seen[near]
@@ -131,10 +139,10 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 def _learn(
     kernel, state: State, y, indices, slots, usable, noise: Number
 ) -> tuple[State, jax.Array]:
-    """Appends a block of rows, of which the ``usable`` come first; the others leave no trace.
+    """Appends a block of rows, of which the ``usable`` come first; the others have no effect.
 
     Returns:
-      The state, and the mean [N] by all labels so far.
+      The state, and the mean [N] given all labels so far.
     """
     n, indices, rows = state.size, jnp.maximum(indices, 0), len(state.slots)
     weights = _whitened(state, jnp.where(jnp.arange(rows) < n, y[state.slots], 0.0))
@@ -164,10 +172,10 @@ def _whitened(state: State, labels: jax.Array) -> jax.Array:
 
 
 def _times(coefficients: jax.Array, state: State) -> jax.Array:
-    """``coefficients [K, Q'] @ V``, float32 [K, N], of the rows that are real.
+    """``coefficients [K, Q'] @ V``, float32 [K, N], over the real rows.
 
-    In tiles: a product with a part of V copies the part (XLA), which costs as much as to multiply
-    unless it stays in the cache.
+    In tiles: XLA copies the part of V that it multiplies, which takes as long as the product unless
+    it stays in the cache.
     """
     (rows, most), size = _TILE, state.cross.shape[1]
     columns = size if size < 4 * most or jax.default_backend() != "cpu" else most
@@ -193,9 +201,9 @@ def _draw(kernel, state: State, rows, mean, noise: Number, key: jax.Array) -> ja
     """A function [N] drawn from the posterior (Matheron's rule; Wilson et al., 2020)."""
     prior_key, noise_key = jax.random.split(key)
     prior = kernel.draw(prior_key)
-    told = prior[rows] + jnp.sqrt(noise) * jax.random.normal(noise_key, rows.shape)
-    told = jnp.where(jnp.arange(len(rows)) < state.size, told, 0.0)
-    return mean + prior - _times(_whitened(state, told)[None], state)[0]
+    labels = prior[rows] + jnp.sqrt(noise) * jax.random.normal(noise_key, rows.shape)
+    labels = jnp.where(jnp.arange(len(rows)) < state.size, labels, 0.0)
+    return mean + prior - _times(_whitened(state, labels)[None], state)[0]
 
 
 def _deviation(variance: jax.Array) -> jax.Array:

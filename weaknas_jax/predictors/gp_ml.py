@@ -1,9 +1,9 @@
-"""The Gaussian process with the weights of its kernel fitted to the labels.
+"""A Gaussian process whose kernel weights are fitted to the labels.
 
 The weight of each block and the noise maximise the log marginal likelihood (Rasmussen & Williams,
-2006, eq. 5.8) times a log-normal prior around the frozen values, by a few steps of gradient descent
-in each round from where the round before ended. Length scales stay. Then everything known is
-learnt anew with them, so that a round costs O(N n^2), where the other's costs O(N n) a new label.
+2006, eq. 5.8) times a log-normal prior around the preset values, by a few steps of gradient descent
+in each round from the result of the round before. Length scales stay. Then the process is fitted
+anew to all labels, so that a round costs O(N n^2), where `gp` costs O(N n) for each new label.
 """
 
 from typing import NamedTuple
@@ -20,11 +20,11 @@ from weaknas_jax.predictors.kernels import Block
 
 
 class State(NamedTuple):
-    """What one round hands to the next.
+    """State between two rounds.
 
     Attributes:
-      factors: float32 [blocks + 1], logarithms of what multiplies each weight, and the noise.
-      process: of the Gaussian process that has them.
+      factors: float32 [blocks + 1], log factors of each weight, and of the noise.
+      process: state of the Gaussian process with these factors.
     """
 
     factors: jax.Array
@@ -38,13 +38,13 @@ def gp_ml(
     spread: Number = 0.5,
     steps: int = 5,
 ) -> Scorer:
-    """The adapting Gaussian process as a `Scorer`.
+    """The Gaussian process with fitted kernel weights as a `Scorer`.
 
     Args:
-      blocks: the kernel to start from, by default `presets.blocks_of` the space.
-      noise: variance of a label's noise to start from, where labels have variance one.
-      spread: deviation of the prior of each factor's logarithm; 0 = they stay.
-      steps: of gradient descent (Adam, rate 0.1) a round.
+      blocks: the initial kernel, by default that of the space (`presets.blocks_of`).
+      noise: initial variance of a label's noise, where labels have variance one.
+      spread: deviation of the prior of each log factor; 0 = they are not fitted.
+      steps: of gradient descent (Adam, rate 0.1) in a round.
     """
 
     def blocks_of(space: Space) -> tuple[Block, ...]:
@@ -76,8 +76,8 @@ def gp_ml(
 
         factors, _ = jax.lax.fori_loop(0, steps, step, (state.factors, adam.init(state.factors)))
         scorer = adapted(space, factors)
-        known = jnp.where(mask, queried, -1)
-        arguments = space, queried, y, mask, known
+        evaluated = jnp.where(mask, queried, -1)
+        arguments = space, queried, y, mask, evaluated
         process, prediction = scorer.update(key, scorer.init(space, len(queried)), *arguments)
         return State(factors, process), prediction
 
@@ -90,7 +90,7 @@ def gp_ml(
 def negative_log_likelihood(
     factors: jax.Array, parts: jax.Array, noise: Number, y: jax.Array, mask: jax.Array
 ) -> jax.Array:
-    """``-log p(y)`` but for its constant.
+    """``-log p(y)`` without its constant.
 
     Args:
       factors: [blocks + 1], of each part of the kernel and of the noise.

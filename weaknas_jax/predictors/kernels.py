@@ -1,4 +1,4 @@
-"""Kernels as data: sums of blocks, each a simple kernel on one named feature block of the space.
+"""Kernels as sums of blocks, each a simple kernel on one feature block of the space.
 
 With d^2 the squared distance of two rows of the block, and <.,.> the inner product of its columns
 centred and scaled to mean squared norm one:
@@ -10,7 +10,7 @@ centred and scaled to mean squared norm one:
 
 A function is drawn from the prior exactly for the last two, and for the others by random Fourier
 features (Rahimi & Recht, 2007); 1 / (1 + d^2 / length) is the mean of exp(-s d^2 / length) over
-s ~ Exp(1), so that its features are those of ``rbf`` at a random length each.
+s ~ Exp(1), so that each of its features is one of ``rbf`` at a random length.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ _FEATURES = 512
 
 
 class Block(NamedTuple):
-    """One summand.
+    """One summand of a kernel.
 
     Attributes:
       kind: see the module.
@@ -48,7 +48,7 @@ class Kernel(NamedTuple):
     Attributes:
       diagonal: float32 [N], k(x, x).
       rows: (int [B]) -> float32 [B, N], k(x_index, .) of each index; (int [B], int [n]) ->
-        float32 [B, n], those columns of it.
+        float32 [B, n], some columns of it.
       draw: (key) -> float32 [N], a function drawn from the prior.
     """
 
@@ -59,6 +59,10 @@ class Kernel(NamedTuple):
 
 def on(features: Mapping[str, jax.Array], blocks: tuple[Block, ...]) -> Kernel:
     """The kernel of ``blocks`` on a space's ``features``, each [N, d].
+
+    >>> kernel = on({"x": jnp.array([[0.0], [2.0]])}, (Block("cauchy", "x", 1.0, length=4.0),))
+    >>> kernel.rows(jnp.array([0])).tolist()
+    [[1.0, 0.5]]
 
     Raises:
       ValueError: an unknown kind, or a feature block that the space does not have.
@@ -78,10 +82,10 @@ def on(features: Mapping[str, jax.Array], blocks: tuple[Block, ...]) -> Kernel:
 
 def _block(features: Mapping[str, jax.Array], block: Block) -> Kernel:
     if block.kind not in (*DISTANCE, *INNER):
-        raise ValueError(f"kernel {block.kind!r}: known are {', '.join((*DISTANCE, *INNER))}")
+        raise ValueError(f"kernel {block.kind!r}: choose one of {', '.join((*DISTANCE, *INNER))}")
     if block.feature not in features:
         raise ValueError(
-            f"kernel on {block.feature!r}: the space has the feature blocks {', '.join(features)}"
+            f"kernel on {block.feature!r}: choose one of the feature blocks {', '.join(features)}"
         )
     x, weight = features[block.feature], block.weight
     centred = x - jnp.mean(x, axis=0)

@@ -1,4 +1,4 @@
-"""Nearest neighbours: the mean label of the k nearest in the encoding, the nearer the heavier."""
+"""Nearest neighbours: the weighted mean label of the k nearest in the encoding."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,14 @@ from weaknas_jax.core.types import Prediction, Predictor
 
 
 def knn(neighbours: int = 10) -> Predictor:
-    """``neighbours`` nearest by Euclidean distance d, weighed by ``1 / (d^2 + 1)``.
+    """Mean label of the ``neighbours`` nearest, weighted by ``1 / (d^2 + 1)``, d Euclidean.
 
-    With fewer labels than that all of them count; with none, everything is 0. Predictions of
-    discrete encodings tie often; ties go to the lower index.
+    With fewer labels all of them count; without any, predictions are 0. Predictions on discrete
+    encodings tie often; ties go to the lower index.
+
+    >>> model, x, y = knn(2), jnp.array([[0.0], [1.0], [9.0]]), jnp.array([1.0, 2.0, 5.0])
+    >>> model.predict(model.fit(None, x, y, jnp.ones(3, bool)), jnp.array([[0.5]])).mean.item()
+    1.5
     """
 
     def fit(key, x, y, mask):
@@ -18,8 +22,9 @@ def knn(neighbours: int = 10) -> Predictor:
         return jnp.where(mask[:, None], x, 0.0), jnp.where(mask, y, 0.0), mask
 
     def predict(params, x):
-        known, y, mask = params
-        square = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(known**2, axis=1) - 2 * x @ known.T
+        evaluated, y, mask = params
+        square = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(evaluated**2, axis=1)
+        square -= 2 * x @ evaluated.T
         nearness = jnp.where(mask, 1 / (jnp.maximum(square, 0.0) + 1), 0.0)
         weight, which = jax.lax.top_k(nearness, min(neighbours, len(y)))
         total = jnp.sum(weight, axis=1)

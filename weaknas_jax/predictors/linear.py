@@ -12,7 +12,12 @@ from weaknas_jax.core.types import Number, Prediction, Predictor
 
 
 def linear(*, noise: Number = 0.01, draws: int = 0) -> Predictor:
-    """Linear regression.
+    """Bayesian linear regression as `Predictor`.
+
+    >>> model, x, y = linear(noise=1.0), jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
+    >>> params = model.fit(jax.random.key(0), x, y, jnp.array([True, True]))
+    >>> [f"{mean:.3f}" for mean in model.predict(params, x).mean]
+    ['0.667', '-0.667']
 
     Args:
       noise: variance of a label, where labels have variance 1.

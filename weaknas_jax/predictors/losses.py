@@ -1,7 +1,7 @@
-"""What a network is trained for: the labels themselves, or only their order.
+"""Losses of networks: of the labels themselves, or of their order only.
 
-A loss is ``loss(scores [B], labels [B], real bool [B]) -> float32``, a mean that rows which are not
-real never enter; without any, it is 0.
+A loss is ``loss(scores [B], labels [B], real bool [B]) -> float32``, a mean over the real rows;
+without any, it is 0.
 """
 
 import jax

@@ -35,11 +35,11 @@ CPU_WIDTHS = (10, 20, 30, 40, 50, 60, 80, 100, 120, 140, 160, 180, 200)
 
 
 class Fit(NamedTuple):
-    """How a training went.
+    """Report of a training.
 
     Attributes:
       epochs: int32, the number of epochs run.
-      losses: float32 [max_epochs], the training loss of each epoch, NaN where none was run.
+      losses: float32 [max_epochs], the training loss of each epoch, NaN after the last.
     """
 
     epochs: jax.Array
@@ -88,7 +88,7 @@ def init_params(key: jax.Array, sizes: Sequence[int]) -> Params:
 
 
 def apply(params: Params, x: jax.Array) -> jax.Array:
-    """Predictions [n] of rows x [n, D]."""
+    """Predicted scores [n] of rows x [n, D]."""
     for weight, bias in params[:-1]:
         x = jax.nn.relu(x @ weight + bias)
     weight, bias = params[-1]
@@ -110,14 +110,14 @@ def train(
     widths: Sequence[int] = CPU_WIDTHS,
     loss: Callable[..., jax.Array] = losses.squared,
 ) -> tuple[Params, Fit]:
-    """Trains from ``params`` by the rule of the module.
+    """Trains a network from ``params`` by the rule of the module.
 
     Args:
-      key: orders the batches.
-      params: where to start.
+      key: of the order of the batches.
+      params: initial parameters.
       x, y, mask: features [Q, D], labels [Q], and which rows are real, bool [Q].
       widths: the compiled batch widths, ascending; the last is the batch size.
-      loss: what is minimised, see `losses`.
+      loss: to be minimised, see `losses`.
     """
     batch, n = widths[-1], jnp.sum(mask)
     x, y = jnp.where(mask[:, None], x, 0.0), jnp.where(mask, y, 0.0)
@@ -179,7 +179,7 @@ def train(
 
 
 def default_widths() -> Sequence[int]:
-    """The compiled batch widths that suit the backend."""
+    """The compiled batch widths of the backend."""
     return CPU_WIDTHS if jax.default_backend() == "cpu" else CPU_WIDTHS[-1:]
 
 
@@ -192,10 +192,15 @@ def mlp(
     widths: Sequence[int] | None = None,
     loss: str = "squared",
 ) -> Predictor:
-    """The paper's predictor.
+    """The paper's multilayer perceptron as `Predictor`.
 
-    ``widths`` as in `train`, by default those of the backend; ``loss`` is a name in
-    `losses.LOSSES`: the order of the labels can be learnt instead of themselves.
+    ``widths``: see `train`, by default those of the backend; ``loss`` is a name in `losses.LOSSES`,
+    of the labels or of their order only.
+
+    >>> model, x = mlp(hidden=(8,), max_epochs=1, widths=(4,)), jnp.eye(4)
+    >>> params = model.fit(jax.random.key(0), x, jnp.arange(4.0), jnp.ones(4, bool))
+    >>> model.predict(params, x).mean.shape
+    (4,)
     """
     settings = {
         "learning_rate": learning_rate,

@@ -2,7 +2,7 @@
 
 They were chosen (docs/results.md) on NAS-Bench-201 / CIFAR-10, ``cell`` for its space and ``table``
 for a table of unknown origin, on NAS-Bench-101, ``graph``, and on the published accuracy predictor
-of Once-for-all, ``supernet``. Noise and length scales are of labels of variance one.
+of Once-for-all, ``supernet``. Noise and weights are for labels of variance one.
 """
 
 from weaknas_jax.core.types import Space
@@ -30,10 +30,15 @@ PRESETS = {"table": TABLE, "cell": CELL, "graph": GRAPH, "supernet": SUPERNET}
 
 
 def blocks_of(space: Space) -> tuple[Block, ...]:
-    """The kernel of a space's preset, as far as the space has the feature blocks.
+    """The kernel of a space's preset, on those of its feature blocks that the space has.
 
-    The weight of an absent kernel of a distance goes to the first block. A space that names no
-    preset has the one of whose blocks it has most.
+    The weights of missing kernels of a distance go to the first block. A space without a preset has
+    the preset with which it shares most blocks.
+
+    >>> import jax.numpy as jnp
+    >>> space = Space(jnp.eye(2), {"statistics": jnp.eye(2)}, preset="graph")
+    >>> blocks_of(space) == GRAPH
+    True
 
     Raises:
       ValueError: the space has no feature blocks, or none of its preset.
@@ -43,18 +48,18 @@ def blocks_of(space: Space) -> tuple[Block, ...]:
             "a Gaussian process needs feature blocks: Space(encoding, task.features(table))"
         )
     if space.preset and space.preset not in PRESETS:
-        raise ValueError(f"preset={space.preset!r}: there are {', '.join(PRESETS)}")
+        raise ValueError(f"preset={space.preset!r}: choose one of {', '.join(PRESETS)}")
     whole = PRESETS[space.preset or _nearest(space)]
     present = [block for block in whole if block.feature in space.features]
     if not present:
         wanted = ", ".join(dict.fromkeys(block.feature for block in whole))
-        there = ", ".join(space.features)
-        raise ValueError(f"none of the feature blocks {wanted}; there are {there}")
-    lost = sum(b.weight for b in whole if b not in present and b.kind in DISTANCE)
-    return (present[0]._replace(weight=present[0].weight + lost), *present[1:])
+        features = ", ".join(space.features)
+        raise ValueError(f"the space has none of the feature blocks {wanted}, only {features}")
+    missing = sum(b.weight for b in whole if b not in present and b.kind in DISTANCE)
+    return (present[0]._replace(weight=present[0].weight + missing), *present[1:])
 
 
 def _nearest(space: Space) -> str:
-    """The preset with the most blocks that the space has; of equal ones the first."""
-    shared = {n: {b.feature for b in of} & set(space.features) for n, of in PRESETS.items()}
+    """The preset that shares most blocks with the space; of equal ones the first."""
+    shared = {n: {b.feature for b in p} & set(space.features) for n, p in PRESETS.items()}
     return max(PRESETS, key=lambda name: len(shared[name]))

@@ -1,7 +1,7 @@
-"""Scoring the whole space and putting it in order (paper section 3.1).
+"""Predictors fitted anew in each round, and scores of the whole space (paper section 3.1).
 
-Scoring goes through the space in chunks of equal size, so that no more than one chunk's
-activations exist at a time; how large a chunk is belongs to the `plan`.
+The space is scored in chunks of equal size, so that the activations of one chunk exist at a time;
+the size of a chunk is part of the `plan`.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,11 @@ from weaknas_jax.core.types import Prediction, Predictor, Scorer, Space
 def score_in_chunks(
     predict: Callable[[Any, jax.Array], Prediction], params: Any, x: jax.Array, chunk: int
 ) -> Prediction:
-    """``predict(params, x [N, D])``, ``chunk`` rows at a time."""
+    """``predict(params, x [N, D])`` computed ``chunk`` rows at a time.
+
+    >>> score_in_chunks(lambda w, x: Prediction(x @ w), jnp.ones(2), jnp.eye(3, 2), 2).mean.tolist()
+    [1.0, 1.0, 0.0]
+    """
     size = len(x)
     padded = jnp.pad(x, ((0, -size % chunk), (0, 0))).reshape(-1, chunk, x.shape[1])
     scores = jax.lax.map(lambda rows: predict(params, rows), padded)
@@ -30,14 +34,21 @@ def score_in_chunks(
 
 
 def refit(predictor: Predictor, chunk: int | None = None, *, block: str | None = None) -> Scorer:
-    """The `Scorer` that fits ``predictor`` from scratch on everything known, each time.
+    """The `Scorer` that fits ``predictor`` from scratch on all labels in each round.
 
-    Columns of the encoding that are of another size than a choice's are scaled (`scaling`).
+    Large columns of the encoding, and those that hardly vary, are scaled (`scaling`).
+
+    >>> from weaknas_jax.predictors.knn import knn
+    >>> scorer, space = refit(knn(1)), Space(jnp.eye(3))
+    >>> queried, y, mask = jnp.array([2, 0]), jnp.array([1.0, 2.0]), jnp.array([True, True])
+    >>> state, prediction = scorer.update(None, (), space, queried, y, mask, queried)
+    >>> prediction.mean.tolist()
+    [2.0, 1.0, 1.0]
 
     Args:
-      predictor: what is fitted.
+      predictor: to be fitted.
       chunk: architectures scored at once, by default as many as fit (`plan.first`).
-      block: the feature block that is learnt from, where the space has it; None = the encoding.
+      block: the feature block to fit on, where the space has it; None = the encoding.
     """
 
     def init(space: Space, budget: int) -> tuple[()]:
@@ -46,16 +57,16 @@ def refit(predictor: Predictor, chunk: int | None = None, *, block: str | None =
 
     def update(key, state, space, queried, y, mask, indices):
         del indices
-        described, scale = space.features.get(block), lambda x: x
-        if described is None:
-            described, scale = space.encoding, scaling.columns_of(space.encoding)
-        x = jnp.where(mask[:, None], scale(described[jnp.maximum(queried, 0)]), 0.0)
+        features, scale = space.features.get(block), lambda x: x
+        if features is None:
+            features, scale = space.encoding, scaling.columns_of(space.encoding)
+        x = jnp.where(mask[:, None], scale(features[jnp.maximum(queried, 0)]), 0.0)
         params = predictor.fit(key, x, y, mask)
         rows = chunk or plan.first(space.size).chunk
 
         def predict(params: Any, x: jax.Array) -> Prediction:
             return predictor.predict(params, scale(x))
 
-        return state, score_in_chunks(predict, params, described, rows)
+        return state, score_in_chunks(predict, params, features, rows)
 
     return Scorer(init, update)

@@ -1,4 +1,4 @@
-"""Predictors by name: one record each, which gets it offered as a flag, documented and tested."""
+"""Predictors by name: one record each, from which flag, documentation and tests are made."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -17,19 +17,18 @@ from weaknas_jax.predictors.trees import forest, gbrt
 
 
 class PredictorRecord(NamedTuple):
-    """What a predictor is made by, what it reads and what it gives.
-
-    Calling a record calls its builder.
+    """A predictor by name: its builder, its inputs and outputs. Calling a record calls its builder.
 
     Attributes:
       build: the builder; its keywords of type `Number` are numeric settings, and flags.
-      title: what it is, in a line.
-      reads: what it learns from, ``encoding``, or ``features``, blocks of the space.
-      deviation: it gives a deviation with each score.
-      draws: it gives draws of the whole function: ``always``, as many as ``asked`` for, or ``no``.
-      host: it is fitted on the host, one fit a core, and takes the encoding [N, D] when built.
-      scores: the space ``in chunks`` of the plan (`core.plan`), or ``at once``.
-      takes_chunk: it scores the space itself, and is told the chunk when built.
+      title: a description of one line.
+      reads: its input, ``encoding``, or ``features``, blocks of the space.
+      deviation: whether it gives a deviation with each score.
+      draws: whether it gives draws of the whole function: ``always``, as many as ``asked`` for, or
+        ``no``.
+      host: whether it is fitted on the host, one fit a core; its builder takes the encoding [N, D].
+      scores: how it scores the space: ``in chunks`` of the plan (`core.plan`), or ``at once``.
+      takes_chunk: whether its builder takes the chunk, since it scores the space itself.
     """
 
     build: Callable[..., Predictor | Scorer]
@@ -54,20 +53,20 @@ _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
-    "gp_ml": PredictorRecord(gp_ml, "Gaussian process whose kernel is fitted too", **_PROCESS),
+    "gp_ml": PredictorRecord(gp_ml, "Gaussian process with fitted kernel weights", **_PROCESS),
     "linear": PredictorRecord(linear, "Bayesian ridge regression", deviation=True, draws="asked"),
     "knn": PredictorRecord(knn, "mean of the k nearest"),
     "mlp": PredictorRecord(mlp, "the paper's multilayer perceptron"),
     "mlp_pairwise": PredictorRecord(
-        functools.partial(mlp, loss="pairwise"), "the same, trained for the order of pairs"
+        functools.partial(mlp, loss="pairwise"), "the same, with a pairwise ranking loss"
     ),
     "mlp_listwise": PredictorRecord(
-        functools.partial(mlp, loss="listwise"), "the same, trained for the order of lists"
+        functools.partial(mlp, loss="listwise"), "the same, with a listwise ranking loss"
     ),
     "ensemble": PredictorRecord(ensemble, "five of the paper's perceptrons", **_MEMBERS),
     "warm_ensemble": PredictorRecord(
         warm_ensemble,
-        "small perceptrons that go on from the round before",
+        "small perceptrons, trained on from the round before",
         takes_chunk=True,
         **_MEMBERS,
     ),
@@ -99,16 +98,16 @@ def make(
 
     Args:
       name: in `PREDICTORS`.
-      encoding: [N, D] of a table that stays, for those that are fitted on the host.
-      draws: E, draws of the posterior wanted, for those that give them when asked.
-      chunk: architectures scored at once, for those that score the space themselves.
+      encoding: [N, D] of a table that does not change, for predictors on the host.
+      draws: E, draws of the posterior, for predictors that give them when asked.
+      chunk: architectures scored at once, for predictors that score the space themselves.
       **settings: of its builder.
     """
-    of = PREDICTORS[name]
-    if of.host:
+    record = PREDICTORS[name]
+    if record.host:
         settings["encoding"] = encoding
-    if of.draws == "asked":
+    if record.draws == "asked":
         settings["draws"] = draws
-    if of.takes_chunk:
+    if record.takes_chunk:
         settings["chunk"] = chunk
-    return of.build(**settings)
+    return record.build(**settings)

@@ -1,12 +1,12 @@
 """The paper's tree predictors (section 4.1): XGBoost and scikit-learn, fitted on the host.
 
-A host predictor is a `Scorer` whose update is one `jax.pure_callback`: it fits all lanes, each by
-one thread of its own, and scores the whole space at once. The table stays with the callback; what
-crosses is a key's words, what was queried, labels and mask. Nothing is kept between calls, so the
-callback may run once, twice or not at all, and a lane's result depends on that lane alone.
+A host predictor is a `Scorer` whose update is one `jax.pure_callback`: it fits all lanes, each in
+its own thread, and scores the whole space at once. The table stays with the callback; its arguments
+are the words of a key, queries, labels and mask. It has no state, so that it may run once, twice or
+not at all, and a lane's result depends on that lane alone.
 
-Both libraries score without Python's lock, so that threads score in parallel. Their fits take and
-leave it for every tree, and two of them take about as long side by side as in turn.
+Both libraries release Python's lock while they score, so that threads score in parallel. Fits take
+and release it for every tree, and two of them take about as long side by side as in turn.
 """
 
 import functools
@@ -28,7 +28,7 @@ Learn = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def gbrt(encoding: np.ndarray | None = None, *, trees: int = 1000, depth: int = 20) -> Scorer:
-    """Gradient-boosted regression trees by XGBoost (Chen & Guestrin, 2016), its other defaults.
+    """Gradient-boosted regression trees by XGBoost (Chen & Guestrin, 2016), otherwise its defaults.
 
     Args:
       encoding: [N, D] of the whole table; None = the space's, which may then change.
@@ -43,7 +43,7 @@ def gbrt(encoding: np.ndarray | None = None, *, trees: int = 1000, depth: int = 
     def learn(words, x, y, table):
         data = xgboost.DMatrix(x, y, nthread=1)
         booster = xgboost.Booster({"max_depth": depth, "nthread": 1}, [data])
-        for i in range(trees):  # xgboost.train, less what it looks up in each round, with the lock
+        for i in range(trees):  # xgboost.train, without its look-ups under the lock in each round
             booster.update(data, i)
         return booster.inplace_predict(table)[None]
 
@@ -53,11 +53,11 @@ def gbrt(encoding: np.ndarray | None = None, *, trees: int = 1000, depth: int = 
 def forest(
     encoding: np.ndarray | None = None, *, trees: int = 1000, depth: int = 10, draws: int = 0
 ) -> Scorer:
-    """A random forest (Breiman, 2001) by scikit-learn; its deviation is that among the trees.
+    """A random forest (Breiman, 2001) by scikit-learn; its deviation is that of the trees.
 
     Args:
       encoding: [N, D] of the whole table; None = the space's, which may then change.
-      trees: how many.
+      trees: number of trees.
       depth: of each tree, at most.
       draws: E, trees that come with each prediction, for Thompson sampling.
 
@@ -85,12 +85,12 @@ def forest(
 def on_host(learn: Learn, encoding: np.ndarray | None, rows: int = 1) -> Scorer:
     """The `Scorer` that fits and scores on the host.
 
-    Equal predictions come in an order drawn from the key: those of trees tie in large groups.
+    Ties, which are frequent among predictions of trees, are broken at random by the key.
 
     Args:
       learn: fits and scores all N, with one thread and without JAX, which may wait for the
-        callback itself. It returns the mean, the deviation and draws, as many of them as ``rows``.
-      encoding: [N, D]; None = the space's, which then crosses over each time.
+        callback. It returns mean, deviation and draws, ``rows`` in all.
+      encoding: [N, D]; None = the space's, which is then passed in each call.
       rows: P; 1 = no deviation, 2 = no draws.
     """
 
@@ -119,12 +119,12 @@ def on_host(learn: Learn, encoding: np.ndarray | None, rows: int = 1) -> Scorer:
 def score_lanes(
     learn: Learn, table: np.ndarray | None, rows: int, *operands: jax.Array
 ) -> np.ndarray:
-    """What the callback does: float32 [..., P, N], zeros where there is no label.
+    """The callback of `on_host`: float32 [..., P, N], zeros where there is no label.
 
     Args:
-      learn, table, rows: as of `on_host`.
+      learn, table, rows: see `on_host`.
       *operands: words of the key [..., W], queried, labels and mask [..., Q]; where ``table`` is
-        None that too [..., N, D], the same in all lanes.
+        None also the encoding [..., N, D], the same in all lanes.
     """
     arrays = [np.asarray(a) for a in operands]
     batch = arrays[3].shape[:-1]
@@ -139,10 +139,10 @@ def score_lanes(
 
     lanes = list(zip(*(a.reshape(-1, a.shape[-1]) for a in arrays), strict=True))
     names = [b"".join(a.tobytes() for a in lane) for lane in lanes]
-    distinct = dict(zip(names, lanes, strict=True))  # lanes without a run repeat another
+    distinct = dict(zip(names, lanes, strict=True))  # idle lanes repeat another
     with ThreadPoolExecutor(min(len(distinct), cores())) as pool:
-        found = pool.map(lambda lane: one(*lane), distinct.values())
-        scores = dict(zip(distinct, found, strict=True))
+        results = pool.map(lambda lane: one(*lane), distinct.values())
+        scores = dict(zip(distinct, results, strict=True))
     return np.stack([scores[name] for name in names]).reshape(*batch, rows, len(table))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
+from weaknas_jax.core import trace as traces
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import answers
 from weaknas_jax.measures import summary as summaries
@@ -236,8 +237,7 @@ def load_trace(folder: str | os.PathLike) -> Trace:
     if not os.path.exists(path):
         raise FolderError(f"{folder}: no trace.npz there; name the folder of an experiment")
     try:
-        arrays = read_npz(path)
-        return Trace(**{name: arrays[name] for name in Trace._fields})
+        return traces.from_arrays(read_npz(path))
     except (TableError, KeyError) as error:
         raise FolderError(f"{path}: not the trace of an experiment ({error})") from None
 

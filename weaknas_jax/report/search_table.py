@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.plan import Plan
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import repeats
@@ -34,7 +34,7 @@ class TableSearch(NamedTuple):
         return text.text(self.summary, [])
 
 
-@kept
+@with_conventions
 def search_table(
     table: Table,
     *,

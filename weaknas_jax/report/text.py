@@ -91,7 +91,7 @@ def summarize(
         },
         "broken": {
             str(run): int(round_)
-            for run, round_ in zip(trace.run, trace.broken, strict=True)
+            for run, round_ in zip(trace.run, trace.nan_round, strict=True)
             if round_ >= 0
         },
         "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),

@@ -64,22 +64,22 @@ class SearchConfig:
     predictor: str = setting("gp", "Weak predictor.", PREDICTORS)
     label_transform: str | None = setting(
         None,
-        f"What the predictor is fitted on: labels scaled, or normal scores of ranks. {_BY}.",
+        f"Labels that the predictor is fitted on: scaled, or normal scores of ranks. {_BY}.",
         CHOICES["label_transform"],
     )
     acquisition: str | None = setting(
         None,
-        f"What architectures are ranked by; the paper's is the predicted mean. {_BY}.",
+        f"Score that ranks the architectures; the paper's is the predicted mean. {_BY}.",
         CHOICES["acquisition"],
     )
     sampling: str | None = setting(
         None,
-        f"How the M are drawn: in the top N by place (the paper: uniform), or the best. {_BY}.",
+        f"How the M are drawn: from the top N by rank (the paper: uniform), or the best. {_BY}.",
         CHOICES["sampling"],
     )
     features: str = setting(
         "space",
-        "Feature blocks of kernels: the space's, or what its columns alone tell.",
+        "Feature blocks of kernels: the space's own, or made from its columns alone.",
         ("space", "columns"),
     )
     without: str | None = setting(None, "A feature block to leave out (ablation).")
@@ -87,22 +87,22 @@ class SearchConfig:
     labels: str | None = setting(None, f"What a query returns. {_RULE}", _RULES["labels"])
     normalize: str | None = setting(
         None,
-        f"Whose mean and deviation scale the labels. {_RULE}",
+        f"Scores whose mean and deviation scale the labels. {_RULE}",
         _RULES["normalize"],
     )
     target: str | None = setting(
         None,
-        f"Which optimum is to be met. For a table without test: valid. {_RULE}",
+        f"Which optimum a run has to find. For a table without test: valid. {_RULE}",
         _RULES["target"],
     )
     report: str | None = setting(
         None,
-        f"Which accuracy stands for a run. For a table without test: best_valid. {_RULE}",
+        f"Which accuracy of a run is reported. For a table without test: best_valid. {_RULE}",
         _RULES["report"],
     )
     counting: str | None = setting(
         None,
-        f"When a met optimum counts: at its query, or at the end of its round. {_RULE}",
+        f"When a found optimum counts: at its query, or at the end of its round. {_RULE}",
         _RULES["counting"],
     )
     predicted_top: str | None = setting(
@@ -112,12 +112,12 @@ class SearchConfig:
     )
     label_noise: float = setting(
         0.0,
-        "Deviation of noise on each label (percent), drawn anew in each run, such as 0.2.",
+        "Deviation of noise on each label (percent), drawn anew in each run, e.g. 0.2.",
         least=0.0,
     )
     repeat_top: int = setting(
         0,
-        "So many trainings more at the end for the best by noisy label, by successive halving.",
+        "Trainings added at the end for the best by noisy label, by successive halving.",
         least=0,
     )
     near_best: int = setting(
@@ -125,24 +125,24 @@ class SearchConfig:
     )
     pseudo_labels: int = setting(
         0,
-        "So many predicted scores of others are labels of a second fit (Semi-NAS inside WeakNAS).",
+        "Predicted scores used as labels of a second fit (Semi-NAS inside WeakNAS); 0 = none.",
         least=0,
     )
     stop: str | None = setting(
         None,
-        f"A run ends with its budget, or when it met its target. {_BY}.",
+        f"A run ends with its budget, or when it has found the optimum. {_BY}.",
         ("budget", "optimum"),
     )
-    seeds: int | None = setting(None, f"How many runs. {_BY}.", least=1)
+    seeds: int | None = setting(None, f"Number of runs. {_BY}.", least=1)
     first_run: int = setting(0, "Number of the first run.", least=0)
     seed: int = setting(
         0, "Root of all random numbers; run i has fold_in(seed, i).", least=0, most=2**32 - 1
     )
     init: int | None = setting(None, f"M0, random architectures at the start. {_BY}.", least=1)
     per_round: int | None = setting(None, f"M, queries of each later round. {_BY}.", least=1)
-    top: int = setting(100, "N, the predicted best among which they are drawn.", least=1)
+    top: int = setting(100, "N, the predicted best among which the M are drawn.", least=1)
     top_end: int | None = setting(
-        None, "N of the last round, where N falls from --top to it; default: it stays.", least=1
+        None, "N of the last round, where N falls from --top to it. Default: N stays.", least=1
     )
     budget: int | None = setting(None, f"Q, queries of a run. {_BY}.", least=1)
     dynamics: bool | None = setting(
@@ -167,9 +167,9 @@ class SearchConfig:
         """Names of method, predictor and `CHOICES`, with defaults; None = not of this method."""
         names = {"method": self.method, "predictor": None} | dict.fromkeys(CHOICES)
         if self.record.predictor:
-            usual = defaults.of(self.method, self.predictor, space)
+            default = defaults.of(self.method, self.predictor, space)
             names |= {"predictor": self.predictor}
-            names |= {name: getattr(self, name) or getattr(usual, name) for name in CHOICES}
+            names |= {name: getattr(self, name) or getattr(default, name) for name in CHOICES}
         return names
 
     def parts(self, space: str | None) -> dict[str, str | None]:
@@ -195,67 +195,64 @@ class SearchConfig:
           ConfigError: settings do not go together; the message names them.
         """
         searches = self.record.predictor
-        usual = defaults.of(self.method, self.predictor if searches else None, space)
-        new: dict[str, Any] = {}
+        default = defaults.of(self.method, self.predictor if searches else None, space)
+        values: dict[str, Any] = {}
         for name in CHOICES:
-            new[name] = getattr(self, name) or getattr(usual, name)
+            values[name] = getattr(self, name) or getattr(default, name)
         if not searches:
-            new |= {"near_best": 0, "pseudo_labels": 0}
-        notes = []
-        new["budget"], more = _fitting("budget", self.budget, usual.budget, size)
-        notes += more
-        new["init"], more = _fitting("init", self.init, usual.init, self.budget or size)
-        notes += more
+            values |= {"near_best": 0, "pseudo_labels": 0}
+        values["budget"], notes = _fitting("budget", self.budget, default.budget, size)
+        values["init"], more = _fitting("init", self.init, default.init, self.budget or size)
         for name in ("per_round", "stop", "seeds"):
             value = getattr(self, name)
-            new[name] = getattr(usual, name) if value is None else value
-        new["dynamics"] = not usual.quick if self.dynamics is None else self.dynamics
-        new["top"] = min(self.top, size)
-        new["top_end"] = None if self.top_end is None else min(self.top_end, size)
-        new |= self._switches(test, signal)
-        new["numbers"] = {}
-        resolved = dataclasses.replace(self, **new)
-        return dataclasses.replace(
-            resolved, numbers=resolved._numbers(usual, self.numbers, space)
-        ), notes
+            values[name] = getattr(default, name) if value is None else value
+        values["dynamics"] = not default.quick if self.dynamics is None else self.dynamics
+        values["top"] = min(self.top, size)
+        values["top_end"] = None if self.top_end is None else min(self.top_end, size)
+        values |= self._switches(test, signal)
+        values["numbers"] = {}
+        resolved = dataclasses.replace(self, **values)
+        numbers = resolved._numbers(default, self.numbers, space)
+        return dataclasses.replace(resolved, numbers=numbers), notes + more
 
     def _switches(self, test: bool, signal: str) -> dict[str, str]:
         """The switches of the protocol, for a table with or without test scores."""
-        own = {name: getattr(self, name) for name in protocols.CHOICES}
+        switches = {name: getattr(self, name) for name in protocols.CHOICES}
         for name, blind in (("target", "valid"), ("report", "best_valid")):
             if not test:
-                if own[name] not in (None, blind):
+                if switches[name] not in (None, blind):
                     raise ConfigError(
-                        f"--{name}={own[name]}: the table has no field 'test'; use --{name}={blind}"
+                        f"--{name}={switches[name]}: the table has no field 'test'; "
+                        f"use --{name}={blind}"
                     )
-                own[name] = blind
-        if signal == "test" and own["labels"] is None:
-            own["labels"] = "test"
-        if own["report"] == "predicted_best_test" and not self.record.predictor:
+                switches[name] = blind
+        if signal == "test" and switches["labels"] is None:
+            switches["labels"] = "test"
+        if switches["report"] == "predicted_best_test" and not self.record.predictor:
             raise ConfigError(
                 f"--report=predicted_best_test needs a predictor, and --method={self.method} has "
                 "none"
             )
-        return own
+        return switches
 
     def _numbers(
-        self, usual: defaults.Defaults, asked: Mapping[str, float], space: str
+        self, default: defaults.Defaults, numbers: Mapping[str, float], space: str
     ) -> dict[str, float]:
-        """Numeric settings: their builders' defaults, the choice's own, those asked for."""
+        """Numeric settings: defaults of the builders, then of the choice, then ``numbers``."""
         parts = self.parts(space)
         values = methods.numeric(**parts)
-        values |= {name: value for name, value in usual.numbers.items() if name in values}
-        for name, value in sorted(asked.items()):
+        values |= {name: value for name, value in default.numbers.items() if name in values}
+        for name, value in sorted(numbers.items()):
             if name not in values:
-                what = " ".join(f"--{part}={of}" for part, of in parts.items() if of)
-                raise ConfigError(f"--{name}={value}: {what} have no such setting")
+                choices = " ".join(f"--{part}={choice}" for part, choice in parts.items() if choice)
+                raise ConfigError(f"--{name}={value}: {choices} have no such setting")
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"--{name}={value}: give a finite number, not below 0")
             values[name] = value
         return values
 
     def check(self, size: int, constraint: str | None = None) -> None:
-        """Raises ConfigError where resolved settings contradict each other, or N architectures."""
+        """Raises ConfigError where resolved settings do not fit together, or N architectures."""
         if self.record.predictor:
             try:
                 methods.check_together(self.predictor, self.acquisition)
@@ -268,7 +265,7 @@ class SearchConfig:
         if self.seeds > most:
             raise ConfigError(
                 f"--seeds={self.seeds}: this machine's memory holds at most {most:,} runs of "
-                f"{self.budget} queries; do fewer at once, others by --first_run"
+                f"{self.budget} queries; lower it, and do the others in parts by --first_run"
             )
         if self.budget < self.init:
             raise ConfigError(
@@ -276,11 +273,11 @@ class SearchConfig:
                 "raise --budget or lower --init"
             )
         if self.budget > size:
-            those, do = "architectures of the table", "lower --budget"
+            what, advice = "architectures of the table", "lower --budget"
             if constraint is not None:
-                those += f" that meet --constraint={constraint!r}"
-                do += " or loosen --constraint"
-            raise ConfigError(f"--budget={self.budget} is more than the {size:,} {those}; {do}")
+                what += f" that meet --constraint={constraint!r}"
+                advice += " or loosen --constraint"
+            raise ConfigError(f"--budget={self.budget} is more than the {size:,} {what}; {advice}")
         least = min(self.top, self.top_end or self.top)
         draws = self.record.predictor and SAMPLINGS[self.sampling].in_top
         if least < min(self.per_round, size) and draws:
@@ -292,8 +289,8 @@ class SearchConfig:
             )
         if self.repeat_top > self.budget:
             raise ConfigError(
-                f"--repeat_top={self.repeat_top} is more than --budget={self.budget}: repeats are "
-                "of the best few; lower it"
+                f"--repeat_top={self.repeat_top} is more than --budget={self.budget}: only "
+                "the best few are trained again; lower it"
             )
 
     @property
@@ -305,8 +302,8 @@ class SearchConfig:
     @property
     def point(self) -> dict[str, float]:
         """Resolved numeric settings, which may differ between lanes of one program."""
-        falling = {} if self.top_end is None else {"top_end": self.top_end}
-        return {"top": self.top, **falling, **self.numbers}
+        top_end = {} if self.top_end is None else {"top_end": self.top_end}
+        return {"top": self.top, **top_end, **self.numbers}
 
     def describe(self) -> dict[str, Any]:
         """Resolved settings as a summary stores them; None = not of this method."""
@@ -330,7 +327,7 @@ class SearchConfig:
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(SearchConfig) if f.name != "numbers")
-"""The settings by name, but for the numeric ones of methods and their parts."""
+"""Names of the settings, except the numeric ones of methods and their parts."""
 _DESCRIBED = ("features", "without", "near_best", "pseudo_labels", "stop", "seed", "init")
 _DESCRIBED += ("per_round", "budget", "top")
 
@@ -353,11 +350,11 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         raise ConfigError(f"--{field.name}={value}: give at most {most}")
 
 
-def _fitting(name: str, value: int | None, usual: int, most: int) -> tuple[int, list[str]]:
-    """A size, and a note where its default is more than there is to ask for."""
+def _fitting(name: str, value: int | None, default: int, most: int) -> tuple[int, list[str]]:
+    """A size, at most ``most`` where it is the default, and a note if that was lowered."""
     if value is not None:
         return value, []
-    if usual <= most:
-        return usual, []
-    note = f"--{name}={most}: the default, {usual}, is more than there is to ask for"
+    if default <= most:
+        return default, []
+    note = f"--{name}={most}: lowered from the default, {default}, to what there is to query"
     return most, [note]

@@ -38,9 +38,9 @@ def measure(scores: jax.Array, truth: jax.Array, seen: jax.Array, top: int, best
     best = min(best, len(truth))
     good = jax.lax.top_k(worst, best)[1]
     is_good = jnp.zeros(len(truth), bool).at[good].set(True) & known
-    pool = (places < top) & ~seen
-    size = jnp.sum(pool)
-    share = jnp.where(size > 0, jnp.sum(pool & is_good) / jnp.maximum(size, 1), jnp.nan)
+    candidates = (places < top) & ~seen
+    count = jnp.sum(candidates)
+    share = jnp.where(count > 0, jnp.sum(candidates & is_good) / jnp.maximum(count, 1), jnp.nan)
     return Dynamics(
         predicted_top=jnp.argmin(places).astype(jnp.int32),
         kendall=kendall_tau(scores, worst),

@@ -19,15 +19,15 @@ Point = Mapping[str, Number]
 
 
 class Lane(struct.PyTreeNode):
-    """One run under way.
+    """State of one run under way.
 
     Attributes:
       point: the run's numeric settings.
       state: the method's, without the space.
-      labels: float32 [N], what a query returns in this run.
-      tells: int32, rounds told.
-      done: bool, nothing more will be asked.
-      broken: int32, the round in which the predictor returned NaN; -1 = none.
+      labels: float32 [N], the scores of queries in this run.
+      tells: int32, finished rounds.
+      done: bool, whether the run has ended.
+      nan_round: int32, the round in which the predictor returned NaN; -1 = none.
       dynamics: `dynamics.Dynamics` with fields [T+1].
     """
 
@@ -36,7 +36,7 @@ class Lane(struct.PyTreeNode):
     labels: jax.Array
     tells: jax.Array
     done: jax.Array
-    broken: jax.Array
+    nan_round: jax.Array
     dynamics: dynamics.Dynamics
 
 
@@ -75,7 +75,7 @@ def start(
             labels=task.draw_labels(key, problem),
             tells=jnp.int32(0),
             done=jnp.bool_(False),
-            broken=jnp.int32(-1),
+            nan_round=jnp.int32(-1),
             dynamics=dynamics.Dynamics(jnp.full(tells, -1, jnp.int32), nothing, nothing, nothing),
         )
 
@@ -104,7 +104,7 @@ def advance(
     """Up to ``rounds_per_call`` rounds of each lane that is not done."""
     step = functools.partial(_round, build, settings, problem)
     alone = len(lanes.done) == 1
-    if alone:  # no batch axis: a switch stays a switch
+    if alone:  # no batch axis: `vmap` would run every branch of a switch
         lanes = jax.tree.map(lambda a: a[0], lanes)
 
     def unless_done(lane: Lane) -> Lane:
@@ -131,11 +131,11 @@ def _round(
     scores = jnp.where(real, lane.labels[jnp.maximum(indices, 0)], jnp.nan)
     state, info = method.tell(state, indices, scores)
     history, measured = state.history, lane.dynamics
-    broken = lane.broken
+    nan_round = lane.nan_round
     met = jnp.any(problem.target[jnp.maximum(indices, 0)] & jnp.isfinite(scores))
     if info.prediction is not None:
         mean = info.prediction.mean
-        broken = jnp.where(jnp.any(jnp.isnan(mean)), history.round - 1, broken)
+        nan_round = jnp.where(jnp.any(jnp.isnan(mean)), history.round - 1, nan_round)
         if settings.measure:
             now = dynamics.measure(mean, problem.truth, history.seen, info.top)
         else:
@@ -144,13 +144,13 @@ def _round(
         measured = jax.tree.map(lambda all_, new: all_.at[lane.tells].set(new), measured, now)
         if settings.free_look:
             met |= problem.target[now.predicted_top]
-    done = (history.asked >= method.budget) | ~jnp.any(real) | (broken >= 0)
+    done = (history.asked >= method.budget) | ~jnp.any(real) | (nan_round >= 0)
     if settings.stop_at_target:
         done |= met
     return lane.replace(
         state=state.replace(space=None),
         tells=lane.tells + 1,
         done=done,
-        broken=broken,
+        nan_round=nan_round,
         dynamics=measured,
     )

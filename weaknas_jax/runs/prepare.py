@@ -14,7 +14,7 @@ from weaknas_jax.search import defaults, methods
 from weaknas_jax.tables.table import Table
 
 ROUNDS_PER_CALL = 25
-"""Rounds of milliseconds that one call of the program makes."""
+"""Rounds of one call of the program, where a round takes milliseconds."""
 
 
 class Search(NamedTuple):
@@ -88,8 +88,8 @@ def prepare(
             **point,
         )
 
-    build(**config.point)  # what is missing or refused shows now
-    made = problem(rule, config.layout) if problem else task.make(table, rule, *config.layout)
+    build(**config.point)  # raises for missing packages and refused settings
+    prepared = problem(rule, config.layout) if problem else task.make(table, rule, *config.layout)
     predictor = config.predictor if config.record.predictor else None
     host = predictor is not None and PREDICTORS[predictor].host
     quick = defaults.of(config.method, predictor, table.space).quick
@@ -97,7 +97,7 @@ def prepare(
         config=config,
         table=table,
         protocol=rule,
-        problem=made,
+        problem=prepared,
         build=build,
         settings=Settings(
             stop_at_target=config.stop == "optimum",

@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from weaknas_jax.core import checks, plan
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.plan import Plan, PlanError
 from weaknas_jax.core.trace import Trace, join
@@ -41,10 +41,10 @@ class Job(NamedTuple):
 class Progress(NamedTuple):
     """Progress after a call of the program."""
 
-    finished: int
-    runs: int
-    share: float  # of all queries that may be asked, runs that ended early counted whole
-    seconds: float
+    finished: int  # runs that ended
+    runs: int  # all runs
+    share: float  # of all queries; a run that ended early counts as complete
+    seconds: float  # since the start
 
 
 class Step(NamedTuple):
@@ -72,6 +72,15 @@ class Timing(NamedTuple):
 class Program:
     """The compiled program of one configuration, reused by every batch of runs.
 
+    >>> import weaknas_jax as wn
+    >>> scores = np.arange(8.0)[:, None]
+    >>> table = wn.Table("table", "toy", np.eye(8, dtype=np.float32), scores, test=scores)
+    >>> method = wn.random_search(init=2, per_round=2, budget=6)
+    >>> program = Program(method, task.make(table, wn.HONEST))
+    >>> steps = program.work(0, [Job(0, run) for run in range(3)])
+    >>> sum(len(step.ended) for step in steps)
+    3
+
     Args:
       method: a `Method`, or a builder ``method(chunk=..., **point) -> Method``, whose sizes do not
         depend on the point.
@@ -91,7 +100,7 @@ class Program:
       ValueError: an argument is of another type, or the budget is above the size of the space.
     """
 
-    @kept
+    @with_conventions
     def __init__(
         self,
         method: Method | Callable[..., Method],
@@ -103,13 +112,13 @@ class Program:
         bound: int | None = None,
         devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
     ):
-        began = time.perf_counter()
+        start = time.perf_counter()
         _check_parts(method, problem, settings, points)
         fixed, given = isinstance(method, Method), given or Plan()
         plan.check(given)
         self.settings, self.points = settings or Settings(), [typed(point) for point in points]
         if len({tuple(point) for point in self.points}) != 1:
-            raise ValueError("points: give at least one, and all with the same names")
+            raise ValueError("points: give at least one point, all with the same names")
         self.bound = plan.default_bound() if bound is None else bound
         mesh = Mesh(np.array(jax.devices() if devices is None else devices), ("device",))
         self._spread, everywhere = (NamedSharding(mesh, spec) for spec in (P("device"), P()))
@@ -140,7 +149,7 @@ class Program:
             self.plan = smaller
         method = build(self.points[0])
         self.sizes, self.budget, self.devices = method.sizes, method.budget, mesh.size
-        self.compile_s = time.perf_counter() - began
+        self.compile_s = time.perf_counter() - start
 
     def _least(self, build: Callable[[Point], Method]) -> int:
         """Bytes of a device's lanes alone, without compiling: a lower bound for very many lanes."""
@@ -184,14 +193,14 @@ class Program:
         keys = run_keys(seed, [job.run for job in jobs])
         return jax.device_put((keys, stacked, np.isin(range(len(jobs)), new)), self._spread)
 
-    @kept
+    @with_conventions
     def work(
         self, seed: int, jobs: Sequence[Job], parked: Sequence[tuple[Job, Lane]] = ()
     ) -> Iterator[Step]:
         """Runs all ``jobs``, a call of the program at a time; ``parked`` lanes are continued."""
-        parked, began = list(parked), time.perf_counter()
-        held = {job for job, _ in parked}
-        waiting = [job for job in reversed(jobs) if job not in held]
+        parked, start = list(parked), time.perf_counter()
+        started = {job for job, _ in parked}
+        waiting = [job for job in reversed(jobs) if job not in started]
         total, finished = len(waiting) + len(parked), 0
         slots: list[Job | None] = [None] * self.width
         state = None
@@ -200,17 +209,18 @@ class Program:
             if not any(slots):
                 return
             state = self._advance(self.problem, state)
-            asked, done = jax.device_get((state.state.history.asked, state.done))
+            queries, done = jax.device_get((state.state.history.asked, state.done))
             ended = [i for i, job in enumerate(slots) if job is not None and done[i]]
             lane = {i: jax.device_get(_at(_outcome(state), i)) for i in ended}
-            brought = [(slots[i], self._trace(slots[i], lane[i])) for i in ended]
+            traces = [(slots[i], self._trace(slots[i], lane[i])) for i in ended]
             finished += len(ended)
             for i in ended:
                 slots[i] = None
-            partly = sum(int(asked[i]) for i, job in enumerate(slots) if job is not None)
-            share = (finished + partly / self.budget) / total
-            now = Progress(finished, total, share, time.perf_counter() - began)
-            yield Step(brought, functools.partial(self._park, state, tuple(slots), parked), now)
+            under_way = sum(int(queries[i]) for i, job in enumerate(slots) if job is not None)
+            share = (finished + under_way / self.budget) / total
+            progress = Progress(finished, total, share, time.perf_counter() - start)
+            park = functools.partial(self._park, state, tuple(slots), parked)
+            yield Step(traces, park, progress)
 
     def _fill(self, seed, state, slots, waiting, parked):
         """Puts jobs into all free slots, parked ones first."""
@@ -220,11 +230,11 @@ class Program:
         fresh = fresh[: len(waiting)]
         for i in fresh:
             slots[i] = waiting.pop()
-        if state is None:  # a lane without a job repeats another, to be thrown away
+        if state is None:  # a lane without a job repeats another
             state, fresh = self._zeros(), range(self.width)
         if len(fresh):
-            anything = next((job for job in slots if job is not None), Job(0, 0))
-            inputs = self._inputs(seed, [job or anything for job in slots], fresh)
+            filler = next((job for job in slots if job is not None), Job(0, 0))
+            inputs = self._inputs(seed, [job or filler for job in slots], fresh)
             state = self._refill(self.problem, *inputs, state)
         if back:
             state = jax.tree.map(raw, state)
@@ -242,7 +252,7 @@ class Program:
         """Raw lanes, moved to the devices."""
         return jax.device_put(jax.tree.map(_as, raws, self.empty), self._spread)
 
-    @kept
+    @with_conventions
     def _park(self, state, slots, parked):
         state = jax.device_get(jax.tree.map(raw, state))
         return [(job, _at(state, i)) for i, job in enumerate(slots) if job is not None] + parked
@@ -252,7 +262,7 @@ class Program:
             run=np.array([job.run], np.int32),
             queried=lane.state.queried[None],
             scores=(-lane.state.scores if self.problem.minimize else lane.state.scores)[None],
-            broken=lane.broken[None],
+            nan_round=lane.nan_round[None],
             round=np.repeat(np.arange(len(self.sizes), dtype=np.int32), self.sizes),
             **{name: getattr(lane.dynamics, name)[None] for name in dynamics.Dynamics._fields},
         )
@@ -270,7 +280,9 @@ def typed(point: Mapping[str, float]) -> Point:
 def _check_parts(method: Any, problem: Any, settings: Any, points: Any) -> None:
     """Raises ValueError where an argument of `Program` has the wrong type."""
     if not (isinstance(method, Method) or callable(method)):
-        raise ValueError(f"method={method!r}: give a Method, such as methods.make('gp'), or build")
+        raise ValueError(
+            f"method={method!r}: give a Method, such as methods.make('gp'), or a builder of one"
+        )
     if not isinstance(problem, task.Task):
         raise ValueError(f"problem={type(problem).__name__}: give task.make(table, protocol)")
     if not isinstance(settings, Settings | None):
@@ -311,6 +323,17 @@ def run_grid(
 ) -> tuple[list[Trace], Timing]:
     """Runs ``runs`` of root ``seed`` at each of H points, in one compiled program.
 
+    >>> import weaknas_jax as wn
+    >>> scores = np.arange(8.0)[:, None]
+    >>> table = wn.Table("table", "toy", np.eye(8, dtype=np.float32), scores, test=scores)
+    >>> def build(chunk, noise):
+    ...     scorer = wn.refit(wn.linear(noise=noise), chunk)
+    ...     return wn.weaknas(scorer, init=2, per_round=2, budget=4, top=4)
+    >>> points = [{"noise": 0.1}, {"noise": 1.0}]
+    >>> traces, timing = run_grid(build, task.make(table, wn.HONEST), 0, range(3), points)
+    >>> [trace.queried.shape for trace in traces]
+    [(3, 4), (3, 4)]
+
     Args:
       method: builder, ``method(chunk=..., **point) -> Method``.
       problem: the task.
@@ -334,7 +357,7 @@ def run_grid(
     most = plan.most_runs(program.budget, len(program.sizes)) // len(points)
     if len(runs) > most:
         raise ValueError(f"runs: {len(runs):,} do not fit into memory; give at most {most:,}")
-    began = time.perf_counter()
+    start = time.perf_counter()
     jobs = [Job(point, int(run)) for point in range(len(points)) for run in runs]
     ended = []
     for step in program.work(seed, jobs):
@@ -342,7 +365,7 @@ def run_grid(
         if progress is not None:
             progress(step.progress)
     traces = [join([t for job, t in ended if job.point == h]) for h in range(len(points))]
-    return traces, Timing(program.compile_s, time.perf_counter() - began)
+    return traces, Timing(program.compile_s, time.perf_counter() - start)
 
 
 def run_many(
@@ -354,11 +377,28 @@ def run_many(
     progress: Callable[[Progress], None] | None = None,
     **layout: Any,
 ) -> tuple[Trace, Timing]:
-    """`run_grid` at one point; also takes a `Method` in place of a builder."""
+    """`run_grid` at one point; also takes a `Method` in place of a builder.
+
+    >>> import weaknas_jax as wn
+    >>> scores = np.arange(8.0)[:, None]
+    >>> table = wn.Table("table", "toy", np.eye(8, dtype=np.float32), scores, test=scores)
+    >>> method = wn.random_search(init=2, per_round=2, budget=6)
+    >>> trace, timing = run_many(method, task.make(table, wn.HONEST), seed=0, runs=range(3))
+    >>> trace.queried.shape
+    (3, 6)
+    """
     (trace,), timing = run_grid(method, problem, seed, runs, [{}], settings, progress, **layout)
     return trace, timing
 
 
 def run(method: Method, problem: task.Task, seed: int, number: int = 0, **settings: Any) -> Trace:
-    """Run ``number`` of root ``seed`` alone; ``settings`` as in `Settings`."""
+    """Run ``number`` of root ``seed`` alone; ``settings`` as in `Settings`.
+
+    >>> import weaknas_jax as wn
+    >>> scores = np.arange(8.0)[:, None]
+    >>> table = wn.Table("table", "toy", np.eye(8, dtype=np.float32), scores, test=scores)
+    >>> trace = run(wn.random_search(budget=8), task.make(table, wn.HONEST), seed=0)
+    >>> sorted(trace.queried[0].tolist())
+    [0, 1, 2, 3, 4, 5, 6, 7]
+    """
     return run_many(method, problem, seed, [number], Settings(**settings))[0]

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from weaknas_jax.core import history
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core import history as histories
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.core.types import Method
@@ -23,7 +23,7 @@ from weaknas_jax.runs.program import typed
 
 _ROUNDING = 1e-3
 _TOLERANCE = {"kendall": 0.005, "kendall_top50": 0.02, "top50_probability": 0.05}
-"""What rounding may change: a score, in deviations of the scores, and measures of a few swaps."""
+"""Differences that rounding explains: of a score, in deviations, and of measures."""
 
 
 class ReplayError(ValueError):
@@ -93,24 +93,24 @@ def replay(
             f"run {run}: row {queried.max()} was queried, and the table has {problem.space.size:,}"
         )
     state = _begin(method, chunk, numbers, run_keys(seed, [run])[0], problem.space)
-    told, as_it_was = 0, True
+    told, equal = 0, True
     for number in range(len(sizes)):
         slots = np.flatnonzero((trace.round == number) & (queried >= 0))
         if not len(slots):  # the run had ended
             return
         padding = (0, max(sizes) - len(slots))
-        asked = np.pad(queried[slots], padding, constant_values=-1)
-        answered = np.pad(scores[slots], padding, constant_values=np.nan)
+        indices = np.pad(queried[slots], padding, constant_values=-1)
+        labels = np.pad(scores[slots], padding, constant_values=np.nan)
         told += len(slots)
         state, (mean, top, measured) = _tell(
-            method, chunk, numbers, state, asked, answered, problem
+            method, chunk, numbers, state, indices, labels, problem
         )
         measured = Dynamics(*(np.asarray(value)[()] for value in measured))
         now = Round(number, told, np.asarray(mean), int(top), measured)
-        if as_it_was and (differs := _difference(now, trace, place)):
-            as_it_was = False  # one warning for a run: rounds that follow differ as well
+        if equal and (difference := _difference(now, trace, place)):
+            equal = False  # one warning for a run: later rounds differ as well
             message = (
-                f"run {run}, round {number}: {differs}; this trace is of another table, seed, "
+                f"run {run}, round {number}: {difference}; this trace is of another table, seed, "
                 "method or setting, or of another backend, version or plan, which round otherwise"
             )
             if strict:
@@ -121,12 +121,12 @@ def replay(
 
 def _difference(now: Round, trace: Trace, place: int) -> str | None:
     """Message on a difference from the trace beyond rounding; None = there is none."""
-    best, scores = int(trace.predicted_top[place, now.number]), now.scores
-    found = int(now.dynamics.predicted_top)
-    if best < 0:
-        return f"the predicted best is row {found}, and the trace has none"
-    if best >= len(scores) or scores[found] - scores[best] > _ROUNDING * np.std(scores):
-        return f"the predicted best is row {found}, and row {best} in the trace"
+    stored, scores = int(trace.predicted_top[place, now.number]), now.scores
+    best = int(now.dynamics.predicted_top)
+    if stored < 0:
+        return f"the predicted best is row {best}, and the trace has none"
+    if stored >= len(scores) or scores[best] - scores[stored] > _ROUNDING * np.std(scores):
+        return f"the predicted best is row {best}, and row {stored} in the trace"
     for name in ("kendall", "kendall_top50", "top50_probability"):
         there, here = getattr(trace, name)[place, now.number], getattr(now.dynamics, name)
         if abs(there - here) > _TOLERANCE[name]:  # not where either is NaN: not measured
@@ -135,10 +135,10 @@ def _difference(now: Round, trace: Trace, place: int) -> str | None:
 
 
 def _place(trace: Trace, run: int) -> int:
-    found = np.flatnonzero(trace.run == run)
-    if not len(found):
+    places = np.flatnonzero(trace.run == run)
+    if not len(places):
         raise ReplayError(f"run {run}: the trace has the runs {_short(trace.run)}")
-    return int(found[0])
+    return int(places[0])
 
 
 def _short(numbers: Any) -> str:
@@ -151,13 +151,13 @@ def _made(method: Method | Callable[..., Method], chunk: int | None, point: Mapp
     return method if isinstance(method, Method) else method(chunk=chunk, **point)
 
 
-@kept
+@with_conventions
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _begin(method: Any, chunk: int | None, point: Mapping, key: jax.Array, space: Any) -> Any:
     return _made(method, chunk, point).init(key, space).replace(space=None)
 
 
-@kept
+@with_conventions
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
 def _tell(
     method: Any,
@@ -170,8 +170,8 @@ def _tell(
 ) -> tuple[Any, tuple[jax.Array, Any, Dynamics]]:
     """A round as in `lanes`, with the queries of the trace."""
     method = _made(method, chunk, point)
-    known, indices = history.ask(bare.history, indices, method.sizes)
-    state, info = method.tell(bare.replace(space=problem.space, history=known), indices, scores)
+    history, indices = histories.ask(bare.history, indices, method.sizes)
+    state, info = method.tell(bare.replace(space=problem.space, history=history), indices, scores)
     if info.prediction is None:
         raise ReplayError("the method has no predictor, and so no predictions to replay")
     mean = info.prediction.mean

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core import trace as traces
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.runs.lanes import Lane
 from weaknas_jax.runs.program import Job, Program, Progress, raw
@@ -23,8 +24,8 @@ from weaknas_jax.storage.checkpoint import Checkpoints
 LARGEST = 2**28
 
 
-class Kept(NamedTuple):
-    """A batch under way.
+class Batch(NamedTuple):
+    """A batch under way, as a checkpoint stores it.
 
     Attributes:
       ended: jobs that ended, each with its trace of one run.
@@ -45,7 +46,7 @@ class Result(NamedTuple):
     complete: bool
 
 
-@kept
+@with_conventions
 def execute(
     program: Program,
     seed: int,
@@ -74,13 +75,13 @@ def execute(
       IdentityError: the latest one is of another program.
     """
     wanted = set(jobs)
-    kept = unpack(program, checkpoints.load(), seconds, checkpoints.folder)
-    ended = [(job, trace) for job, trace in kept.ended if job in wanted]
-    running = [(job, lane) for job, lane in kept.running if job in wanted]
+    stored = unpack(program, checkpoints.load(), seconds, checkpoints.folder)
+    ended = [(job, trace) for job, trace in stored.ended if job in wanted]
+    running = [(job, lane) for job, lane in stored.running if job in wanted]
     todo = [job for job in jobs if job not in {job for job, _ in ended}]
-    before, began = len(ended), time.perf_counter()
-    last, kept_so_far = began, before
-    lanes_too = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(program.empty)) <= LARGEST
+    before, start = len(ended), time.perf_counter()
+    last, saved = start, before
+    with_lanes = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(program.empty)) <= LARGEST
     for step in program.work(seed, todo, running):
         ended += step.ended
         if progress is not None:
@@ -88,15 +89,15 @@ def execute(
         now, stopping = time.perf_counter(), stop()
         if step.progress.finished == step.progress.runs:
             break
-        worthwhile = lanes_too or len(ended) > kept_so_far
+        worthwhile = with_lanes or len(ended) > saved
         if stopping or (worthwhile and now - last >= every):
-            seconds = kept.seconds + now - began
-            running = step.running() if lanes_too else []
-            checkpoints.save(pack(Kept(ended, running, seconds)))
-            last, kept_so_far = time.perf_counter(), len(ended)
+            seconds = stored.seconds + now - start
+            running = step.running() if with_lanes else []
+            checkpoints.save(pack(Batch(ended, running, seconds)))
+            last, saved = time.perf_counter(), len(ended)
         if stopping:
-            return Result(ended, kept.seconds + now - began, complete=False)
-    return Result(ended, kept.seconds + time.perf_counter() - began, complete=True)
+            return Result(ended, stored.seconds + now - start, complete=False)
+    return Result(ended, stored.seconds + time.perf_counter() - start, complete=True)
 
 
 def _whole(now: Progress, before: int) -> Progress:
@@ -106,16 +107,16 @@ def _whole(now: Progress, before: int) -> Progress:
     return now._replace(finished=now.finished + before, runs=runs, share=share)
 
 
-def pack(kept: Kept) -> dict[str, np.ndarray]:
-    """As named arrays."""
-    arrays = {"seconds": np.float64(kept.seconds)}
-    if kept.ended:
-        arrays["ended"] = np.array([job for job, _ in kept.ended], np.int32)
-        columns = zip(*(trace for _, trace in kept.ended), strict=True)
+def pack(batch: Batch) -> dict[str, np.ndarray]:
+    """A batch as arrays by name, for a checkpoint."""
+    arrays = {"seconds": np.float64(batch.seconds)}
+    if batch.ended:
+        arrays["ended"] = np.array([job for job, _ in batch.ended], np.int32)
+        columns = zip(*(trace for _, trace in batch.ended), strict=True)
         arrays |= {f"trace.{n}": np.stack(c) for n, c in zip(Trace._fields, columns, strict=True)}
-    if kept.running:
-        arrays["running"] = np.array([job for job, _ in kept.running], np.int32)
-        columns = zip(*(jax.tree.leaves(lane) for _, lane in kept.running), strict=True)
+    if batch.running:
+        arrays["running"] = np.array([job for job, _ in batch.running], np.int32)
+        columns = zip(*(jax.tree.leaves(lane) for _, lane in batch.running), strict=True)
         arrays |= {f"lane.{i}": np.stack(column) for i, column in enumerate(columns)}
     return arrays
 
@@ -125,21 +126,22 @@ def unpack(
     arrays: dict[str, np.ndarray] | None,
     seconds: float = 0.0,
     place: Any = "checkpoint",
-) -> Kept:
+) -> Batch:
     """The inverse of `pack`; without ``arrays``, an empty batch with ``seconds``.
 
     Raises:
       IdentityError: the arrays, which are from ``place``, are not of this program.
     """
     if arrays is None:
-        return Kept([], [], seconds)
+        return Batch([], [], seconds)
     empty = jax.eval_shape(lambda lanes: jax.tree.map(raw, lanes), program.empty)
     leaves, structure = jax.tree.flatten(empty)
     ended = running = []
     if "ended" in arrays:
-        columns = [arrays[f"trace.{name}"] for name in Trace._fields]
-        traces = [Trace(*one) for one in zip(*columns, strict=True)]
-        ended = list(zip(_jobs(arrays["ended"]), traces, strict=True))
+        columns = {n.removeprefix("trace."): a for n, a in arrays.items() if n.startswith("trace.")}
+        each = zip(*traces.from_arrays(columns), strict=True)
+        jobs = _jobs(arrays["ended"])
+        ended = [(job, Trace(*fields)) for job, fields in zip(jobs, each, strict=True)]
     if "running" in arrays:
         lanes = {name: array for name, array in arrays.items() if name.startswith("lane.")}
         current = {f"lane.{i}": leaf for i, leaf in enumerate(leaves)}
@@ -150,7 +152,7 @@ def unpack(
             (job, structure.unflatten(lane))
             for job, lane in zip(_jobs(arrays["running"]), columns, strict=True)
         ]
-    return Kept(ended, running, float(arrays["seconds"]))
+    return Batch(ended, running, float(arrays["seconds"]))
 
 
 def _shapes(lanes: dict[str, Any]) -> dict[str, list]:

@@ -6,7 +6,7 @@ import numpy as np
 from flax import struct
 
 from weaknas_jax.core import keys
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.types import Number, Space
 from weaknas_jax.search import label_transforms
@@ -37,7 +37,7 @@ class Task:
     minimize: bool = struct.field(pytree_node=False, default=False)
 
 
-@kept
+@with_conventions
 def make(
     table: Table,
     protocol: Protocol,
@@ -73,7 +73,7 @@ def make(
     )
 
 
-@kept
+@with_conventions
 def space(
     table: Table,
     kind: str = "space",
@@ -96,12 +96,12 @@ def space(
     blocks, preset = _features(table, kind, without) if described else ({}, "")
     walks = ()
     if neighbours:
-        of = table.space, table.names, table.encoding
-        walks = (registry.neighbours(*of), registry.prefixes(*of))
+        cells = table.space, table.names, table.encoding
+        walks = (registry.neighbours(*cells), registry.prefixes(*cells))
     return Space(encoding, blocks, *map(jnp.asarray, walks), preset=preset)
 
 
-@kept
+@with_conventions
 def features(table: Table, kind: str = "space", without: str | None = None) -> dict[str, jax.Array]:
     """The feature blocks of a table by name, float32 [N, d] each.
 
@@ -122,11 +122,11 @@ def _features(table: Table, kind: str, without: str | None) -> tuple[dict[str, j
     """The blocks, and the preset of kernels on them."""
     blocks, preset = registry.features(table.space, table.names, table.encoding, kind)
     if without is not None and without not in blocks:
-        raise TableError(f"--without={without}: there are the blocks {', '.join(blocks)}")
+        raise TableError(f"--without={without}: choose one of the blocks {', '.join(blocks)}")
     return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}, preset
 
 
-@kept
+@with_conventions
 def draw_labels(key: jax.Array, problem: Task) -> jax.Array:
     """Labels of all architectures in one run, float32 [N].
 

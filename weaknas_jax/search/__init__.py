@@ -1,1 +1,1 @@
-"""The weak-predictor loop, its parts, and the methods it is compared with."""
+"""The weak-predictor loop, its parts, and baselines."""

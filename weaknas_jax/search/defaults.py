@@ -1,4 +1,4 @@
-"""Defaults of a search, by method, predictor and space: one table, resolved by `of` alone."""
+"""Defaults of a search by method, predictor and space: one table, resolved by `of`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 
 class Defaults(NamedTuple):
-    """What goes with a choice of method, predictor and space where nothing else is asked for.
+    """Default settings of a method, predictor and space.
 
     Attributes:
       label_transform: a name in `label_transforms.TRANSFORMS`.
       acquisition: a name in `acquisition.ACQUISITIONS`.
       sampling: a name in `sampling.SAMPLINGS`.
       init, per_round, budget: M0, M and Q, queries.
-      stop: when a run ends, at its ``budget`` or when it met the ``optimum``.
-      seeds: how many runs.
+      stop: when a run ends, at its ``budget`` or when it has found the ``optimum``.
+      seeds: number of runs.
       numbers: numeric settings, in place of their builders' defaults.
       quick: rounds take milliseconds, and measuring the dynamics would slow them down manyfold.
     """
@@ -32,7 +32,7 @@ class Defaults(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Settings of the methods, predictors and spaces that it names; an empty name = all."""
+    """Settings for some methods, predictors and spaces by name; an empty tuple = all."""
 
     methods: tuple[str, ...]
     predictors: tuple[str, ...]
@@ -69,8 +69,7 @@ TABLE = (
     # Jobs: random search and LaNAS ask for as many at a time as there are workers.
     Row(("random", "lanas"), (), ("jobs",), {"per_round": 1}),
     Row(("random",), (), ("jobs",), {"init": 1}),
-    # Sub-networks of a supernet, whose evaluations take their time: as the paper, but for what
-    # learns from one at a time.
+    # Sub-networks of a supernet: as in the paper, except Gaussian processes.
     Row((), (), ("subnetworks",), {"init": 100, "per_round": 100, "budget": 1000}),
     Row(("weaknas",), _PROCESSES, ("subnetworks",), {"init": 10, "per_round": 1, "budget": 100}),
 )
@@ -78,7 +77,7 @@ TABLE = (
 
 
 def of(method: str, predictor: str | None = None, space: str | None = None) -> Defaults:
-    """The defaults of a method with a predictor (None = it has none) on a space (None = any).
+    """Defaults of a method with a predictor (None = it has none) on a space (None = any).
 
     >>> of("weaknas", "gp").init, of("weaknas", "gp", "nasbench101").init
     (1, 20)
@@ -94,20 +93,20 @@ def of(method: str, predictor: str | None = None, space: str | None = None) -> D
 def of_jobs(
     method: str, predictor: str | None, *, workers: int, rounds: bool, most: int
 ) -> Defaults:
-    """The defaults of a search with jobs, which keeps its workers busy.
+    """Defaults of a search with jobs, which keeps its workers busy.
 
     >>> of_jobs("weaknas", "gp", workers=8, rounds=True, most=1000)[3:6]
     (8, 8, 100)
 
     Args:
-      method, predictor: as of `of`.
+      method, predictor: see `of`.
       workers: jobs at once.
-      rounds: all of a round is told at once; else each result as it comes.
-      most: architectures that there are to ask for.
+      rounds: whether the results of a round are told together, or else each as it comes.
+      most: number of architectures.
     """
-    usual = of(method, predictor, "jobs")
-    return usual._replace(
-        init=max(4, workers, usual.init),
-        per_round=max(workers, usual.per_round) if rounds else 1,
+    default = of(method, predictor, "jobs")
+    return default._replace(
+        init=max(4, workers, default.init),
+        per_round=max(workers, default.per_round) if rounds else 1,
         budget=min(100, most),
     )

@@ -1,4 +1,4 @@
-"""From observed scores to what a predictor is fitted on.
+"""Label transforms: from observed scores to the labels that a predictor is fitted on.
 
 A label transform is ``transform(scores [Q], mask [Q]) -> y [Q]``: pure, increasing, and blind to
 padding. Rows outside the mask come out as 0.
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 
 def standardize_observed(scores: jax.Array, mask: jax.Array) -> jax.Array:
-    """Zero mean and unit deviation over what was evaluated (our default).
+    """Zero mean and unit deviation over the evaluated architectures (our default).
 
     Constant labels come out as zeros.
 
@@ -29,7 +29,7 @@ def standardize_observed(scores: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def standardize_by(mean: float, std: float):
-    """The reference's transform: mean and deviation of the whole table, a mild leak.
+    """The reference's transform, by mean and deviation of the whole table, a mild leak.
 
     >>> standardize_by(50.0, 10.0)(jnp.array([60.0, 0.0]), jnp.array([True, False])).tolist()
     [1.0, 0.0]
@@ -39,7 +39,7 @@ def standardize_by(mean: float, std: float):
 
 
 def rank_normal(scores: jax.Array, mask: jax.Array) -> jax.Array:
-    """Normal quantiles of the ranks of what was evaluated; equal scores share their mean rank.
+    """Normal quantiles of the ranks of evaluated scores; equal scores share their mean rank.
 
     Constant labels come out as zeros.
 
@@ -55,22 +55,22 @@ def rank_normal(scores: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def inverse(mean: jax.Array, y: jax.Array, scores: jax.Array) -> jax.Array:
-    """The scores that predicted labels stand for, between the known ones, float32 [n].
+    """Scores of predicted labels, interpolated between the evaluated ones, float32 [n].
 
     Args:
       mean: predicted labels [n].
-      y, scores: known labels and scores [Q]; where a score is NaN there is none. Labels outside of
-        the known ones stand for the worst and best score, and all for 0 if none is known.
+      y, scores: evaluated labels and scores [Q], NaN = none. Labels beyond theirs give the worst or
+        best score; without any, all give 0.
 
     >>> inverse(jnp.array([0.5, 9.0]), jnp.array([1.0, 0.0, 7.0]), jnp.array([90.0, 80.0, jnp.nan]))
     Array([85., 90.], dtype=float32)
     """
-    known = jnp.isfinite(scores)
-    order = jnp.argsort(jnp.where(known, y, jnp.inf))
-    last = order[jnp.maximum(jnp.sum(known) - 1, 0)]
-    order = jnp.where(known[order], order, last)
-    found = jnp.interp(mean, y[order], jnp.where(known, scores, 0.0)[order])
-    return jnp.where(jnp.any(known), found, 0.0)
+    mask = jnp.isfinite(scores)
+    order = jnp.argsort(jnp.where(mask, y, jnp.inf))
+    last = order[jnp.maximum(jnp.sum(mask) - 1, 0)]
+    order = jnp.where(mask[order], order, last)
+    result = jnp.interp(mean, y[order], jnp.where(mask, scores, 0.0)[order])
+    return jnp.where(jnp.any(mask), result, 0.0)
 
 
 class TransformRecord(NamedTuple):
@@ -78,9 +78,9 @@ class TransformRecord(NamedTuple):
 
     Attributes:
       apply: ``apply(scores [Q], mask [Q]) -> y [Q]``.
-      title: what it is, in a line.
+      title: a description of one line.
       by_table: ``by_table(mean, deviation)``, the transform by those of a whole table's labels
-        (``normalize=table`` of `protocol.Protocol`); None = their scale makes no difference.
+        (``normalize=table`` of `protocol.Protocol`); None = it does not depend on them.
     """
 
     apply: Callable[[jax.Array, jax.Array], jax.Array]

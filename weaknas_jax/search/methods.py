@@ -1,6 +1,6 @@
-"""Methods by name: one record each, which gets it offered as a flag, documented and tested.
+"""Methods by name: one record each, from which flag, documentation and tests are made.
 
-`make` goes all the way from names to a method.
+`make` builds a method from names and settings.
 """
 
 import functools
@@ -40,8 +40,8 @@ def _weaknas(
     if isinstance(predictor, Scorer):
         if pseudo_labels:
             raise ValueError(
-                f"pseudo_labels={pseudo_labels}: the predictor is not fitted twice in a round; use "
-                "one of plain fit and predict, such as mlp, knn or ensemble"
+                f"pseudo_labels={pseudo_labels}: this predictor cannot be fitted twice in a round; "
+                "use one of fit and predict, such as mlp, knn or ensemble"
             )
         return weaknas(predictor, **settings)
     scorer = refit(predictor, chunk)
@@ -51,16 +51,16 @@ def _weaknas(
 
 
 class MethodRecord(NamedTuple):
-    """What a method is made by and what it needs.
+    """A method by name: its builder and its needs.
 
-    Calling a record calls its builder with those of the keywords that it has.
+    Calling a record calls its builder with the keywords that it takes.
 
     Attributes:
       build: the builder; its keywords of type `Number` are numeric settings, and flags.
-      title: what it is, in a line.
-      predictor: it takes a predictor, an acquisition and the other keywords of `loop.weaknas`.
-      features: it brings a predictor of its own, which learns from a feature block.
-      neighbours: it needs to know which architectures are one edit apart.
+      title: a description of one line.
+      predictor: whether it takes a predictor, an acquisition and other keywords of `loop.weaknas`.
+      features: whether it has a predictor of its own, fitted on a feature block.
+      neighbours: whether it needs the neighbours of architectures.
     """
 
     build: Callable[..., Method]
@@ -77,7 +77,7 @@ class MethodRecord(NamedTuple):
 
     @property
     def numbers(self) -> Mapping[str, float]:
-        """Its own numeric settings with their defaults; those of its parts are theirs."""
+        """Its numeric settings with their defaults, without those of its parts."""
         return numbers(self.build)
 
 
@@ -87,41 +87,41 @@ METHODS: dict[str, MethodRecord] = {
     "evolution": MethodRecord(evolution, "regularized evolution", neighbours=True),
     "local_search": MethodRecord(local_search, "local search", neighbours=True),
     "mcts": MethodRecord(mcts, "Monte Carlo tree search (AlphaX)", neighbours=True),
-    "lanas": MethodRecord(lanas, "a learnt partition of the space (LaNAS)"),
+    "lanas": MethodRecord(lanas, "learned partition of the space (LaNAS)"),
     "bananas": MethodRecord(
-        bananas, "an ensemble on path encodings (BANANAS)", features=True, neighbours=True
+        bananas, "ensemble on path encodings (BANANAS)", features=True, neighbours=True
     ),
 }
-EVERYWHERE = [name for name, of in METHODS.items() if not of.neighbours]
-"""Those that need nothing of a space but its rows: also in a pool of a space too large to list."""
+EVERYWHERE = [name for name, record in METHODS.items() if not record.neighbours]
+"""Methods that need no neighbours, and so also search spaces too large to list."""
 CHOICES = {"label_transform": TRANSFORMS, "acquisition": ACQUISITIONS, "sampling": SAMPLINGS}
-"""What is chosen by name besides the predictor."""
+"""Parts that are chosen by name, besides the predictor."""
 PARTS = {
     "method": METHODS,
     "predictor": PREDICTORS,
     "acquisition": ACQUISITIONS,
     "sampling": SAMPLINGS,
 }
-"""The choices that have numeric settings."""
+"""Parts that have numeric settings."""
 
 
 def numeric(**chosen: str | None) -> dict[str, float]:
-    """The numeric settings of some choices with their builders' defaults.
+    """Numeric settings of some choices, with the defaults of their builders.
 
     >>> numeric(predictor="linear", acquisition="ucb")
     {'noise': 0.01, 'beta': 1.5, 'patience': 20.0}
 
     Args:
-      **chosen: a name for some of `PARTS`; None = it is not used.
+      **chosen: a name for some of `PARTS`; None = not used.
     """
     names = {part: name for part, name in chosen.items() if name is not None}
     return {k: v for part, name in names.items() for k, v in PARTS[part][name].numbers.items()}
 
 
-def _remembered(build: Callable[..., Method]) -> Callable[..., Method]:
-    """Gives the very same method for the same plain settings, and so the same programs.
+def _cached(build: Callable[..., Method]) -> Callable[..., Method]:
+    """Caches methods by their plain settings, and so their compiled programs.
 
-    What is compiled is kept by the method's functions: methods built anew would be compiled anew,
+    JAX caches programs by the method's functions: a new method would be compiled again, which takes
     seconds and hundreds of memory maps of the process for each search.
     """
     cached = functools.lru_cache(maxsize=None, typed=True)(build)
@@ -137,7 +137,7 @@ def _remembered(build: Callable[..., Method]) -> Callable[..., Method]:
     return built
 
 
-@_remembered
+@_cached
 def make(
     predictor: str = "gp",
     *,
@@ -165,15 +165,14 @@ def make(
 
     Args:
       predictor: in `PREDICTORS`.
-      method: in `METHODS`; one without a predictor ignores what is given for it.
-      space: name of the space, which may have defaults of its own (``nasbench101``).
-      budget, init, per_round, top, top_end, near_best, predicted_best_first: as of
-        `loop.weaknas`.
-      pseudo_labels: as ``unlabelled`` of `pseudo_labels.semi`; 0 = none.
+      method: in `METHODS`; one without a predictor ignores the settings of predictors.
+      space: name of the space, which may have its own defaults (``nasbench101``).
+      budget, init, per_round, top, top_end, near_best, predicted_best_first: see `loop.weaknas`.
+      pseudo_labels: ``unlabelled`` of `pseudo_labels.semi`; 0 = none.
       label_transform: a name in `label_transforms.TRANSFORMS`, or a transform.
       acquisition: in `acquisition.ACQUISITIONS`.
       sampling: in `sampling.SAMPLINGS`.
-      encoding: [N, D] of a space that stays, for predictors that keep it on the host.
+      encoding: [N, D] of a space that does not change, for predictors on the host.
       chunk: architectures scored at once.
       **number: numeric settings of the method, or of its predictor, acquisition and sampling.
 
@@ -192,15 +191,15 @@ def make(
     if encoding is not None and np.ndim(encoding) != 2:
         raise ValueError(f"encoding: of shape {np.shape(encoding)}; give [N, D]")
     record = METHODS[method]
-    usual = defaults.of(method, predictor if record.predictor else None, space)
+    default = defaults.of(method, predictor if record.predictor else None, space)
     chosen = {"label_transform": label_transform, "acquisition": acquisition, "sampling": sampling}
-    chosen = {k: getattr(usual, k) if value is None else value for k, value in chosen.items()}
+    chosen = {k: getattr(default, k) if value is None else value for k, value in chosen.items()}
     for name, value in chosen.items():
         listed = isinstance(value, str) and value in CHOICES[name]
         if not listed and not (name == "label_transform" and callable(value)):
             raise ValueError(f"{name}={value}: choose one of {', '.join(CHOICES[name])}")
     sizes = {"init": init, "per_round": per_round, "budget": budget}
-    sizes = {k: getattr(usual, k) if value is None else value for k, value in sizes.items()}
+    sizes = {k: getattr(default, k) if value is None else value for k, value in sizes.items()}
     checks.counts(**{name: (value, 1) for name, value in sizes.items()})
     sizes = {name: int(value) for name, value in sizes.items()}  # also those of NumPy
     parts = {"method": method}
@@ -209,21 +208,21 @@ def make(
         parts |= {"predictor": predictor, "acquisition": chosen["acquisition"]}
         parts |= {"sampling": chosen["sampling"]}
     has = {part: PARTS[part][name].numbers for part, name in parts.items()}
-    accepted = {name for of in has.values() for name in of}
+    accepted = {name for numbers in has.values() for name in numbers}
     if stray := sorted(set(number) - accepted):
         named = [f"{part}={name}" for part, name in parts.items() if has[part] or part != "method"]
         what = ", ".join(named or [f"method={method}"])
         raise ValueError(f"{stray[0]}={number[stray[0]]}: {what} have no such setting")
-    number = {k: v for k, v in usual.numbers.items() if k in accepted} | number
-    own = {part: {k: number[k] for k in of if k in number} for part, of in has.items()}
+    number = {k: v for k, v in default.numbers.items() if k in accepted} | number
+    by_part = {part: {k: number[k] for k in keys if k in number} for part, keys in has.items()}
     if not record.predictor:
-        built = record(chunk=chunk, **sizes, **own["method"])
+        built = record(chunk=chunk, **sizes, **by_part["method"])
         return built._replace(settings={"method": method, **sizes, **number})
 
     draws = int(ACQUISITIONS[chosen["acquisition"]].needs == "draws")
     transform = chosen["label_transform"]
     built = record(
-        predictor=make_predictor(predictor, encoding, draws, chunk, **own["predictor"]),
+        predictor=make_predictor(predictor, encoding, draws, chunk, **by_part["predictor"]),
         chunk=chunk,
         top=top,
         top_end=top_end,
@@ -231,8 +230,8 @@ def make(
         predicted_best_first=predicted_best_first,
         near_best=near_best,
         pseudo_labels=pseudo_labels,
-        acquisition=ACQUISITIONS[chosen["acquisition"]](**own["acquisition"]),
-        sampler=SAMPLINGS[chosen["sampling"]](**own["sampling"]),
+        acquisition=ACQUISITIONS[chosen["acquisition"]](**by_part["acquisition"]),
+        sampler=SAMPLINGS[chosen["sampling"]](**by_part["sampling"]),
         **sizes,
     )
     settings = {"method": method, "predictor": predictor, **chosen, **sizes}
@@ -243,30 +242,34 @@ def make(
 
 
 def reads(method: str, predictor: str) -> set[str]:
-    """What a method uses of the keywords of `loop.weaknas` and of what its predictor uses.
+    """Names of the settings and data that a method and its predictor use.
 
-    Besides: ``chunk``; ``features``, blocks of the space; ``prediction``, that it makes some.
+    They are keywords of `loop.weaknas` or of the method's builder, ``chunk``, ``features`` (blocks
+    of the space) and ``prediction`` (there is one).
+
+    >>> "features" in reads("weaknas", "gp"), "chunk" in reads("random", "gp")
+    (True, False)
     """
     record = METHODS[method]
     names = set(inspect.signature(record.build).parameters)
     if record.predictor:
-        of = PREDICTORS[predictor]
+        predictor_record = PREDICTORS[predictor]
         names |= set(inspect.signature(weaknas).parameters) - {"scorer"}
-        names -= {"chunk"} if of.scores == "at once" else set()
-        names |= {"features"} if of.reads == "features" else set()
+        names -= {"chunk"} if predictor_record.scores == "at once" else set()
+        names |= {"features"} if predictor_record.reads == "features" else set()
     if record.features:
         names |= {"features"}
     return names | ({"prediction"} if record.predictor or record.features else set())
 
 
 def check_together(predictor: str, acquisition: str) -> None:
-    """Raises ValueError where an acquisition needs what a predictor does not give."""
+    """Raises ValueError where an acquisition needs outputs that a predictor does not give."""
     needs = ACQUISITIONS[acquisition].needs
     words = {"deviation": "a deviation", "draws": "draws of the function"}
     able = {
         "mean": set(PREDICTORS),
-        "deviation": {name for name, of in PREDICTORS.items() if of.deviation},
-        "draws": {name for name, of in PREDICTORS.items() if of.draws != "no"},
+        "deviation": {name for name, record in PREDICTORS.items() if record.deviation},
+        "draws": {name for name, record in PREDICTORS.items() if record.draws != "no"},
     }[needs]
     if predictor not in able:
         raise ValueError(

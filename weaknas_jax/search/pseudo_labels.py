@@ -1,11 +1,11 @@
 """Pseudo-labels for the weak fit (Semi-NAS, Luo et al., NeurIPS 2020; WeakNAS, appendix G).
 
-In each round the predictor is fitted on what was evaluated, says the scores of some architectures
-that were not, and is fitted again on both. Known deviation: labelled rows are not given more
-weight than pseudo-labelled ones (Semi-NAS repeats them).
+In each round the predictor is fitted on the evaluated architectures, predicts the scores of some
+others, and is fitted again on both. Known deviation: labelled rows have the same weight as
+pseudo-labelled ones (Semi-NAS repeats them).
 
-A Gaussian process, or ridge regression, learns nothing from its own mean: for them the second fit
-is the first one.
+For a Gaussian process or ridge regression the second fit equals the first, since their own mean is
+no new information.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from weaknas_jax.search import sampling
 
 
 def semi(predictor: Predictor, chunk: int | None = None, *, unlabelled: int = 100) -> Scorer:
-    """As `refit.refit`, with pseudo-labels of ``unlabelled`` architectures, drawn anew each time.
+    """`refit.refit` with pseudo-labels of ``unlabelled`` random architectures in each round.
 
     Raises:
       ValueError: ``unlabelled`` is below 1.
@@ -39,12 +39,12 @@ def semi(predictor: Predictor, chunk: int | None = None, *, unlabelled: int = 10
         x = jnp.where(mask[:, None], scale(space.encoding[jnp.maximum(queried, 0)]), 0.0)
         params = predictor.fit(first, x, y, mask)
 
-        told = jnp.where(mask, queried, space.size)
-        known = jnp.zeros(space.size, bool).at[told].set(True, mode="drop")
-        rows = sampling.draw(draw, known, unlabelled)
-        more = scale(space.encoding[jnp.maximum(rows, 0)])
-        guessed = predictor.predict(params, more).mean
-        x, y, mask = jnp.vstack([x, more]), jnp.append(y, guessed), jnp.append(mask, rows >= 0)
+        slots = jnp.where(mask, queried, space.size)
+        evaluated = jnp.zeros(space.size, bool).at[slots].set(True, mode="drop")
+        rows = sampling.draw(draw, evaluated, unlabelled)
+        added = scale(space.encoding[jnp.maximum(rows, 0)])
+        predicted = predictor.predict(params, added).mean
+        x, y, mask = jnp.vstack([x, added]), jnp.append(y, predicted), jnp.append(mask, rows >= 0)
         params = predictor.fit(second, x, y, mask)
         size = chunk or plan.first(space.size).chunk
 

@@ -1,8 +1,8 @@
-"""From scores to the next queries (paper eq. 4-6, Table 2).
+"""Samplers: the next queries from the scores of all architectures (paper eq. 4-6, Table 2).
 
-A `Sampler` draws ``batch`` unseen architectures from scores [N], larger is better. Registering one
-in `SAMPLINGS` offers it as a flag. Those that draw in the top N walk down the ranking where fewer
-than ``batch`` unseen remain there, as the published code does.
+A `Sampler` draws ``batch`` unseen architectures from scores [N], larger is better. One that is
+registered in `SAMPLINGS` is a value of the flag. Those that draw in the top N continue down the
+ranking where fewer than ``batch`` unseen remain there, as the published code does.
 
 With N and M fixed, M uniform draws from the top N hit the M best with chance M / N each: the paper
 reads M / N as the greedy share of an epsilon-greedy search (section 2.3). `epsilon_greedy` is that
@@ -20,15 +20,15 @@ from weaknas_jax.core import ranking
 from weaknas_jax.core.history import History
 from weaknas_jax.core.types import Number, Space, numbers
 
-_NEAR = 4096  # the best, where all else need not be sorted: on a CPU that takes 50 times as long
+_NEAR = 4096  # candidates to sort in place of all: on a CPU that is 50 times as fast
 
 
 class Sampler(NamedTuple):
-    """How the next queries are drawn.
+    """A way to draw the queries of a round.
 
     ``draw(key, scores [N], seen bool [N], top, batch) -> int32 [batch]``, none twice, -1 = nothing
     unseen is left; ``top`` is N of the paper and may be traced.
-    ``greedy``: it asks for the best, so that a scorer's own `select` may choose them together.
+    ``greedy``: it takes the best, which a scorer's own `select` may choose jointly instead.
     """
 
     draw: Callable[..., jax.Array]
@@ -36,27 +36,32 @@ class Sampler(NamedTuple):
 
 
 def uniform() -> Sampler:
-    """Evenly in the top N, the paper's choice (eq. 5-6)."""
+    """Uniform draws in the top N, the paper's choice (eq. 5-6)."""
     return _in_the_top(lambda place: jnp.zeros_like(place))
 
 
 def linear(*, slope: Number = 1.0) -> Sampler:
-    """Linear decay in the top N: the i-th best (from 0) with chance ~ ``1 - slope i / N``."""
+    """Linear decay in the top N: the i-th best (from 0) with probability ~ ``1 - slope i / N``."""
     return _in_the_top(lambda place: jnp.log(jnp.maximum(1 - slope * place, 1e-9)))
 
 
 def exponential(*, rate: Number = 5.0) -> Sampler:
-    """Exponential decay in the top N: the i-th best (from 0) with chance ~ ``exp(-rate i / N)``."""
+    """Exponential decay in the top N: the i-th best (from 0) with weight ``exp(-rate i / N)``."""
     return _in_the_top(lambda place: -rate * place)
 
 
 def greedy() -> Sampler:
-    """The best unseen."""
+    """The best unseen architectures.
+
+    >>> scores, seen = jnp.array([1.0, 9.0, 5.0]), jnp.array([False, True, False])
+    >>> greedy().draw(None, scores, seen, top=3, batch=2).tolist()
+    [2, 0]
+    """
     return Sampler(lambda key, scores, seen, top, batch: best(scores, seen, batch), greedy=True)
 
 
 def epsilon_greedy(*, epsilon: Number = 0.1) -> Sampler:
-    """The best unseen; in place of each, with chance ``epsilon``, one of all that are unseen."""
+    """The best unseen, each replaced by any unseen one with probability ``epsilon``."""
 
     def drawn(key, scores, seen, top, batch):
         del top
@@ -71,7 +76,7 @@ def epsilon_greedy(*, epsilon: Number = 0.1) -> Sampler:
 
 
 def _in_the_top(log_weight: Callable[[jax.Array], jax.Array]) -> Sampler:
-    """Without replacement, by the weight of a place i / N in [0, 1)."""
+    """Draws without replacement, by a weight of the rank i / N in [0, 1)."""
 
     def priority(places, chance, top):
         # Gumbel noise on log weights: the largest are a draw without replacement.
@@ -101,7 +106,7 @@ def _in_the_top(log_weight: Callable[[jax.Array], jax.Array]) -> Sampler:
 
 
 def schedule(start: Number, end: Number, rounds: int) -> jax.Array:
-    """N of each round, int32 [rounds], falling from ``start`` to ``end`` as the reference has it.
+    """N of each round, int32 [rounds], falling from ``start`` to ``end`` as in the reference.
 
     ``0.96^x`` at x evenly from 0 to 99, scaled to the two ends.
 
@@ -119,7 +124,7 @@ def draw(key: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
 
 
 def best(scores: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
-    """The ``batch`` unseen of the highest scores, int32 [batch]; -1 = nothing unseen is left.
+    """The ``batch`` unseen with the highest scores, int32 [batch]; -1 = nothing unseen is left.
 
     >>> best(jnp.array([1.0, 9.0, 5.0]), jnp.array([False, True, False]), 3).tolist()
     [2, 0, -1]
@@ -128,7 +133,7 @@ def best(scores: jax.Array, seen: jax.Array, batch: int) -> jax.Array:
 
 
 def unseen_near(space: Space, seen: jax.Array, centre: jax.Array) -> jax.Array:
-    """Which neighbours of row ``centre`` are unseen, bool [d]; of -1 there are none."""
+    """Whether each neighbour of row ``centre`` is unseen, bool [d]; all False for -1."""
     near = space.neighbours[centre]
     return (centre >= 0) & (near >= 0) & ~seen[jnp.maximum(near, 0)]
 
@@ -136,13 +141,13 @@ def unseen_near(space: Space, seen: jax.Array, centre: jax.Array) -> jax.Array:
 def draw_near(
     key: jax.Array, space: Space, seen: jax.Array, centre: jax.Array, batch: int
 ) -> jax.Array:
-    """As `draw`, among the neighbours of row ``centre``."""
+    """`draw` among the neighbours of row ``centre``."""
     places = draw(key, ~unseen_near(space, seen, centre), batch)
     return jnp.where(places >= 0, space.neighbours[centre][places], -1)
 
 
 def scaled(scores: jax.Array) -> jax.Array:
-    """Scores evenly to [0, 1] over those that are finite; the others, and equal ones, are 0.
+    """Finite scores scaled to [0, 1]; others, and all where they are equal, are 0.
 
     >>> scaled(jnp.array([4.0, jnp.nan, 2.0])).tolist()
     [1.0, 0.0, 0.0]
@@ -153,27 +158,27 @@ def scaled(scores: jax.Array) -> jax.Array:
     return jnp.where(real & (width > 0), (scores - least) / jnp.where(width > 0, width, 1.0), 0.0)
 
 
-def near_best(space: Space, known: History, parents: int, count: jax.Array | int) -> jax.Array:
-    """Which rows are neighbours of the ``parents`` best evaluated, bool [N].
+def near_best(space: Space, history: History, parents: int, count: jax.Array | int) -> jax.Array:
+    """Mask of the neighbours of the ``parents`` best evaluated, bool [N].
 
-    All rows where fewer than ``count`` of them are unseen.
+    All True where fewer than ``count`` of them are unseen.
 
     Args:
-      space: one that knows its neighbours.
-      known: what was evaluated, with scores [Q]; of equal scores the first counts.
+      space: with neighbours.
+      history: with scores [Q]; of equal scores the first counts.
     """
-    worth = jnp.where(known.mask, known.scores, -jnp.inf)
+    worth = jnp.where(history.mask, history.scores, -jnp.inf)
     worth, slots = jax.lax.top_k(worth, min(parents, len(worth)))
-    near = jnp.where((worth > -jnp.inf)[:, None], space.neighbours[known.queried[slots]], -1)
+    near = jnp.where((worth > -jnp.inf)[:, None], space.neighbours[history.queried[slots]], -1)
     near = jnp.where(near >= 0, near, space.size)
     mask = jnp.zeros(space.size, bool).at[near].set(True, mode="drop")
-    return mask | (jnp.sum(mask & ~known.seen) < count)
+    return mask | (jnp.sum(mask & ~history.seen) < count)
 
 
 def best_first(indices: jax.Array, places: jax.Array, seen: jax.Array) -> jax.Array:
-    """``indices`` with the best predicted unseen architecture as the first of them.
+    """``indices`` with the best predicted unseen architecture first.
 
-    If it was drawn anyway it moves to the front, otherwise it takes the place of the last.
+    If it was drawn it moves to the front, otherwise it replaces the last.
     """
     best = jnp.argmin(jnp.where(seen, len(places), places)).astype(indices.dtype)
     at = jnp.argmax(jnp.append(indices[:-1] == best, True))
@@ -193,8 +198,8 @@ class SamplingRecord(NamedTuple):
 
     Attributes:
       build: the builder; its keywords of type `Number` are numeric settings, and flags.
-      title: what it is, in a line.
-      in_top: it draws among the predicted top N; else it asks for the best, whatever N is.
+      title: a description of one line.
+      in_top: it draws among the predicted top N; else it takes the best, whatever N is.
     """
 
     build: Callable[..., Sampler]
@@ -211,9 +216,9 @@ class SamplingRecord(NamedTuple):
 
 
 SAMPLINGS: dict[str, SamplingRecord] = {
-    "uniform": SamplingRecord(uniform, "evenly in the top N (the paper)"),
-    "linear": SamplingRecord(linear, "chances that fall linearly with the place"),
-    "exponential": SamplingRecord(exponential, "chances that fall exponentially with the place"),
+    "uniform": SamplingRecord(uniform, "uniform in the top N (the paper)"),
+    "linear": SamplingRecord(linear, "probability falls linearly with the rank"),
+    "exponential": SamplingRecord(exponential, "probability falls exponentially with the rank"),
     "greedy": SamplingRecord(greedy, "the best", in_top=False),
-    "epsilon_greedy": SamplingRecord(epsilon_greedy, "the best, or anything at all", in_top=False),
+    "epsilon_greedy": SamplingRecord(epsilon_greedy, "the best, or at times any", in_top=False),
 }

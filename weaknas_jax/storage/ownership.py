@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from weaknas_jax._version import __version__
-from weaknas_jax.core.trace import Trace
+from weaknas_jax.core.trace import RENAMED, Trace
 
 LIST = ".weaknas-files"
 SCRATCH = ".weaknas-"
@@ -104,7 +104,7 @@ def _our_arrays(path: Path, name: str) -> bool:
     """A trace, or a file whose ``format`` says that it is ours."""
     with zipfile.ZipFile(path) as archive:
         sizes = {i.filename.removesuffix(".npy"): i.file_size for i in archive.infolist()}
-    if sizes.keys() - {"sha256"} == set(Trace._fields):
+    if {RENAMED.get(name, name) for name in sizes} - {"sha256"} == set(Trace._fields):
         return True
     if name == "trace.npz" or sizes.get("format", 2**20) > 1000:
         return False

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.supernets.data.images import Batch, normalized
 from weaknas_jax.supernets.training import Data
 
@@ -23,7 +23,7 @@ class Counts(NamedTuple):
     top5: jax.Array | int
 
 
-@kept
+@with_conventions
 def counted(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Counts:
     """Counts by the logits [B, classes] of a batch, labels [B], bool [B]; may be traced.
 
@@ -36,7 +36,7 @@ def counted(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Counts:
     return Counts(valid.sum(), hit[:, 0].sum(), hit.any(-1).sum())
 
 
-@kept
+@with_conventions
 def count(predict: Callable[[jax.Array], jax.Array], batch: Batch) -> Counts:
     """Counts of the valid images of a batch; may be traced.
 
@@ -55,7 +55,7 @@ def total(counts: Iterable[Counts]) -> Counts:
     return whole
 
 
-@kept
+@with_conventions
 def accuracy(predict: Callable[[jax.Array], jax.Array], tested: Data) -> jax.Array:
     """Percent of ``tested`` that a network is right about, float32 []; may be traced.
 
@@ -87,7 +87,7 @@ def inherited(
       calibration, validation: batches that are read again for each sub-network.
     """
 
-    @kept
+    @with_conventions
     def evaluate(arch: Any) -> dict[str, float]:
         network = recalibrate(arch, calibration)
         # a list: all are under way before the first is waited for

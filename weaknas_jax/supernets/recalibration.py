@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.supernets.data.images import Batch
 
 Statistics = Any
 
 
-@kept
+@with_conventions
 def means(
     of_batch: Callable[[jax.Array], Statistics], before: Statistics, batches: jax.Array
 ) -> Statistics:
@@ -50,7 +50,7 @@ def means(
     return jax.tree.unflatten(tree, averages)
 
 
-@kept
+@with_conventions
 def pooled(parts: Iterable[tuple[int, Statistics]]) -> Statistics:
     """Statistics of several sets of images, each weighted by its number of images."""
     counts, statistics = zip(*parts, strict=True)

@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from flax import nnx, struct
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.supernets import evaluation
 from weaknas_jax.supernets.data import augment
 from weaknas_jax.supernets.data.images import Batch, normalized
@@ -161,7 +161,7 @@ def make(
     graph, params, stats, rest = nnx.split(net, nnx.Param, nnx.BatchStat, ...)
     updates = optimizer(recipe, steps_per_epoch)
 
-    @kept
+    @with_conventions
     def init() -> State:
         weights, counted, averaged = jax.tree.map(jnp.copy, (params, stats, (params, stats)))
         return State(jnp.int32(0), weights, counted, averaged, updates.init(params))
@@ -182,7 +182,7 @@ def make(
         weight = batch.valid / jnp.maximum(1, batch.valid.sum())
         return jnp.sum(jnp.where(batch.valid, each, 0.0) * weight), stats
 
-    @kept
+    @with_conventions
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, jax.Array]:
         key = jax.random.fold_in(key, state.step)
         value = jax.value_and_grad(loss_of, has_aux=True)
@@ -192,7 +192,7 @@ def make(
         averaged = optax.incremental_update((params, stats), state.averaged, 1 - recipe.ema)
         return State(state.step + 1, params, stats, averaged, learnt), loss
 
-    @kept
+    @with_conventions
     def network(state: State, averaged: bool = True) -> nnx.Module:
         arrays = state.averaged if averaged else (state.params, state.stats)
         network = nnx.merge(graph, *arrays, rest)

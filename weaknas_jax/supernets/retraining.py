@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.report import run_folder
 from weaknas_jax.supernets import recipe as recipes
 from weaknas_jax.supernets.data import augment, images
@@ -98,7 +98,7 @@ class Retraining:
         """Steps that were made."""
         return int(self.state.step)
 
-    @kept
+    @with_conventions
     def work(
         self,
         stop: Callable[[], bool] = lambda: False,
@@ -155,7 +155,7 @@ class Retraining:
             saved = time.monotonic()
         return True
 
-    @kept
+    @with_conventions
     def tested(self, averaged: bool) -> dict[str, float]:
         """Top-1 and top-5 of all images to test on, percent."""
         pictures, network = self.pictures, self.training.network(self.state, averaged)

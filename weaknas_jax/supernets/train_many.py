@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.supernets import training
 from weaknas_jax.supernets.training import Data
 
@@ -38,7 +38,7 @@ class Runs(NamedTuple):
     rest: nnx.State
 
 
-@kept
+@with_conventions
 def start(
     make: Callable[[jax.Array], nnx.Module],
     trained: Any,
@@ -61,7 +61,7 @@ def start(
     return Runs(jax.tree.map(jnp.asarray, arch), keys, *jax.jit(jax.vmap(one))(keys))
 
 
-@kept
+@with_conventions
 def train(
     graph: nnx.GraphDef,
     logits: Logits,
@@ -89,7 +89,7 @@ def train(
     """
     losses, on_cpu = [], jax.default_backend() == "cpu"
     data, rates = Data(*map(jnp.asarray, data)), training.rates(rate, steps)
-    program = kept(
+    program = with_conventions(
         functools.partial(_steps, graph=graph, logits=logits, batch=batch, together=not on_cpu)
     )
     parts = list(_shares(runs, workers if on_cpu else 1))
@@ -149,7 +149,7 @@ def _steps(
     return jax.vmap(one)(runs) if together else jax.lax.map(one, runs)
 
 
-@kept
+@with_conventions
 def networks(graph: nnx.GraphDef, runs: Runs) -> Iterator[tuple[nnx.Module, Any]]:
     """Each network as a supernet and the sub-network that it is."""
     for i in range(len(runs.keys)):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.supernets.data.images import normalized
 
 CLIP = 1.0  # norm that the gradient of a step may have
@@ -38,7 +38,7 @@ class Data(NamedTuple):
         )
 
 
-@kept
+@with_conventions
 def drawn(key: jax.Array, data: Data, size: int) -> tuple[jax.Array, jax.Array]:
     """A random batch: float32 [size, H, W, 3] and int32 [size]; an image may come twice."""
     rows = jax.random.randint(key, (size,), 0, len(data.labels))

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.supernets import training
 from weaknas_jax.supernets.training import Data
 
@@ -50,7 +50,7 @@ class Sharing(NamedTuple):
     begin: Callable[[nnx.Module, Any], nnx.Module] = lambda net, stage: net
 
 
-@kept
+@with_conventions
 def train(
     net: nnx.Module,
     sharing: Sharing,
@@ -138,7 +138,7 @@ def _steps(graph, rest, carry, teacher, weight, data: Data, steps, *, batch: int
     return jax.lax.scan(step, carry, steps)
 
 
-@kept
+@with_conventions
 def losses(
     logits: jax.Array, labels: jax.Array, target: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

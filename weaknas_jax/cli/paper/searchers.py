@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from weaknas_jax.core import trace as traces
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.runs import task
@@ -120,8 +121,7 @@ def _kept(path: Path | None) -> Trace | None:
     if path is None or not path.is_file():
         return None
     try:
-        arrays = read_npz(path, require_checksum=True)
-        return Trace(**{name: arrays[name] for name in Trace._fields})
+        return traces.from_arrays(read_npz(path, require_checksum=True))
     except (TableError, KeyError):
         return None
 

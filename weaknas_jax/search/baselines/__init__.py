@@ -1,1 +1,1 @@
-"""Methods to compare with, one file each, behind the same ``init / ask / tell``."""
+"""Baselines, one file each, with the same ``init / ask / tell`` as WeakNAS."""

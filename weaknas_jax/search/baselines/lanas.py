@@ -1,18 +1,19 @@
-"""LaNAS (Wang et al., TPAMI 2021): a partition of the space that is learnt, searched by UCB.
+"""LaNAS (Wang et al., TPAMI 2021): a learned partition of the space, searched by UCB.
 
 A binary tree of fixed height. A node fits a ridge regression of the scores on the encodings of its
-samples; what is predicted above their mean goes to the good child, the rest to the bad one. So
-every architecture of the space belongs to a leaf. Each query descends by
-``value + 2 c sqrt(2 log n_parent / n_child)``, values being mean scores, scaled to [0, 1] over what
-was observed, and is drawn evenly in the leaf. Known deviations: the tree is learnt anew in every
-round; a node of fewer than ``least`` samples is not split; leaves that are all evaluated are left
-out; nothing is repeated inside a leaf (the published code draws a few from each).
+samples; architectures predicted above their mean go to the good child, the others to the bad one.
+So every architecture of the space belongs to a leaf. Each query descends by
+``value + 2 c sqrt(2 log n_parent / n_child)``, values being mean scores, scaled to [0, 1] over the
+evaluated, and is drawn uniformly in the leaf. Known deviations: the tree is fitted anew in every
+round; a node of fewer than ``least`` samples is not split; leaves that are all evaluated are
+skipped; a descent draws one architecture (the published code draws a few from each leaf).
 """
 
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax.core import history, keys, scaling
+from weaknas_jax.core import history as histories
+from weaknas_jax.core import keys, scaling
 from weaknas_jax.core.types import Method, Number
 from weaknas_jax.search import sampling
 from weaknas_jax.search.baselines import plain
@@ -29,34 +30,37 @@ def lanas(
 ) -> Method:
     """LaNAS as `Method`.
 
+    >>> lanas(init=50, per_round=20, budget=100).sizes
+    (50, 20, 20, 10)
+
     Args:
       init: random architectures at the start.
       per_round: descents of a round; each counts as a visit for the next.
       budget: Q, all queries.
-      height: of the tree; it has 2^height leaves at most.
-      least: samples that a node must have to be split.
+      height: of the tree, which has at most 2^height leaves.
+      least: fewest samples of a node that is split.
       exploration: c of the bound; chosen among four on CIFAR-10 of NAS-Bench-201, runs 1000 to
         1009.
 
     Raises:
       ValueError: a size is below 1.
     """
-    sizes = history.round_sizes(init, per_round, budget)
+    sizes = histories.round_sizes(init, per_round, budget)
     if min(height, least) < 1:
         raise ValueError(f"height={height}, least={least}: give at least 1")
     later = max(sizes[1:], default=1)
 
     def drawn(state: plain.State) -> jax.Array:
-        known = state.history
-        worth = sampling.scaled(known.scores)
-        leaf = leaves(state.space.encoding, known.queried, worth, known.mask, height, least)
-        at = jnp.where(known.queried >= 0, leaf[jnp.maximum(known.queried, 0)], 2**height)
+        history = state.history
+        worth = sampling.scaled(history.scores)
+        leaf = leaves(state.space.encoding, history.queried, worth, history.mask, height, least)
+        at = jnp.where(history.queried >= 0, leaf[jnp.maximum(history.queried, 0)], 2**height)
         empty = jnp.zeros(2**height)
-        told = empty.at[at].add(1.0, mode="drop")
-        gains = _upwards(empty.at[at].add(worth, mode="drop"))
-        value = [gain / jnp.maximum(n, 1.0) for gain, n in zip(gains, _upwards(told), strict=True)]
-        key = keys.key_for(state.key, keys.SAMPLE, known.round)
-        chance = jax.random.uniform(key, known.seen.shape)
+        visits = empty.at[at].add(1.0, mode="drop")
+        counts, gains = _upwards(visits), _upwards(empty.at[at].add(worth, mode="drop"))
+        value = [gain / jnp.maximum(n, 1.0) for gain, n in zip(gains, counts, strict=True)]
+        key = keys.key_for(state.key, keys.SAMPLE, history.round)
+        chance = jax.random.uniform(key, history.seen.shape)
 
         def descent(carry, _):
             visits, seen = carry
@@ -75,7 +79,7 @@ def lanas(
             seen = seen.at[jnp.where(row >= 0, row, len(seen))].set(True, mode="drop")
             return (visits.at[node].add(1.0), seen), row
 
-        return jax.lax.scan(descent, (told, known.seen), None, later)[1]
+        return jax.lax.scan(descent, (visits, history.seen), None, later)[1]
 
     return plain.method(drawn, sizes)
 
@@ -92,8 +96,8 @@ def leaves(
 
     Args:
       encoding: [N, D].
-      queried, y, mask: row numbers, scores and which of them are real, [Q].
-      height, least: as of `lanas`.
+      queried, y, mask: row numbers, scores, and which of them are real, [Q].
+      height, least: see `lanas`.
     """
     rows = jnp.where(mask, queried, 0)
     ones = jnp.ones((len(encoding), 1))
@@ -111,17 +115,17 @@ def leaves(
         )
         slope = slope[..., 0]
         predicted = x_all @ slope.T  # [N, nodes]
-        own = jnp.where(members, predicted[rows].T, 0.0)
-        threshold = jnp.sum(own, axis=1) / jnp.maximum(count, 1)
+        of_members = jnp.where(members, predicted[rows].T, 0.0)
+        threshold = jnp.sum(of_members, axis=1) / jnp.maximum(count, 1)
         threshold = jnp.where(count >= least, threshold, -jnp.inf)
-        mine = jnp.take_along_axis(predicted, node[:, None], axis=1)[:, 0]
-        node = 2 * node + (mine <= threshold[node])
+        score = jnp.take_along_axis(predicted, node[:, None], axis=1)[:, 0]
+        node = 2 * node + (score <= threshold[node])
     return node
 
 
-def _upwards(of_leaves: jax.Array) -> list[jax.Array]:
-    """Sums of every node, [2^level] for each level from the root to the leaves."""
-    sums = [of_leaves]
+def _upwards(leaf_values: jax.Array) -> list[jax.Array]:
+    """Sum over the leaves of every node, [2^level] for each level from the root to the leaves."""
+    sums = [leaf_values]
     while len(sums[0]) > 1:
         sums.insert(0, sums[0].reshape(-1, 2).sum(axis=1))
     return sums

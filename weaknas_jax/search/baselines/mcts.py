@@ -1,18 +1,19 @@
 """Monte Carlo tree search (AlphaX, Wang et al., AAAI 2020): choices one after another, by UCT.
 
-A node of the tree is a prefix of choices, its value the mean score of what was evaluated below it.
-Each query descends from the root: to a child that has never been visited, if there is one, else to
-the child of the largest ``value + c sqrt(2 log n_parent / n_child)``, with values scaled to [0, 1]
-over what was observed. Below the first new node the way is random, which is the rollout. Known
+A node of the tree is a prefix of choices, its value the mean of the scores evaluated below it. Each
+query descends from the root: to a child that has not been visited, if there is one, else to the
+child of the largest ``value + c sqrt(2 log n_parent / n_child)``, with values scaled to [0, 1]
+over the evaluated. Below the first new node the choices are random, which is the rollout. Known
 deviations: it is the search of AlphaX alone, without its value network and transferred weights;
 the actions are the choices of the table's rows in their order (`Space.prefixes`), not edits of a
-network; subtrees that are all evaluated are left out; a failed evaluation is a visit of value 0.
+network; subtrees that are all evaluated are skipped; a failed evaluation is a visit of value 0.
 """
 
 import jax
 import jax.numpy as jnp
 
-from weaknas_jax.core import history, keys
+from weaknas_jax.core import history as histories
+from weaknas_jax.core import keys
 from weaknas_jax.core.types import Method, Number
 from weaknas_jax.search import sampling
 from weaknas_jax.search.baselines import plain
@@ -23,6 +24,9 @@ def mcts(
 ) -> Method:
     """Monte Carlo tree search as `Method`.
 
+    >>> mcts(per_round=4, budget=10).sizes
+    (1, 4, 4, 1)
+
     Args:
       init: random architectures at the start.
       per_round: descents of a round; each counts as a visit for the next.
@@ -30,19 +34,19 @@ def mcts(
       exploration: c of UCT; chosen among seven on CIFAR-10 of NAS-Bench-201, runs 1000 to 1019.
 
     Raises:
-      ValueError: a size is below 1; or, at the start, the space knows no prefixes.
+      ValueError: a size is below 1; or, at the start, the space has no prefixes.
     """
-    sizes = history.round_sizes(init, per_round, budget)
+    sizes = histories.round_sizes(init, per_round, budget)
     later = max(sizes[1:], default=1)
 
     def descents(state: plain.State) -> jax.Array:
-        known, node = state.history, state.space.prefixes
+        history, node = state.history, state.space.prefixes
         levels, size = node.shape
-        visited = jnp.where(known.queried >= 0, node[:, jnp.maximum(known.queried, 0)], size)
+        visited = jnp.where(history.queried >= 0, node[:, jnp.maximum(history.queried, 0)], size)
         level = jnp.arange(levels)[:, None]
         empty = jnp.zeros((levels, size))
         visits = empty.at[level, visited].add(1.0, mode="drop")
-        gains = empty.at[level, visited].add(sampling.scaled(known.scores), mode="drop")
+        gains = empty.at[level, visited].add(sampling.scaled(history.scores), mode="drop")
 
         def descent(carry, key: jax.Array):
             visits, seen, total = carry
@@ -65,8 +69,8 @@ def mcts(
             seen = seen.at[jnp.where(row >= 0, row, size)].set(True, mode="drop")
             return (visits, seen, total + 1), row
 
-        each = jax.random.split(keys.key_for(state.key, keys.SAMPLE, known.round), later)
-        carry = visits, known.seen, known.told.astype(jnp.float32)
+        each = jax.random.split(keys.key_for(state.key, keys.SAMPLE, history.round), later)
+        carry = visits, history.seen, history.told.astype(jnp.float32)
         return jax.lax.scan(descent, carry, each)[1]
 
     return plain.method(descents, sizes, lambda space: space.need_neighbours("mcts"))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 
 MAGNITUDE, DEVIATION, OPERATIONS, CHANCE = 9.0, 0.5, 2, 0.5
 FILL = (124, 116, 104)  # the mean of ImageNet
@@ -89,7 +89,7 @@ OPERATORS: dict[str, Callable[[Any, float, int], Any]] = {
 """Of an RGB image, a magnitude 0..10 and a direction."""
 
 
-@kept
+@with_conventions
 def erased(key: jax.Array, images: jax.Array, probability: float = 0.2) -> jax.Array:
     """Images [B, H, W, 3] of which a share has a rectangle of normal noise.
 

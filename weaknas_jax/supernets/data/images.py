@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm")
@@ -224,7 +224,7 @@ def in_memory(images: Images, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([row.images for row in readable]), np.stack([row.labels for row in readable])
 
 
-@kept
+@with_conventions
 def normalized(images: jax.Array) -> jax.Array:
     """Bytes [..., 3] as the networks take them: to 0..1, less the mean, by the deviation."""
     return (images / jnp.float32(255) - jnp.asarray(MEAN)) / jnp.asarray(STD)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import jax
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.supernets import evaluation, recalibration
 from weaknas_jax.supernets.data.images import Batch, normalized
@@ -16,19 +16,19 @@ from weaknas_jax.supernets.mobilenet.supernet import How, Supernet, forward
 from weaknas_jax.supernets.training import Data
 
 
-@kept
+@with_conventions
 def count(net: Supernet, arch: Arch, batch: Batch, how: How | None = None) -> Counts:
     """Counts of the valid images of one batch; may be traced."""
     return evaluation.count(lambda images: forward(net, images, arch, how)[0], batch)
 
 
-@kept
+@with_conventions
 def statistics(net: Supernet, arch: Arch, images: jax.Array, how: How | None = None) -> Statistics:
     """Batch-norm statistics of one batch of bytes [B, H, W, 3]; may be traced."""
     return recalibrate.statistics(net, arch, normalized(images)[None], how)
 
 
-@kept
+@with_conventions
 def recalibrated(
     net: Supernet,
     arch: Arch,
@@ -69,7 +69,7 @@ def inherited(
     )
 
 
-@kept
+@with_conventions
 def accuracy(
     net: Supernet, arch: Arch, calibration: jax.Array, tested: Data, how: How | None = None
 ) -> jax.Array:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.supernets import recalibration
 from weaknas_jax.supernets.mobilenet.layers import Statistics
@@ -16,7 +16,7 @@ from weaknas_jax.supernets.mobilenet.supernet import How, Supernet, forward
 pooled = recalibration.pooled
 
 
-@kept
+@with_conventions
 def statistics(net: Supernet, arch: Arch, batches: jax.Array, how: How | None = None) -> Statistics:
     """Means over batches of each batch's own mean and biased variance, at each normalisation.
 
@@ -46,7 +46,7 @@ def norms(net: Supernet | Static) -> list[Norm]:
     return [ends.stem_norm, ends.depthwise_norm, ends.project_norm, *inner, ends.final_expand_norm]
 
 
-@kept
+@with_conventions
 def with_statistics(net: Supernet, statistics: Statistics) -> Supernet:
     """A network that normalises by ``statistics``; its parameters are shared with ``net``."""
     leaves = jax.tree.leaves(statistics)
@@ -56,7 +56,7 @@ def with_statistics(net: Supernet, statistics: Statistics) -> Supernet:
     return copy
 
 
-@kept
+@with_conventions
 def recalibrated(net: Supernet, arch: Arch, batches: jax.Array, how: How | None = None) -> Supernet:
     """A supernet with the statistics of ``arch`` on ``batches``; may be called in `jax.jit`."""
     return with_statistics(net, statistics(net, arch, batches, how))

@@ -43,7 +43,7 @@ class Static(nnx.Module):
         return forward(self, x)[0]
 
 
-@conventions.kept
+@conventions.with_conventions
 def forward(
     net: Static, x: jax.Array, fresh: bool = False, drop: jax.Array | None = None
 ) -> tuple[jax.Array, Statistics]:
@@ -61,7 +61,7 @@ def forward(
     return x, (of_beginning, of_blocks, of_head)
 
 
-@conventions.kept
+@conventions.with_conventions
 def extract(net: Supernet, arch: Arch) -> Static:
     """The sub-network with the supernet's arrays: logits are the supernet's.
 

@@ -62,7 +62,7 @@ def default_how() -> How:
     return "branches" if jax.default_backend() == "cpu" else "masks"
 
 
-@conventions.kept
+@conventions.with_conventions
 def forward(
     net: Supernet, x: jax.Array, arch: Arch, how: How | None = None, fresh: bool = False
 ) -> tuple[jax.Array, Statistics]:

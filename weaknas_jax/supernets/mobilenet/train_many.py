@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
 from weaknas_jax.supernets import train_many
@@ -62,6 +62,6 @@ def networks(config: SupernetConfig, runs: Runs) -> Iterator[tuple[Supernet, Arc
     return train_many.networks(_graph(config), runs)
 
 
-@kept
+@with_conventions
 def _graph(config: SupernetConfig) -> nnx.GraphDef:
     return nnx.graphdef(nnx.eval_shape(lambda: Supernet(config, nnx.Rngs(0))))

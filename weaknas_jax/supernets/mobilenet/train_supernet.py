@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from weaknas_jax.core.conventions import kept
+from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet.arch import Arch
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
@@ -115,7 +115,7 @@ def sharing(config: SupernetConfig, how: How) -> Sharing:
     )
 
 
-@kept
+@with_conventions
 def by_importance(net: Supernet) -> Supernet:
     """The same function of the largest network, channels of each middle in order of importance.
 
