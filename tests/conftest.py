@@ -1,6 +1,7 @@
 """Small tables and quick predictors for the tests."""
 
 import functools
+import gc
 import json
 import os
 from importlib import metadata
@@ -20,6 +21,8 @@ import pytest
 from weaknas_jax import Method, Prediction, Predictor, Table, save_table
 from weaknas_jax.measures import summary
 from weaknas_jax.search.methods import METHODS
+
+gc.set_threshold(200_000, 20, 50)  # workers hold gigabytes of programs, slow to look through
 
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 QUICKLY += " --xla_cpu_parallel_codegen_split_count=1"  # other threads have other tests

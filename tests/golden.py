@@ -228,7 +228,7 @@ CASES: dict[str, Callable[[], dict[str, list]]] = {
     "pools": _pools,
     "sub-networks": _sub_networks,
 }
-QUICK = {"jobs", "optuna", "pools", "planted-weaknas-gp", "planted-evolution"}
+QUICK = {"jobs", "planted-weaknas-gp", "planted-evolution"}
 """The others are slow tests."""
 LONG = {"mlp", "nasbench101-knn"}
 

@@ -39,6 +39,7 @@ def test_images_are_those_of_their_seed():
         assert (other[0] != images[:50]).mean() > 0.9
 
 
+@pytest.mark.slow  # its parts are tested here
 def test_the_task_is_neither_hopeless_nor_easy_for_a_linear_model():
     (images, labels), (tested, truth) = digits.make(0, "train", 4000), digits.make(0, "test", 1000)
     flat = [part.reshape(len(part), -1).astype(np.float32) for part in (images, tested)]

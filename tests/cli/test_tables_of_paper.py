@@ -160,6 +160,7 @@ def optimum_out(out, monkeypatch):
     return out
 
 
+@pytest.mark.slow  # rows of other tables are above
 def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys, monkeypatch):
     def called(out, *arguments):
         with flagsaver.flagsaver():

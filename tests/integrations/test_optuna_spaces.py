@@ -431,6 +431,7 @@ def digits(trial):
     return sum(trial.suggest_int(name, 0, 3) for name in DIGITS)
 
 
+@pytest.mark.slow  # a constraint is met above
 def test_a_tight_constraint_takes_no_millions_of_calls():
     """3,060 combinations of 4^14 meet it."""
     calls = []

@@ -42,9 +42,7 @@ def follow(driver, pending=0):
                 out = []
 
 
-@pytest.mark.parametrize(
-    "predictor", ["gp", pytest.param("gp_ml", marks=pytest.mark.slow), "linear"]
-)
+@pytest.mark.parametrize("predictor", quick_and_slow(["gp", "gp_ml", "linear"], ["gp"]))
 def test_rounds_are_those_of_the_batch(predictor):
     method = methods.make(predictor, init=4, per_round=3, budget=15, top=8)
     program = Program(lambda chunk: method, task.make(TABLE, HONEST), Settings())

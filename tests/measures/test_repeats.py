@@ -308,6 +308,7 @@ def test_a_table_of_one_run_without_test_accuracy(tmp_path, capsys):
     assert summary_of(tmp_path / "out")["repeats"]["trainings"] == 14 + 5
 
 
+@pytest.mark.slow  # that queries do not depend on repeats is above
 def test_a_sweep_over_repeats_makes_the_same_queries(tmp_path, table_file):
     line = [f"--table={table_file}", "--labels=single_run", *RANDOM, "--seeds=3"]
     assert call(sweep, *line, "--repeat_top=0,4,10", f"--out={tmp_path / 'out'}") == 0

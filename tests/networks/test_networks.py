@@ -128,6 +128,7 @@ def test_the_smallest_nasbench101_network_by_hand():
     assert count(best("nasbench101", cell), classes=100) == stem + cells + 513 * 100
 
 
+@pytest.mark.slow  # rows of our own count are above
 def test_networks_have_the_trainable_parameters_that_nasbench101_published():
     file = SOURCE / "nb101" / "nasbench101_test.npz"
     if not file.exists():
@@ -208,6 +209,7 @@ def test_a_nasbench101_cell_is_wired_as_its_graph():
     assert sorted(apply) == ["node_1", "node_3"]
 
 
+@pytest.mark.slow  # a cell of it is wired and run above
 def test_a_nasbench101_network_maps_images_to_finite_logits():
     cell = {"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "maxpool3x3", "output"]}
     network = build(best("nasbench101", cell), classes=3)

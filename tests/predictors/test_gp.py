@@ -182,7 +182,9 @@ def queries(table, runs, init, per_round):
     return metrics.queries_to_target(trace, targets.target_mask(table, "test"), HONEST)
 
 
-@pytest.mark.parametrize(("dataset", "most"), [("cifar10", 26), ("imagenet16", 41)])
+@pytest.mark.parametrize(
+    ("dataset", "most"), [("cifar10", 26), pytest.param("imagenet16", 41, marks=pytest.mark.slow)]
+)
 def test_sample_efficiency_on_nasbench201(dataset, most):
     """Mean queries to the test optimum within the goal, by more than its standard error allows."""
     met = queries(load_nasbench201(dataset), range(12), 1, 1)

@@ -34,7 +34,7 @@ def trace_of(program, seed, runs, point=0):
     return join([trace for step in steps for _, trace in step.ended])
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("lanes", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize(
     "name",
     quick_and_slow(METHODS, ["weaknas", "random"]),  # the others quickly in test_exact
@@ -105,6 +105,7 @@ def test_stopping_at_the_target_ends_a_run_with_its_round():
     assert (tells == 1 + (told - 5) // 3 + ((told - 5) % 3 > 0)).all()
 
 
+@pytest.mark.slow  # stops between rounds are in test_exact and test_session
 def test_more_rounds_a_call_change_nothing():
     problem = task.make(planted_table(noise=0.5), HONEST)
     method = build("weaknas")

@@ -54,7 +54,13 @@ def test_command_line_and_python_resolve_to_the_same(case, space):
 
 
 @pytest.mark.parametrize(
-    "case", [("weaknas", "linear"), ("weaknas", "gp"), ("lanas", None)], ids=str
+    "case",
+    [
+        ("weaknas", "linear"),
+        pytest.param(("weaknas", "gp"), marks=pytest.mark.slow),
+        ("lanas", None),
+    ],
+    ids=str,
 )
 def test_command_line_and_python_search_alike(case, tmp_path, capsys):
     given = words(*case) | {"seeds": 2, "init": 4, "per_round": 3, "budget": 13, "seed": 5}

@@ -52,7 +52,7 @@ def test_all_are_candidates_where_too_few_are_near():
 
 
 def test_a_space_without_neighbours_is_refused():
-    with pytest.raises(ValueError, match="near_best=3 walks"):
+    with pytest.raises(ValueError, match="near_best=3 needs the neighbours"):
         weaknas(refit(ridge()), near_best=3).init(jax.random.key(0), task.space(planted_table()))
 
 

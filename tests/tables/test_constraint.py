@@ -139,6 +139,7 @@ def test_a_sweep_over_constraints(file, tmp_path):
     assert call(sweep, f"--out={out}", "--resume") == 0
 
 
+@pytest.mark.slow  # a constrained search is above, rereading in test_minimize
 def test_rereading_rebuilds_the_same_table(file, tmp_path):
     out = tmp_path / "out"
     assert call(search, f"--table={file}", f"--out={out}", *QUICK, "--constraint=params<6") == 0

@@ -140,6 +140,7 @@ def test_a_contradiction_is_refused(case, files, capsys, monkeypatch):
     assert not (files / "out").exists()
 
 
+@pytest.mark.slow  # one search, and all that reads it, are above
 def test_a_sweep_and_a_comparison_of_predictors(files):
     line = [f"--table={files / 'low.npz'}", f"--out={files / 's'}", *QUICK, "--top=8,16"]
     line.remove("--top=8")
