@@ -134,7 +134,7 @@ def test_kernels_in_closed_form():
     np.testing.assert_allclose(scaled, 1 / (1 + np.array([0, 1, 9]) / (2 * mean_square)), rtol=1e-5)
     with pytest.raises(ValueError, match="choose one of cauchy"):
         kernels.on(features, (Block("magic", "a", 1.0),))
-    with pytest.raises(ValueError, match="has the feature blocks a, b"):
+    with pytest.raises(ValueError, match="choose one of the feature blocks a, b"):
         kernels.on(features, (Block("rbf", "c", 1.0),))
 
 
