@@ -20,6 +20,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "gp": {"predictor": "gp"},
     "gp-columns": {"predictor": "gp", "features": "columns"},
     "gp_ml": {"predictor": "gp_ml"},
+    "mixture": {"predictor": "mixture"},
     "gbrt": {"predictor": "gbrt"},
     "evolution": {"method": "evolution"},
     "local_search": {"method": "local_search"},

@@ -111,7 +111,14 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 
         scores = score(prediction)
         return pick_jointly(
-            state, scores, score, predict, posterior_row, seen=seen, batch=batch, count=count
+            lambda near: (state.cross[:, near], state.variance[near]),
+            scores,
+            score,
+            predict,
+            posterior_row,
+            seen=seen,
+            batch=batch,
+            count=count,
         )
 
     return Scorer(init, update, select)
@@ -139,7 +146,7 @@ def in_blocks(
 
 
 def pick_jointly(
-    state: State,
+    at: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
     scores: jax.Array,
     score: Callable[[Prediction], jax.Array],
     predict: Callable[[jax.Array, jax.Array], Prediction],
@@ -152,7 +159,8 @@ def pick_jointly(
     """Picks one by one: each shrinks the variances as if it were evaluated. See `gp`'s ``select``.
 
     Args:
-      state: of the process; or of M processes, by a leading axis of its arrays.
+      at: (rows [C]) -> their columns of V [Q', C] and variances [C]; those of M processes have a
+        leading axis.
       scores: of all architectures, [N].
       score: (prediction of some) -> their scores.
       predict: (rows [C], their variances [..., C]) -> their prediction.
@@ -165,7 +173,7 @@ def pick_jointly(
         index = jnp.argmax(scores).astype(jnp.int32)[None]
         return jnp.where((scores[index] > -jnp.inf) & (count > 0), index, -1)
     near = jax.lax.top_k(scores, min(_NEAR, len(scores)))[1]
-    columns, variance = state.cross[..., near], state.variance[..., near]
+    columns, variance = at(near)
 
     def add(place, picked):
         return posterior_row(near, columns, place, picked)

@@ -41,43 +41,53 @@ class State(struct.PyTreeNode):
     """State between two rounds.
 
     Attributes:
-      process: `gp.State` of all members, a leading axis M in ``factor``, ``cross``, ``variance``.
+      processes: `gp.State` of each member. A tuple: stacked arrays of all members would be copied
+        where a label is appended to each.
       inverse: float32 [M, Q', Q'], L^-1; the identity beyond n.
       amplitude: float32 [M], s.
       weights: float32 [M], sum to one.
       means: float32 [M, N], of each member.
     """
 
-    process: Process
+    processes: tuple[Process, ...]
     inverse: jax.Array
     amplitude: jax.Array
     weights: jax.Array
     means: jax.Array
 
 
-_AXES = Process(size=None, slots=None, factor=0, cross=0, variance=0)
-_NOISES = 0.02, 0.2
-_ON_COLUMNS = {
-    "hamming": (Block("rbf", "slots", 1.0, 0.4, relative=True),),
-    "local": (
-        Block("rbf", "slots", 0.7, 0.12, relative=True),
-        Block("linear", "effects", 0.3),
-    ),
-}
+_SMOOTH, _NOISY = 0.02, 0.2
+_HAMMING = (Block("rbf", "slots", 1.0, 0.4, relative=True),)
+_BESIDE = (Block("cauchy", "slots", 0.3, 0.5, relative=True), Block("quadratic", "effects", 0.2))
 
 
 def members(space: Space) -> tuple[Member, ...]:
-    """The members on a space: its own preset, and kernels on its columns where it has their blocks.
+    """The members on a space, four where it has the blocks of its columns.
+
+    A space with a preset of its own (a cell, say): its kernel beside one of the columns, as a sum,
+    with two noises; its kernel alone; that of a table. A table: its kernel with two noises, and one
+    of a distance with two.
 
     >>> space = Space(jnp.eye(2), {"slots": jnp.eye(2), "effects": jnp.eye(2)}, preset="table")
-    >>> [(member.name, member.noise) for member in members(space)][:3]
-    [('table', 0.02), ('table', 0.2), ('hamming', 0.02)]
+    >>> [f"{member.name} {member.noise}" for member in members(space)]
+    ['table 0.02', 'table 0.2', 'hamming 0.02', 'hamming 0.2']
     """
-    by_name = {space.preset or "own": presets.blocks_of(space)}
-    if {"slots", "effects"} <= set(space.features):
-        columns = space.replace(preset="table")
-        by_name |= {"table": presets.blocks_of(columns), **_ON_COLUMNS}
-    return tuple(Member(name, b, noise) for name, b in by_name.items() for noise in _NOISES)
+    own = presets.blocks_of(space)
+    if not {"slots", "effects"} <= set(space.features):
+        return tuple(Member("own", own, noise) for noise in (_SMOOTH, _NOISY))
+    table = presets.blocks_of(space.replace(preset="table"))
+    if own == table:
+        kernels_ = {"table": table, "hamming": _HAMMING}
+        return tuple(
+            Member(n, b, noise) for n, b in kernels_.items() for noise in (_SMOOTH, _NOISY)
+        )
+    both = (*(block._replace(weight=0.6 * block.weight) for block in own), *_BESIDE)
+    return (
+        Member("sum", both, _SMOOTH),
+        Member("sum", both, _NOISY),
+        Member("own", own, _NOISY),
+        Member("table", table, _NOISY),
+    )
 
 
 def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number = 1.0) -> Scorer:
@@ -95,14 +105,11 @@ def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number 
         several = members_of(space)
         begin = gp(several[0].blocks).init(space, budget)
         count = len(several)
-        repeat = lambda array: jnp.broadcast_to(array, (count, *array.shape))  # noqa: E731
-        variance = jnp.stack([kernel.diagonal for kernel in _kernels(space, several)])
-        process = begin.replace(
-            factor=repeat(begin.factor), cross=repeat(begin.cross), variance=variance
-        )
         return State(
-            process=process,
-            inverse=repeat(begin.factor),
+            processes=tuple(
+                begin.replace(variance=kernel.diagonal) for kernel in _kernels(space, several)
+            ),
+            inverse=jnp.broadcast_to(begin.factor, (count, *begin.factor.shape)),
             amplitude=jnp.ones(count),
             weights=jnp.full(count, 1 / count),
             means=jnp.zeros((count, space.size)),
@@ -111,23 +118,31 @@ def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number 
     def update(key, state, space, queried, y, mask, indices):
         del key
         several = members_of(space)
-        noise, all_kernels = _noise(several), _kernels(space, several)
+        all_kernels = _kernels(space, several)
         y = _centred(y, mask)
         new, width, trips = in_blocks(queried, mask, indices)
 
         def learn(block, carry):
             at, slots, usable = jax.lax.dynamic_slice_in_dim(new, block * width, width, axis=1)
-            rows = jnp.stack([k.rows(jnp.maximum(at, 0)) for k in all_kernels])
-            return _learn(*carry[:2], rows, noise, y, at, slots, usable.astype(bool))
+            parts = zip(several, all_kernels, *carry[:2], strict=True)
+            learnt = [
+                _learn(process, inverse, kernel, member.noise, y, at, slots, usable.astype(bool))
+                for member, kernel, process, inverse in parts
+            ]
+            processes, inverse, means = zip(*learnt, strict=True)
+            return processes, jnp.stack(inverse), jnp.stack(means)
 
-        carry = state.process, state.inverse, state.means
-        process, inverse, means = jax.lax.fori_loop(0, trips, learn, carry)
-        n, rows = process.size, jnp.arange(len(process.slots))
-        labels = jnp.where(rows < n, y[process.slots], 0.0)
+        carry = state.processes, state.inverse, state.means
+        single = new.shape[1] == width
+        carry = learn(0, carry) if single else jax.lax.fori_loop(0, trips, learn, carry)
+        processes, inverse, means = carry
+        n, slots = processes[0].size, processes[0].slots
+        labels = jnp.where(jnp.arange(len(slots)) < n, y[slots], 0.0)
         amplitude, evidence = jax.vmap(leave_one_out, in_axes=(0, None, None))(inverse, labels, n)
         weights = jax.nn.softmax(temper * evidence)
-        state = State(process, inverse, amplitude, weights, means)
-        return state, _mixed(weights, amplitude, means, process.variance)
+        variance = jnp.stack([process.variance for process in processes])
+        state = State(processes, inverse, amplitude, weights, means)
+        return state, _mixed(weights, amplitude, means, variance)
 
     def select(state, space, score, prediction, seen, batch, count):
         """Picks one by one, as `gp` does; a pick shrinks the deviations of all members."""
@@ -138,13 +153,17 @@ def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number 
             return _mixed(state.weights, state.amplitude, state.means[:, near], variance)
 
         def posterior_row(near, columns, place, picked):
-            rows = jnp.stack([k.rows(near[place][None], near)[0] for k in all_kernels])
+            rows = _rows(all_kernels, near[place][None], near)[:, 0]
             for explained in (columns, picked):
                 rows -= jnp.einsum("mq,mqn->mn", explained[:, :, place], explained)
             return rows / jnp.sqrt(jnp.maximum(rows[:, place], 0.0) + noise)[:, None]
 
+        def at(near):
+            columns = jnp.stack([process.cross[:, near] for process in state.processes])
+            return columns, jnp.stack([process.variance[near] for process in state.processes])
+
         return pick_jointly(
-            state.process,
+            at,
             score(prediction),
             score,
             predict,
@@ -180,24 +199,17 @@ def leave_one_out(inverse: jax.Array, y: jax.Array, n: jax.Array) -> tuple[jax.A
     return amplitude, 0.5 * jnp.sum(jnp.where(real, density, 0.0))
 
 
-def _learn(process, inverse, rows, noise, y, indices, slots, usable):
-    """`gp.learn_block` of all members, their L^-1, and their means [M, N]."""
-
-    def one(process, inverse, rows, noise):
-        begin, width = process.size, len(indices)
-        kernel = Kernel(process.variance, lambda *_: rows, lambda key: process.variance)
-        process, mean = learn_block(kernel, process, y, indices, slots, usable, noise)
-        new = jax.lax.dynamic_slice_in_dim(process.factor, begin, width)
-        corner = jax.lax.dynamic_slice_in_dim(new, begin, width, axis=1)
-        columns = jnp.arange(len(inverse))
-        before = jnp.where(columns < begin, new, 0.0) @ inverse
-        unit = (columns == begin + jnp.arange(width)[:, None]).astype(before.dtype)
-        solved = jax.scipy.linalg.solve_triangular(corner, unit - before, lower=True)
-        inverse = jax.lax.dynamic_update_slice(inverse, solved, (begin, 0))
-        return process, inverse, mean
-
-    out_axes = _AXES, 0, 0
-    return jax.vmap(one, in_axes=(_AXES, 0, 0, 0), out_axes=out_axes)(process, inverse, rows, noise)
+def _learn(process, inverse, kernel, noise, y, indices, slots, usable):
+    """`gp.learn_block` of a member, its L^-1, and its mean [N]."""
+    begin, width = process.size, len(indices)
+    process, mean = learn_block(kernel, process, y, indices, slots, usable, noise)
+    new = jax.lax.dynamic_slice_in_dim(process.factor, begin, width)
+    corner = jax.lax.dynamic_slice_in_dim(new, begin, width, axis=1)
+    columns = jnp.arange(len(inverse))
+    before = jnp.where(columns < begin, new, 0.0) @ inverse
+    unit = (columns == begin + jnp.arange(width)[:, None]).astype(before.dtype)
+    solved = jax.scipy.linalg.solve_triangular(corner, unit - before, lower=True)
+    return process, jax.lax.dynamic_update_slice(inverse, solved, (begin, 0)), mean
 
 
 def _mixed(weights, amplitude, means, variance) -> Prediction:
@@ -216,6 +228,12 @@ def _kernels(space: Space, several: tuple[Member, ...]) -> list[Kernel]:
     """The kernel of each member, scaled to mean variance one."""
     distinct = {m.blocks: _scaled(kernels.on(space.features, m.blocks)) for m in several}
     return [distinct[member.blocks] for member in several]
+
+
+def _rows(all_kernels: list[Kernel], *indices: jax.Array) -> jax.Array:
+    """Rows of all members' kernels, [M, B, N]; those of equal kernels are computed once."""
+    distinct = {id(kernel): kernel.rows(*indices) for kernel in all_kernels}
+    return jnp.stack([distinct[id(kernel)] for kernel in all_kernels])
 
 
 def _scaled(kernel: Kernel) -> Kernel:
