@@ -249,7 +249,7 @@ def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, cap
     with monkeypatch.context() as patch:
         patch.setattr(Program, "work", interrupted)
         assert call(search, *line) == 130
-    assert "1 of 3 runs are finished and saved; go on by" in capsys.readouterr().err
+    assert "1 of 3 runs are finished and saved; resume with" in capsys.readouterr().err
     assert run_folder.load_summary(tmp_path / "out")["complete"] is False
     assert run_folder.load_trace(tmp_path / "out").run.tolist() == [0]
     assert call(search, *line) == 2
