@@ -253,7 +253,7 @@ def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, cap
     assert run_folder.load_summary(tmp_path / "out")["complete"] is False
     assert run_folder.load_trace(tmp_path / "out").run.tolist() == [0]
     assert call(search, *line) == 2
-    assert "go on with it by --resume" in capsys.readouterr().err
+    assert "add --resume to continue it" in capsys.readouterr().err
 
 
 @pytest.mark.slow  # in this process above, as processes in test_resume and test_constraint

@@ -228,7 +228,7 @@ BAD = {
     "nothing": (["--n="], "--n= is empty; give a value"),
     "unknown": (["--predictor=linear,magic"], "--predictor=magic: unknown; choose from .*linear"),
     "missing file": (["--table=nowhere.npz"], "nowhere.npz: no such file"),
-    "finished folder": (["--out={done}"], "holds a comparison; go on with it by --resume"),
+    "finished folder": (["--out={done}"], "holds a comparison; add --resume to continue it"),
     "file as folder": (["--out={file}"], "is a file"),
 }
 

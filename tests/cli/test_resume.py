@@ -238,4 +238,4 @@ def test_one_process_at_a_time(table, here, tmp_path):
     with run_folder.locked(run_folder.prepare(str(folder), "x")):
         code, _, err = here(f"--table={table}", f"--out={folder}", *QUICK)
     assert code == 2
-    assert "another process is at work there" in err
+    assert "another process is using it" in err
