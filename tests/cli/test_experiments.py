@@ -190,7 +190,7 @@ BAD = {
     "a number that is none": (["--predictor=mlp", "--l2=nan"], "--l2=nan: give a finite number"),
     "below zero": (["--predictor=mlp", "--l2=-1"], "--l2=-1.0: give a finite number"),
     "too little memory": (["--memory=1"], "1 MiB may be used; raise --memory"),
-    "more devices than there are": (["--devices=99"], "--devices=99: there are"),
+    "more devices than there are": (["--devices=99"], "--devices=99: this machine has"),
 }
 
 

@@ -213,7 +213,7 @@ BAD = {
     ),
     "other table": (["--out={out}", "--table={other}"], None, "content of --table .SHA-256. was"),
     "other lanes": (["--out={out}", "--lanes=7"], None, "--lanes was 1, is 7"),
-    "too many devices": (["--out={out}", "--devices=99"], None, "--devices=99: there are"),
+    "too many devices": (["--out={out}", "--devices=99"], None, "--devices=99: this machine has"),
 }
 
 

@@ -95,7 +95,7 @@ def test_what_is_read_earlier_and_what_is_absent(out, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--table=7"], "--table=7: there are 1, 2, 3, 4, m0, 5"),
+        (["--table=7"], "--table=7: choose from 1, 2, 3, 4, m0, 5"),
         (["--init=5"], "--init: the rows of the table set this"),
         (["--budget=3"], "--budget=3: too few queries for every row of the table"),
     ],
