@@ -90,7 +90,7 @@ def test_all_of_it_runs(tmp_path, own):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "nothing is trained long enough to mean anything" in done.stderr
+    assert "training is too short for meaningful results" in done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["quick"]

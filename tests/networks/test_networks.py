@@ -282,7 +282,7 @@ def test_a_run_of_a_folder_is_read(tmp_path):
     assert networks.read(folder, run=5).architecture == names[9930]
     assert networks.read(str(folder), run=4).name == names[6111]
     for run, message in (
-        (None, f"{tmp_path}: holds 3 runs; name one, 4 to 6, by --run=I"),
+        (None, f"{tmp_path}: holds 3 runs; name one, 4 to 6, with --run=I"),
         (7, r"--run=7: .* holds the runs 4, 5, 6"),
         (6, "run 6 has no answer"),
     ):
@@ -303,12 +303,12 @@ def test_a_folder_of_sub_networks_is_read(tmp_path):
 
 WRONG = {
     "{": "cannot be read as JSON",
-    "[]": "holds list, and an answer is an object",
+    "[]": "holds list, but an answer is an object",
     "{}": "has no field 'format'",
     '{"depth": 3}': "can only be built by your own code",
     json.dumps({"format": "weaknas-table-1"}): "field 'format': is 'weaknas-table-1', not",
     json.dumps(best(3, "x")): "field 'space': is 3, not a text",
-    json.dumps(best("table", "x")): "field 'space': is 'table'; networks can be built of nasb",
+    json.dumps(best("table", "x")): "field 'space': is 'table'; networks can be built for nasb",
     json.dumps(best("nasbench201", "x", None)): "field 'dataset': is None",
     json.dumps(best("nasbench201", None)): "field 'architecture': is None; expected a string",
     json.dumps(best("nasbench201", "|a~0|")): "field 'architecture': '|a~0|': a NAS-Bench-201",
@@ -350,7 +350,7 @@ def test_what_cannot_be_is_told(tmp_path):
     for choices, message in (
         ({"classes": 0}, "classes=0: give 1 or more"),
         ({"width": 1.0}, "an architecture of nasbench201 has none"),
-        ({"run": 1}, "is a file of one answer"),
+        ({"run": 1}, "is a file with one answer"),
     ):
         (tmp_path / "best.json").write_text(json.dumps(found))
         with pytest.raises(ValueError, match=message):
@@ -379,7 +379,7 @@ def test_a_description_has_all_shapes_and_what_the_table_says():
     assert described["logits_shape"] == [10]
     json.dumps(described, allow_nan=False)
     printed = description.text(described, "best.json")
-    assert "73,306, as the table says" in printed
+    assert "73,306, as in the table" in printed
     assert "network = build('best.json', classes=10, rngs=nnx.Rngs(0))" in printed
     other = description.describe(networks.plan(found, classes=7), image_size=64)
     assert other["table_parameters"] is None  # of other classes
