@@ -89,6 +89,7 @@ def test_a_nasbench201_network_has_the_parameters_of_its_row(dataset, row):
     assert count(of_row(table, row)) == table.extra["params"][row]
 
 
+@pytest.mark.long
 @pytest.mark.slow  # the quick one above has three of them
 def test_nasbench201_networks_of_every_kind_have_the_parameters_of_their_rows():
     table, ones, threes = table201()
@@ -112,6 +113,7 @@ def test_a_nasbench101_network_has_the_parameters_of_its_row():
         assert count(of_row(table, row)) == table.extra["params"][row]
 
 
+@pytest.mark.long
 @pytest.mark.slow  # the quick one above has two of them
 def test_many_nasbench101_networks_have_the_parameters_of_their_rows():
     table = load_nasbench101()

@@ -97,6 +97,7 @@ def test_failed_trainings_do_not_throw_a_search_off(some):
     assert ranks.max() < 20  # of 2,644: the best 1 %
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(not SOURCE.is_dir(), reason=f"{SOURCE} is absent")
 def test_every_array_of_the_source(monkeypatch):
