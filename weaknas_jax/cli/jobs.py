@@ -179,7 +179,7 @@ def _identity(space: Choices, method: Method, about: dict[str, Any]) -> dict[str
     settings = {"seed": SEED.value, "pool": POOL.value}
     return {
         "space": described,
-        "method": jobs.said(method),
+        "method": jobs.metadata(method),
         "mode": MODE.value,
         **about,
         **settings,

@@ -94,7 +94,7 @@ def main() -> int:
     source = sources[_EVALUATOR.value](config)
     settings = {
         "space": space.describe(),
-        "method": jobs.said(method),
+        "method": jobs.metadata(method),
         "pool": flags.COUNT.value,
         "refresh": _REFRESH.value,
         "seed": flags.SEED.value,
