@@ -18,19 +18,23 @@ from hypothesis import strategies as st
 from weaknas_jax import load_nasbench101, load_nasbench201, networks
 from weaknas_jax.measures.answers import FORMAT
 from weaknas_jax.networks import (
+    KINDS,
     AnswerError,
     build,
     count,
     description,
+    graph,
     initial,
     nasbench101,
     nasbench201,
+    plan,
 )
 from weaknas_jax.spaces import nasbench201 as cells201
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config
 from weaknas_jax.spaces.nasbench101 import cells as cells101
 from weaknas_jax.spaces.own_form import own_form
+from weaknas_jax.spaces.registry import SPACES
 from weaknas_jax.supernets.mobilenet import subnet
 
 ROOT = Path(__file__).parents[2]
@@ -401,11 +405,24 @@ def test_the_command_prints_it_and_writes_it(tmp_path):
             check=False,
         )
 
-    done = call("--classes=7", "--out=network.json")
+    done = call("--classes=7", "--out=network.json", "--picture=cell.png")
     assert done.returncode == 0, done.stderr
     assert "parameters    73,111\n" in done.stdout
     assert json.loads((tmp_path / "network.json").read_text())["classes"] == 7
+    assert (tmp_path / "cell.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "mine.json").write_text("{}")
     refused = call("--out=mine.json")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "mine.json: was not written by" in refused.stderr
+
+
+@pytest.mark.parametrize("space", KINDS)
+def test_what_is_built_is_what_is_drawn(space):
+    """The graph of the architecture in its own form is that of its name in tables."""
+    name = {
+        "nasbench201": "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+        "nasbench101": "108400/p....",
+        "mobilenet_v3": "k35733333333333333333-e34633333333333333333-d32222",
+    }[space]
+    answer = best(space, own_form(space, name))
+    assert graph(plan(answer)) == SPACES[space].graph(name)

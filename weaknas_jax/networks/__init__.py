@@ -4,6 +4,17 @@
 """
 
 from weaknas_jax.networks.answer import Answer, AnswerError, read
-from weaknas_jax.networks.registry import KINDS, Plan, build, count, outline, plan
+from weaknas_jax.networks.registry import KINDS, Plan, build, count, graph, outline, plan
 
-__all__ = ["KINDS", "Answer", "AnswerError", "Plan", "build", "count", "outline", "plan", "read"]
+__all__ = [
+    "KINDS",
+    "Answer",
+    "AnswerError",
+    "Plan",
+    "build",
+    "count",
+    "graph",
+    "outline",
+    "plan",
+    "read",
+]

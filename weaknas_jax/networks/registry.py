@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from weaknas_jax.networks import mobilenet, nasbench101, nasbench201
 from weaknas_jax.networks.answer import SUBNETWORKS, Answer, Source, read
 from weaknas_jax.spaces import nasbench201 as cells201
+from weaknas_jax.spaces.graphs import Graph
 from weaknas_jax.spaces.mobilenet import arch as archs
-from weaknas_jax.spaces.mobilenet import config, cost
+from weaknas_jax.spaces.mobilenet import config, cost, window
 from weaknas_jax.spaces.nasbench101 import cells as cells101
+from weaknas_jax.spaces.registry import SPACES
 
 WIDTHS = (1.2, 1.0)
 """Width multipliers of the published supernets; the first is the default."""
@@ -29,11 +32,13 @@ class Kind(NamedTuple):
         form (`spaces.own_form`); raises ValueError if that is invalid.
       classes: number of classes of each data set; the first is the default.
       image_size: side of the images of each data set, pixels, likewise.
+      name: ``name(architecture)``, its name in tables, as `spaces.registry` reads it.
     """
 
     make: Callable[[Any, int, float, nnx.Rngs], nnx.Module]
     classes: Mapping[str, int]
     image_size: Mapping[str, int]
+    name: Callable[[Any], str]
 
 
 class Plan(NamedTuple):
@@ -79,14 +84,34 @@ def _subnetwork(form: Any, geometry: config.SupernetConfig) -> archs.Arch:
     return archs.make(geometry, form["ks"], form["e"], form["d"])
 
 
+def _name_of_cell(form: Mapping[str, Any]) -> str:
+    return str(cells101.names(cells101.code(cells101.parse(form["matrix"], form["ops"])))[0])
+
+
+def _name_of_subnetwork(form: Any) -> str:
+    network = _subnetwork(form, config.mobilenet_v3())
+    return str(window.names(archs.Arch(*(np.asarray(part)[None] for part in network)))[0])
+
+
 KINDS = {
     "nasbench201": Kind(
         _nasbench201,
         classes={"cifar10": 10, "cifar100": 100, "imagenet16": 120},
         image_size={"cifar10": 32, "cifar100": 32, "imagenet16": 16},
+        name=str,
     ),
-    "nasbench101": Kind(_nasbench101, classes={"cifar10": 10}, image_size={"cifar10": 32}),
-    SUBNETWORKS: Kind(_mobilenet, classes={"imagenet": 1000}, image_size={"imagenet": 236}),
+    "nasbench101": Kind(
+        _nasbench101,
+        classes={"cifar10": 10},
+        image_size={"cifar10": 32},
+        name=_name_of_cell,
+    ),
+    SUBNETWORKS: Kind(
+        _mobilenet,
+        classes={"imagenet": 1000},
+        image_size={"imagenet": 236},
+        name=_name_of_subnetwork,
+    ),
 }
 """Kinds by the name of the space in tables."""
 
@@ -120,6 +145,24 @@ def plan(
     if answer.space == SUBNETWORKS and width is None:
         width = _width_of(answer)
     return Plan(answer, classes or default_values[0], default_values[1], width, default_values[0])
+
+
+def graph(choices: Plan) -> Graph:
+    """Nodes and edges of the architecture, to be drawn.
+
+    >>> cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    >>> best = {"format": "weaknas.best/2", "space": "nasbench201", "dataset": "cifar10"}
+    >>> graph(plan({**best, "architecture": cell})).edges
+    ((0, 1, 'nor_conv_3x3'), (0, 3, 'skip_connect'))
+
+    Raises:
+      AnswerError: the architecture is invalid; names the file and the field.
+    """
+    answer = choices.answer
+    try:
+        return SPACES[answer.space].graph(KINDS[answer.space].name(answer.architecture))
+    except _FAULTS as error:
+        raise answer.error("architecture", str(error)) from None
 
 
 def _width_of(answer: Answer) -> float:
