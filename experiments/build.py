@@ -1,4 +1,4 @@
-"""Say what network an answer is, and how to build it as a Flax module."""
+"""Describe the network of a search result, and how to build it as a Flax module."""
 
 from weaknas_jax.cli.build import start
 

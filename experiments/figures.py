@@ -1,4 +1,4 @@
-"""The paper's figures from our searches: each as picture, CSV and a page of Markdown."""
+"""Reproduce the paper's figures by our own searches, as picture, CSV and Markdown page."""
 
 from weaknas_jax.cli.paper.figures import start
 

@@ -1,4 +1,4 @@
-"""Search a benchmark table many times over and report it."""
+"""Run repeated searches on a benchmark table and report them."""
 
 from weaknas_jax.cli.search import start
 

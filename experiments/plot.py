@@ -1,4 +1,4 @@
-"""Draw several experiments over one another."""
+"""Plot the curves of several experiments in one figure."""
 
 from weaknas_jax.cli.plot import start
 

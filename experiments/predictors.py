@@ -1,4 +1,4 @@
-"""Which predictor ranks best?"""
+"""Compare how well predictors rank."""
 
 from weaknas_jax.cli.predictors import start
 

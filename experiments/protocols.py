@@ -1,4 +1,4 @@
-"""What each switch of an evaluation protocol is worth, on NAS-Bench-201 and NAS-Bench-101."""
+"""Measure the effect of each switch of an evaluation protocol, on NAS-Bench-201 and -101."""
 
 from weaknas_jax.cli.paper.protocols import start
 

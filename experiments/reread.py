@@ -1,4 +1,4 @@
-"""Read a finished experiment under other protocol switches, without searching again."""
+"""Report a finished experiment under other protocol switches, without searching again."""
 
 from weaknas_jax.cli.reread import start
 

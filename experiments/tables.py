@@ -1,4 +1,4 @@
-"""The paper's tables, ours beside what it prints: 1 to 4 on NAS-Bench-101, 5 on NAS-Bench-201."""
+"""Reproduce the paper's tables: 1 to 4 on NAS-Bench-101, 5 on NAS-Bench-201."""
 
 from weaknas_jax.cli.paper.tables import start
 

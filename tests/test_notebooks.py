@@ -20,8 +20,18 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+MINUTES = ("02", "04", "05")
+"""Notebooks of several minutes."""
+
+
 @pytest.mark.slow  # what it calls has tests of its own
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, id=p.stem, marks=[pytest.mark.long] * p.stem.startswith(MINUTES))
+        for p in NOTEBOOKS
+    ],
+)
 def test_it_runs_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")

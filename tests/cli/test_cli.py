@@ -148,7 +148,7 @@ def test_what_is_interrupted_goes_on_by_its_own_line(program, name, tmp_path, mo
     call(monkeypatch, program, "sweep" if program is None else None)
     out = tmp_path / "a b"
     assert in_folder(str(out), "name", False, work) == 130
-    assert capsys.readouterr().err.endswith(f"checkpoint by {name} '--out={out}' --resume\n")
+    assert capsys.readouterr().err.endswith(f"checkpoint with {name} '--out={out}' --resume\n")
 
 
 def call(monkeypatch, program, *words):

@@ -190,7 +190,7 @@ BAD = {
     "a number that is none": (["--predictor=mlp", "--l2=nan"], "--l2=nan: give a finite number"),
     "below zero": (["--predictor=mlp", "--l2=-1"], "--l2=-1.0: give a finite number"),
     "too little memory": (["--memory=1"], "1 MiB may be used; raise --memory"),
-    "more devices than there are": (["--devices=99"], "--devices=99: there are"),
+    "more devices than there are": (["--devices=99"], "--devices=99: this machine has"),
 }
 
 
@@ -249,11 +249,11 @@ def test_interruption_keeps_finished_runs(tmp_path, table_file, monkeypatch, cap
     with monkeypatch.context() as patch:
         patch.setattr(Program, "work", interrupted)
         assert call(search, *line) == 130
-    assert "1 of 3 runs are finished and saved; go on by" in capsys.readouterr().err
+    assert "1 of 3 runs are finished and saved; resume with" in capsys.readouterr().err
     assert run_folder.load_summary(tmp_path / "out")["complete"] is False
     assert run_folder.load_trace(tmp_path / "out").run.tolist() == [0]
     assert call(search, *line) == 2
-    assert "go on with it by --resume" in capsys.readouterr().err
+    assert "add --resume to continue it" in capsys.readouterr().err
 
 
 @pytest.mark.slow  # in this process above, as processes in test_resume and test_constraint

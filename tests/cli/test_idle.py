@@ -51,9 +51,9 @@ IDLE = {
     "data set of a table": (["--dataset=cifar10"], "--dataset=cifar10: --table="),
     "edition of a table": (["--table_version=nats"], "--table_version=nats: --table="),
     "space of a table": (["--space=nasbench101"], "--space=nasbench101: --table="),
-    "N of what asks for the best": (
+    "N of what takes the best": (
         ["--predictor=gp", "--top=9"],
-        "--top=9: --sampling=greedy asks for the best",
+        "--top=9: --sampling=greedy takes the best",
     ),
     "N that rises": (
         ["--predictor=linear", "--top=9", "--top_end=10"],
@@ -102,7 +102,7 @@ def test_a_default_is_read_by_every_method_and_predictor_or_not_said():
             for predictor in PREDICTORS:
                 chosen = values() | {"method": method, "predictor": predictor}
                 assert set(idle.unread(chosen)) <= set(NAMES)
-                idle.refuse(idle.given(NAMES), [(chosen, 64)])
+                idle.refuse(idle.present(NAMES), [(chosen, 64)])
                 reads = set(NAMES) - set(idle.unread(chosen))
                 assert {"init", "per_round", "budget", "seeds", "table", "stop"} <= reads
                 assert ("predictor" in reads) == methods.METHODS[method].predictor

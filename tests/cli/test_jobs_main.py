@@ -94,7 +94,7 @@ def test_the_line_runs_reports_and_goes_on(folder):
     more = [*LINE, "--budget=15", "--workers=3", "--cost=depth * 20"]  # the same folder
     again, further = calls("jobs", LINE, more, cwd=folder)
     assert again.status == 0
-    assert "all 12 queries were finished already" in again.err
+    assert "all 12 queries had finished already" in again.err
     assert further.status == 0
     calls_made = (folder / "calls").read_text().splitlines()
     assert calls_made[:12] == made
@@ -115,7 +115,7 @@ def test_killed_and_interrupted_the_same_line_goes_on(folder):
                 break
         said = process.communicate(timeout=60)[1]
         assert process.returncode == status
-    assert "the same line goes on" in said
+    assert "run the same command line to resume" in said
     time.sleep(1)  # what the killed one had begun
     finished = only(folder, "journal.jsonl").read_text().count('"kind":"done"')
     assert finished >= 2
@@ -204,8 +204,8 @@ def test_damage_repairs_costs_and_repeats(folder):
     (well,) = whole_now.out.splitlines()
     assert "line 10 is damaged" in why
     assert "9 lines are kept; o/journal.jsonl.damaged-1 is" in copy
-    assert "goes on" in on
-    assert "9 lines, nothing is wrong" in well
+    assert "to resume" in on
+    assert "its journal is intact, 9 lines" in well
     rows = list(csv.DictReader((folder / "o" / "results.csv").open()))
     assert all(float(row["cost"]) == int(row["depth"]) for row in rows)
     assert sorted(row["n"] for row in rows) == [""] * 12 + ["2"] * 3

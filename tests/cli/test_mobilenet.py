@@ -111,7 +111,7 @@ def test_accuracy_is_that_of_the_recalibrated_network(net, root, said):
     assert found["unreadable"] == [str(root / "val" / "n3" / "2.png")]
     assert found["multiply_adds"] == cost.multiply_adds(TINY, arch, 16)
     assert "29 of 30 validation images" in said["evaluate"][1]
-    assert "left out, cannot be read: " in said["evaluate"][2]
+    assert "skipped, cannot be read: " in said["evaluate"][2]
     assert "validation: 30/30 images" in said["evaluate"][2]
 
 
@@ -148,7 +148,7 @@ def test_a_search_counts_as_evaluate_does(said):
     assert float(same["score"]) == pytest.approx(expected["top1"])
     assert float(same["top5"]) == pytest.approx(expected["top5"])
     assert int(same["multiply_adds"]) == expected["multiply_adds"]
-    assert "left out, cannot be read" in said["search"][2]
+    assert "skipped, cannot be read" in said["search"][2]
     assert "20 queries, 0 failed, 0 known before" in said["search"][1]
     assert "20 queries, 0 failed, 20 known before" in said["search again"][1]
     assert "images" not in said["search again"][2]  # they are read from the file
@@ -157,14 +157,14 @@ def test_a_search_counts_as_evaluate_does(said):
 def test_what_is_wrong_is_named(said):
     for name, message in {
         "search, other data": "evaluations.jsonl: was begun otherwise: val",
-        "search, stored": "--recalibrate=0: a sub-network is worthless without",
+        "search, stored": "--recalibrate=0: inherited accuracy needs recalibration",
         "occupied": "is there already; name another folder",
         "other": "unexpected argument 'train'",
         "no weights": "--weights: name",
         "no file": "none: no such file",
         "no folder": "val: no such folder",
         "not weights": "no folder of weights",
-        "few classes": "1 class folders, and the network has 6",
+        "few classes": "1 class folders, but the network has 6",
         "too small": "image size 1: the network needs at least",
         "illegal": "illegal.json: block 2 (stage 1, place 2): kernel size 4",
     }.items():
@@ -182,7 +182,7 @@ def test_a_command_comes_first_and_has_flags_of_its_own():
     for wrong in ([], ["--seed=3", "evaluate"], ["evalute"]):
         done = call(*wrong)
         assert done.returncode == 2
-        assert done.stderr.startswith("error: name one command first: demo, convert, evaluate")
+        assert done.stderr.startswith("error: name a command first: demo, convert, evaluate")
     assert "Unknown command line flag 'repeats'" in call("convert", "--repeats=2").stderr
     assert "--repeats" in call("search", "--help").stdout
 

@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_the_cells_and_resume_goes_on_to_the_same(call, finished, t
     )
     assert (status, made, printed) == (130, 3, "")
     last = error.splitlines()[-1]
-    assert last.startswith("error: interrupted; what was computed is kept, go on by ")
+    assert last.startswith("error: interrupted; computed cells are saved, resume with ")
     assert last.endswith(f" --out={out} --resume")
     with open(out / "cells.jsonl", "a") as file:
         file.write('{"predictor": "lin')  # as a kill in the middle of a line leaves it
@@ -209,7 +209,7 @@ def test_an_absent_package_is_an_error_only_if_named(call, table, tmp_path):
     given = {"builders": builders, "only": True}
     status, printed, error, made = call(*line, f"--out={tmp_path / 'a'}", **given)
     assert (status, made) == (0, 4)
-    assert "absent is left out: needs the package absent; pip install absent" in error.splitlines()
+    assert "absent is skipped: needs the package absent; pip install absent" in error.splitlines()
     assert "| broken" in printed
     status, _, error, made = call(
         *line, f"--out={tmp_path / 'b'}", "--predictor=broken,absent", **given
@@ -226,9 +226,9 @@ BAD = {
     "below one": (["--k=0"], "--k=0: give whole numbers above 0"),
     "negative": (["--n=-5"], "--n=-5: give whole numbers above 0"),
     "nothing": (["--n="], "--n= is empty; give a value"),
-    "unknown": (["--predictor=linear,magic"], "--predictor=magic: unknown; there are .*linear"),
+    "unknown": (["--predictor=linear,magic"], "--predictor=magic: unknown; choose from .*linear"),
     "missing file": (["--table=nowhere.npz"], "nowhere.npz: no such file"),
-    "finished folder": (["--out={done}"], "holds a comparison; go on with it by --resume"),
+    "finished folder": (["--out={done}"], "holds a comparison; add --resume to continue it"),
     "file as folder": (["--out={file}"], "is a file"),
 }
 

@@ -154,12 +154,12 @@ _SMALL = """
 import sys
 from absl import flags
 from weaknas_jax.cli.paper import protocols, searchers, switches
-from weaknas_jax.tables import shipped
+from weaknas_jax.tables import registry
 
 random = searchers.RANDOM
 searchers.ON_201, switches.of_nasbench101 = (random,), lambda *_: ()
 switches.shifts = lambda dataset, search: [
-    switches.shift(random, random, {"target": "valid"}, shipped.find("nasbench201"), search)
+    switches.shift(random, random, {"target": "valid"}, registry.find("nasbench201"), search)
 ]
 flags.FLAGS(sys.argv)
 print(protocols.main(["protocols"]), protocols.main(["protocols", "stray"]))

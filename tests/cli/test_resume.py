@@ -125,7 +125,7 @@ def test_a_signal_says_how_to_go_on(number, code, table, whole, tmp_path):
     _, err = process.communicate()
     assert process.returncode == code, err
     assert "Traceback" not in err
-    command = re.search(r"go on by python -m experiments.nasbench (.*)", err).group(1)
+    command = re.search(r"resume with python -m experiments.nasbench (.*)", err).group(1)
     assert command == f"'--out={folder}' --resume"
     code, out, err = call(f"--out={folder}", "--resume")
     assert code == 0, err
@@ -140,7 +140,7 @@ def test_finished_more_seeds_and_other_flags(table, whole, here, tmp_path):
 
     code, out, err = here(f"--out={folder}", "--resume")
     assert code == 0
-    assert "finished already, all 4 runs; nothing was done" in err
+    assert "all 4 runs had finished already" in err
     assert "queries to optimum" in out
     assert (folder / "summary.json").read_bytes() == before
 
@@ -169,7 +169,7 @@ def test_the_same_line_starts_and_goes_on(table, whole, tmp_path):
     line = [f"--table={table}", f"--out={tmp_path / 'out'}", "--resume", *QUICK]
     code, _, err = call(*line)
     assert code == 0
-    assert "nothing to resume there, starting" in err
+    assert "nothing to resume, starting" in err
     assert_same_trace(whole[0], tmp_path / "out")
 
 
@@ -198,7 +198,7 @@ def damaged(config, **changes):
 
 BAD = {
     "no folder": ([], None, "--resume needs --out"),
-    "two wishes": (["--out={out}", "--overwrite"], None, "exclude one another"),
+    "two wishes": (["--out={out}", "--overwrite"], None, "exclude each other"),
     "no JSON": (["--out={out}"], lambda c: c[:50], "config.json: not the config.json of a search"),
     "other JSON": (["--out={out}"], lambda c: "[]", "config.json: not the config.json of a search"),
     "no runs": (
@@ -213,7 +213,7 @@ BAD = {
     ),
     "other table": (["--out={out}", "--table={other}"], None, "content of --table .SHA-256. was"),
     "other lanes": (["--out={out}", "--lanes=7"], None, "--lanes was 1, is 7"),
-    "too many devices": (["--out={out}", "--devices=99"], None, "--devices=99: there are"),
+    "too many devices": (["--out={out}", "--devices=99"], None, "--devices=99: this machine has"),
 }
 
 
@@ -238,4 +238,4 @@ def test_one_process_at_a_time(table, here, tmp_path):
     with run_folder.locked(run_folder.prepare(str(folder), "x")):
         code, _, err = here(f"--table={table}", f"--out={folder}", *QUICK)
     assert code == 2
-    assert "another process is at work there" in err
+    assert "another process is using it" in err

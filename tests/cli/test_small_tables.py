@@ -43,8 +43,8 @@ def table(tmp_path):
 def test_defaults_fit_any_table(rows, predictor, table):
     search = configured(table=table(rows), predictor=predictor)
     usual = {"gp": (1, 400), "mlp": (10, 200), "linear": (10, 200)}[predictor]
-    assert search.said["budget"] == min(usual[1], rows)
-    assert search.said["init"] == min(usual[0], rows)
+    assert search.record["budget"] == min(usual[1], rows)
+    assert search.record["init"] == min(usual[0], rows)
     assert f"--budget={rows}: the default, {usual[1]}" in " ".join(search.notes)
 
 
@@ -62,9 +62,9 @@ def test_what_is_asked_for_is_not_lowered(table):
     with pytest.raises(ValueError, match="--budget=30 is less than --init=31"):
         configured(table=path, init=31)
     search = configured(table=path, constraint="width < 3", predictor="linear")
-    assert search.said["budget"] == len(search.table) == 14
+    assert search.record["budget"] == len(search.table) == 14
     large = configured(dataset="cifar10")
-    assert (large.said["budget"], large.notes) == (400, ())
+    assert (large.record["budget"], large.notes) == (400, ())
 
 
 def test_every_column_but_labels_can_be_named(table):

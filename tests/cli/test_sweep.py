@@ -88,7 +88,7 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
     with monkeypatch.context() as patch:
         patch.setattr(Program, "work", interrupted)
         assert call(sweep, *line, f"--out={out}") == 130
-    assert f"go on by {called.line('--out=')}" in capsys.readouterr().err
+    assert f"resume with {called.line('--out=')}" in capsys.readouterr().err
     assert call(sweep, f"--out={out}", "--resume", "--top=8,21") == 2
     assert '--top was ["8", "20"], is ["8", "21"]; only' in capsys.readouterr().err
     assert call(sweep, f"--out={out}", "--resume", "--budget=15") == 2
@@ -142,7 +142,7 @@ def test_the_main_job_is_a_sweep_over_the_data_sets(tmp_path, capsys):
         (["--sampling=uniform,best"], "--sampling=best: "),
         (["--seeds=2,3"], "--seeds: cannot be a list"),
         (["--nonsense=2,3"], "--nonsense: cannot be a list"),
-        (["--top=8,8"], "--top=8,8: a value stands there twice"),
+        (["--top=8,8"], "--top=8,8: a value is listed twice"),
         (["--top=8,2"], "top=2: --per_round=3 .M. is more than --top=2"),
         (["--acquisition=mean,percentile", "--predictor=gp_ml"], "percentile needs draws"),
     ],

@@ -95,9 +95,9 @@ def test_what_is_read_earlier_and_what_is_absent(out, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--table=7"], "--table=7: there are 1, 2, 3, 4, m0, 5"),
-        (["--init=5"], "--init: the rows of the tables say that"),
-        (["--budget=3"], "--budget=3: the table has no row of so few queries"),
+        (["--table=7"], "--table=7: choose from 1, 2, 3, 4, m0, 5"),
+        (["--init=5"], "--init: the rows of the table set this"),
+        (["--budget=3"], "--budget=3: too few queries for every row of the table"),
     ],
 )
 def test_what_cannot_be_is_said(out, capsys, arguments, message):
@@ -144,9 +144,9 @@ def optimum_out(out, monkeypatch):
     """Table 5 of three methods on the small table."""
     small = {"init": 3, "per_round": 3, "budget": 30}
     walks = {
-        "weak": paper.Walk("weak ones", OWN | {"budget": 30}, 3, (500.0, 5.0, 5.0)),
-        "evolution": paper.Walk("evolution", small | {"method": "evolution"}, 2),
-        "pseudo": paper.Walk("pseudo", OWN | {"budget": 30, "pseudo_labels": 4}, 2),
+        "weak": paper.Table5Row("weak ones", OWN | {"budget": 30}, 3, (500.0, 5.0, 5.0)),
+        "evolution": paper.Table5Row("evolution", small | {"method": "evolution"}, 2),
+        "pseudo": paper.Table5Row("pseudo", OWN | {"budget": 30, "pseudo_labels": 4}, 2),
     }
     here = {"space": "table", "table": str(out.parent / "planted.npz")}
 
@@ -186,7 +186,7 @@ def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys, monkey
     assert (optimum_out / "table5-linear.png").read_bytes().startswith(b"\x89PNG")
     assert f"`{this_line()}`\n" in (optimum_out / "table5-linear.md").read_text()
 
-    monkeypatch.setitem(paper.OPTIMUM, "weak", paper.Walk("weak ones", {"budget": 5}, 2))
+    monkeypatch.setitem(paper.OPTIMUM, "weak", paper.Table5Row("weak ones", {"budget": 5}, 2))
     other = f"{optimum_out}-gp"
     assert called(other, "--predictor=gp", "--budget=5") == 0
     assert "Absent with this predictor: pseudo." in capsys.readouterr().out

@@ -450,6 +450,7 @@ def test_a_tight_constraint_takes_no_millions_of_calls():
     assert len(set(asked(study))) == 12
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found:RuntimeWarning")
 def test_where_hardly_anything_is_allowed_a_study_goes_on_in_the_same_way():

@@ -52,7 +52,7 @@ def test_what_three_runs_found():
     }
     assert (said["cost"], said["table_front"]) == ("params", 3)
     assert said["cost_unknown"] == 1  # one is infinite
-    assert "; 1 of unknown cost are left out" in text._pareto(said)[0][1]
+    assert "; 1 of unknown cost are skipped" in text._pareto(said)[0][1]
 
 
 def test_a_failed_query_found_nothing():

@@ -276,7 +276,7 @@ def test_the_search_is_the_same_and_its_repeats_too_alone_resumed_and_reread(tmp
     assert said == later
     assert without == plain_said
     spent = again["repeats"]["repeats"]
-    line = f"{spent:.1f} trainings more a run, {14 + spent:.1f} in all; another answer in"
+    line = f"{spent:.1f} more trainings per run, {14 + spent:.1f} in all; another answer in"
     assert any(line in one for one in said)
     assert "honest, but labels=single_run, label_noise=0.5" in "".join(said)
     assert not any("trained again" in one for one in without)

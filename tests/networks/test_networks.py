@@ -18,19 +18,23 @@ from hypothesis import strategies as st
 from weaknas_jax import load_nasbench101, load_nasbench201, networks
 from weaknas_jax.measures.answers import FORMAT
 from weaknas_jax.networks import (
+    KINDS,
     AnswerError,
     build,
     count,
     description,
+    graph,
     initial,
     nasbench101,
     nasbench201,
+    plan,
 )
 from weaknas_jax.spaces import nasbench201 as cells201
 from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet import config
 from weaknas_jax.spaces.nasbench101 import cells as cells101
 from weaknas_jax.spaces.own_form import own_form
+from weaknas_jax.spaces.registry import SPACES
 from weaknas_jax.supernets.mobilenet import subnet
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +93,7 @@ def test_a_nasbench201_network_has_the_parameters_of_its_row(dataset, row):
     assert count(of_row(table, row)) == table.extra["params"][row]
 
 
+@pytest.mark.long
 @pytest.mark.slow  # the quick one above has three of them
 def test_nasbench201_networks_of_every_kind_have_the_parameters_of_their_rows():
     table, ones, threes = table201()
@@ -112,6 +117,7 @@ def test_a_nasbench101_network_has_the_parameters_of_its_row():
         assert count(of_row(table, row)) == table.extra["params"][row]
 
 
+@pytest.mark.long
 @pytest.mark.slow  # the quick one above has two of them
 def test_many_nasbench101_networks_have_the_parameters_of_their_rows():
     table = load_nasbench101()
@@ -282,7 +288,7 @@ def test_a_run_of_a_folder_is_read(tmp_path):
     assert networks.read(folder, run=5).architecture == names[9930]
     assert networks.read(str(folder), run=4).name == names[6111]
     for run, message in (
-        (None, f"{tmp_path}: holds 3 runs; name one, 4 to 6, by --run=I"),
+        (None, f"{tmp_path}: holds 3 runs; name one, 4 to 6, with --run=I"),
         (7, r"--run=7: .* holds the runs 4, 5, 6"),
         (6, "run 6 has no answer"),
     ):
@@ -303,12 +309,12 @@ def test_a_folder_of_sub_networks_is_read(tmp_path):
 
 WRONG = {
     "{": "cannot be read as JSON",
-    "[]": "holds list, and an answer is an object",
+    "[]": "holds list, but an answer is an object",
     "{}": "has no field 'format'",
     '{"depth": 3}': "can only be built by your own code",
     json.dumps({"format": "weaknas-table-1"}): "field 'format': is 'weaknas-table-1', not",
     json.dumps(best(3, "x")): "field 'space': is 3, not a text",
-    json.dumps(best("table", "x")): "field 'space': is 'table'; networks can be built of nasb",
+    json.dumps(best("table", "x")): "field 'space': is 'table'; networks can be built for nasb",
     json.dumps(best("nasbench201", "x", None)): "field 'dataset': is None",
     json.dumps(best("nasbench201", None)): "field 'architecture': is None; expected a string",
     json.dumps(best("nasbench201", "|a~0|")): "field 'architecture': '|a~0|': a NAS-Bench-201",
@@ -350,7 +356,7 @@ def test_what_cannot_be_is_told(tmp_path):
     for choices, message in (
         ({"classes": 0}, "classes=0: give 1 or more"),
         ({"width": 1.0}, "an architecture of nasbench201 has none"),
-        ({"run": 1}, "is a file of one answer"),
+        ({"run": 1}, "is a file with one answer"),
     ):
         (tmp_path / "best.json").write_text(json.dumps(found))
         with pytest.raises(ValueError, match=message):
@@ -379,7 +385,7 @@ def test_a_description_has_all_shapes_and_what_the_table_says():
     assert described["logits_shape"] == [10]
     json.dumps(described, allow_nan=False)
     printed = description.text(described, "best.json")
-    assert "73,306, as the table says" in printed
+    assert "73,306, as in the table" in printed
     assert "network = build('best.json', classes=10, rngs=nnx.Rngs(0))" in printed
     other = description.describe(networks.plan(found, classes=7), image_size=64)
     assert other["table_parameters"] is None  # of other classes
@@ -399,11 +405,24 @@ def test_the_command_prints_it_and_writes_it(tmp_path):
             check=False,
         )
 
-    done = call("--classes=7", "--out=network.json")
+    done = call("--classes=7", "--out=network.json", "--picture=cell.png")
     assert done.returncode == 0, done.stderr
     assert "parameters    73,111\n" in done.stdout
     assert json.loads((tmp_path / "network.json").read_text())["classes"] == 7
+    assert (tmp_path / "cell.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "mine.json").write_text("{}")
     refused = call("--out=mine.json")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "mine.json: was not written by" in refused.stderr
+
+
+@pytest.mark.parametrize("space", KINDS)
+def test_what_is_built_is_what_is_drawn(space):
+    """The graph of the architecture in its own form is that of its name in tables."""
+    name = {
+        "nasbench201": "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+        "nasbench101": "108400/p....",
+        "mobilenet_v3": "k35733333333333333333-e34633333333333333333-d32222",
+    }[space]
+    answer = best(space, own_form(space, name))
+    assert graph(plan(answer)) == SPACES[space].graph(name)

@@ -128,11 +128,11 @@ def test_figures_3_and_4_of_a_small_search(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--figure=2"], "--figure=2: there are 1, 3, 4, 5, 6"),
-        (["--figure=1", "--trace=x"], "--trace: is for figures 3 and 4"),
-        (["--figure=3", "--trace=nowhere"], "nowhere: no trace.npz there"),
-        (["--figure=3", "--trace=nowhere", "--top=5"], "--top: --trace says that"),
-        (["--figure=5", "--predictor=gp,nobody"], "--predictor=nobody: choose of"),
+        (["--figure=2"], "--figure=2: choose from 1, 3, 4, 5, 6"),
+        (["--figure=1", "--trace=x"], "--trace: only for figures 3 and 4"),
+        (["--figure=3", "--trace=nowhere"], "nowhere: has no trace.npz"),
+        (["--figure=3", "--trace=nowhere", "--top=5"], "--top: the search of --trace sets this"),
+        (["--figure=5", "--predictor=gp,nobody"], "--predictor=nobody: choose from"),
         (["--figure=3", "--predictor=gp,knn"], "--predictor: one value"),
     ],
 )

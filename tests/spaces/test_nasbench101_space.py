@@ -404,6 +404,7 @@ def test_whole_table_cells(table, every):
     np.testing.assert_array_equal(space.code(space.prune(every)), space.code(every))
 
 
+@pytest.mark.long
 @on_whole_table
 def test_whole_table_hashes(table, every):
     np.testing.assert_array_equal(space.hashes(every), table["hash"])

@@ -175,7 +175,7 @@ def test_a_pool_is_a_table(layers, tmp_path):
     )
     assert "not measured" in table.source
     for arguments, message in (
-        ([own, f"--out={out}", "--flops=550"], "--flops=550: give two numbers"),
+        ([own, f"--out={out}", "--flops=550"], "--flops=550: give two finite numbers"),
         ([own, f"--out={out}", "--flops=1,2"], "--flops=1,2 at 236 pixels: the space reaches"),
     ):
         done = call(*arguments)

@@ -412,7 +412,7 @@ def test_a_picture_is_drawn_anew_if_it_is_ours(finished, tmp_path):
         assert code == 2
         assert error.startswith("error: ")
         assert error.count("\n") == 1
-    assert "notes.png: is no picture of ours; add --overwrite" in found[7][1]
+    assert "notes.png: this program did not draw it; add --overwrite" in found[7][1]
     assert (tmp_path / "notes.png").read_text() == "mine"
     assert (tmp_path / "gone.png").read_bytes().startswith(b"\x89PNG")
     assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)

@@ -113,12 +113,15 @@ def test_interrupted_at_any_step_it_goes_on_to_the_same_result(root, whole, tmp_
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130, stderr
-    assert "interrupted; the same line goes on: python -m experiments.mobilenet train" in stderr
+    assert (
+        "interrupted; run the same command line to resume: python -m experiments.mobilenet train"
+        in stderr
+    )
     kept = checkpoint.Checkpoints(tmp_path / "out" / run_folder.CHECKPOINTS).load()
     assert 3 <= kept[".step"] < STEPS * EPOCHS
     code, stdout, stderr = run(root, tmp_path / "out", "--save_every=0")
     assert code == 0, stderr
-    assert "goes on after step" in stderr
+    assert "resuming after step" in stderr
     assert json.loads(stdout.splitlines()[-1])["averaged"] == expected["averaged"]
     for part in ("step", "epoch", "loss", "top1"):
         mine, theirs = ([row[part] for row in rows(f)] for f in (tmp_path / "out", out))

@@ -149,7 +149,7 @@ def test_rereading_rebuilds_the_same_table(file, tmp_path):
     assert f"met in {3 - optimum['censored']} of 3 runs" in done.out
     assert f"{summary_of(out)['final']['test_mean']:.3f} +-" in done.out
     assert "params<6; met by" in done.out
-    assert "no other beats in valid and params" in done.out
+    assert "not dominated in valid and params" in done.out
     assert bad.status == 2
     assert "--cost='parms': there is no 'parms'; did you mean 'params'?" in bad.err
 

@@ -149,7 +149,7 @@ def test_a_sweep_and_a_comparison_of_predictors(files):
     line = [f"--table={files / 'low.npz'}", "--predictor=linear", "--runs=2"]
     (done,) = calls("predictors", [*line, f"--out={files / 'q'}"])
     assert done.status == 0, done.err
-    assert "note: --n=20,50: the other defaults are more than the table has" in done.err
+    assert "note: --n=20,50: the larger defaults exceed the table" in done.err
     content = json.loads((files / "q" / "predictors.json").read_text())
     assert [cell["metrics"]["kendall"] > 0.5 for cell in content["cells"]] == [True] * 4
 

@@ -1,7 +1,7 @@
-"""Every command by one name: ``weaknas COMMAND``, or ``python -m weaknas_jax.cli COMMAND``.
+"""Entry point of all commands: ``weaknas COMMAND`` or ``python -m weaknas_jax.cli COMMAND``.
 
-A command's module, and JAX with it, is imported when that command was named and not before: the
-list of commands is there at once, and no two commands share their flags.
+The module of a command, and with it JAX, is imported only when the command is called: the list of
+commands is printed at once, and commands do not share flags.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from weaknas_jax.core import called, endings
 
 
 class Command(NamedTuple):
-    """A command: the module whose ``start()`` does it, and what it does, for the list."""
+    """A command: the module with its ``start()``, and its description in the list."""
 
     module: str
     does: str
@@ -26,21 +26,21 @@ COMMANDS = {
     "sweep": Command("weaknas_jax.cli.sweep", "search at every combination of listed settings"),
     "jobs": Command("weaknas_jax.cli.jobs", "search a space of your own by a shell command"),
     "predictors": Command("weaknas_jax.cli.predictors", "compare how well predictors rank"),
-    "plot": Command("weaknas_jax.cli.plot", "draw finished searches over one another"),
-    "reread": Command("weaknas_jax.cli.reread", "read a finished search under another protocol"),
-    "build": Command("weaknas_jax.cli.build", "the network of what a search found"),
+    "plot": Command("weaknas_jax.cli.plot", "plot finished searches in one figure"),
+    "reread": Command("weaknas_jax.cli.reread", "report a finished search under another protocol"),
+    "build": Command("weaknas_jax.cli.build", "describe and build the network of a search result"),
     "table": Command("weaknas_jax.tables.__main__", "list, info, verify, import: tables to search"),
     "mobilenet": Command(
         "weaknas_jax.cli.mobilenet.main",
         "demo, convert, evaluate, search, train, pool: the supernet",
     ),
-    "paper tables": Command("weaknas_jax.cli.paper.tables", "Tables 1 to 5 of WeakNAS, and ours"),
-    "paper figures": Command("weaknas_jax.cli.paper.figures", "its Figures 1 and 3 to 6, and ours"),
+    "paper tables": Command("weaknas_jax.cli.paper.tables", "reproduce Tables 1 to 5 of WeakNAS"),
+    "paper figures": Command("weaknas_jax.cli.paper.figures", "reproduce its Figures 1 and 3 to 6"),
     "paper protocols": Command(
-        "weaknas_jax.cli.paper.protocols", "what each switch of a protocol is worth"
+        "weaknas_jax.cli.paper.protocols", "measure the effect of each protocol switch"
     ),
 }
-"""In the order of the list; a new command is a line here and a module with ``start()``."""
+"""In the order of the list; a new command needs a line here and a module with ``start()``."""
 _HELP = {"--help", "-help", "-h", "help"}
 
 
@@ -51,7 +51,7 @@ def text(names: list[str]) -> str:
         [
             f"weaknas_jax {__version__}: predictor-based neural architecture search in JAX",
             "",
-            f"  {program} COMMAND [flags]    (which ones: {program} COMMAND --help)",
+            f"  {program} COMMAND [flags]    (flags of a command: {program} COMMAND --help)",
             "",
             *(f"  {name:<{width}}  {COMMANDS[name].does}" for name in names),
         ]
@@ -59,7 +59,7 @@ def text(names: list[str]) -> str:
 
 
 def _without_a_command(words: list[str]) -> int:
-    """Lists the commands, or says that there is none of that name; returns the exit status."""
+    """Lists the commands, or reports an unknown one; returns the exit status."""
     group = [name for name in COMMANDS if words and name.split()[0] == words[0]]
     rest = words[1:] if group else words
     if rest == ["--version"]:
@@ -69,17 +69,17 @@ def _without_a_command(words: list[str]) -> int:
         print(text(group or list(COMMANDS)))
         return 0
     asked = " ".join(words[: 2 if group else 1])
-    near = difflib.get_close_matches(asked, COMMANDS, n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return endings.fail(f"{asked}: no such command; {meant}{called.line()} --help lists all")
+    matches = difflib.get_close_matches(asked, COMMANDS, n=1)
+    hint = f"did you mean {matches[0]}? " if matches else ""
+    return endings.fail(f"{asked}: no such command; {hint}{called.line()} --help lists all")
 
 
 def start() -> NoReturn:
-    """Finds the command and lets it have its flags."""
+    """Finds the command and starts it."""
     _interrupt.install()
     words = sys.argv[1:]
-    named = [" ".join(words[:count]) for count in (2, 1)]
-    name = next((name for name in named if name in COMMANDS), None)
+    candidates = [" ".join(words[:count]) for count in (2, 1)]
+    name = next((name for name in candidates if name in COMMANDS), None)
     if name is None:
         sys.exit(endings.run(lambda: _without_a_command(words)))
     for _ in name.split():

@@ -1,4 +1,4 @@
-"""From the values of flags to a search that can be compiled."""
+"""Builds a search that can be compiled from the values of flags."""
 
 import dataclasses
 import functools
@@ -27,24 +27,24 @@ NUMBERS = {
     for name, record in records.items()
     if record.numbers
 }
-"""The numeric settings that each choice brings, with their defaults."""
+"""The numeric settings of each choice, with their defaults."""
 NUMERIC = sorted({name for numbers in NUMBERS.values() for name in numbers})
 
 
 class Configured(NamedTuple):
-    """A search, and what is to be said of it.
+    """A configured search.
 
     Attributes:
-      table, protocol, problem: what is searched, under which rules.
+      table, protocol, problem: the table, the evaluation protocol, and the task of both.
       build: ``build(chunk=..., **point) -> Method``.
       point: numeric settings by name.
-      settings: of the program.
-      seeds: how many runs are wanted.
-      lanes: that suit the predictor; None = any, the plan decides.
-      said: what the summary says of the method.
-      table_sha256: of the file that --table names.
-      cost: float64 [N], what --cost says of each architecture; None = nothing.
-      notes: what is to be said before it begins.
+      settings: settings of the program.
+      seeds: number of runs.
+      lanes: number of lanes that suits the predictor; None = the plan decides.
+      record: fields of the summary that describe the method.
+      table_sha256: checksum of the file --table.
+      cost: float64 [N], --cost of each architecture; None = not asked for.
+      notes: messages to print before the search starts.
     """
 
     table: Table
@@ -55,47 +55,46 @@ class Configured(NamedTuple):
     settings: Settings
     seeds: int
     lanes: int | None
-    said: dict[str, Any]
+    record: dict[str, Any]
     table_sha256: str | None
     cost: np.ndarray | None
     notes: tuple[str, ...]
 
 
 def search_config(values: Mapping[str, Any], space: str | None = None) -> SearchConfig:
-    """The configuration that the values of flags name, with its defaults still open.
+    """The configuration in the values of flags, with defaults not yet filled in.
 
-    Numeric settings that the search does not have are left out: of flags that no search reads,
-    `idle` tells.
+    Numeric settings that the search does not have are left out; `idle` reports unread flags.
 
     Raises:
-      ConfigError: a value cannot be.
+      ConfigError: a value is invalid.
     """
     asked = SearchConfig(**{name: values[name] for name in FIELDS})
-    own = methods.numeric(**asked.parts(space))
-    numbers = {name: values.get(name) for name in NUMERIC if name in own}
+    allowed = methods.numeric(**asked.parts(space))
+    numbers = {name: values.get(name) for name in NUMERIC if name in allowed}
     return dataclasses.replace(
         asked, numbers={name: value for name, value in numbers.items() if value is not None}
     )
 
 
 def configure(values: Mapping[str, Any]) -> Configured:
-    """The search that the flags name.
+    """Configures the search that the flags describe.
 
     Args:
-      values: of all flags, by name.
+      values: values of all flags, by name.
 
     Raises:
-      ValueError: they do not fit together, or the table cannot be had; names the flag or file.
+      ValueError: flags contradict each other, or the table cannot be loaded; names either.
     """
     flag = SimpleNamespace(**values)
-    which = flag.space, flag.dataset, flag.table_version, flag.table
-    table, sha256 = load(*which, flag.constraint, flag.minimize)
+    source = flag.space, flag.dataset, flag.table_version, flag.table
+    table, sha256 = load(*source, flag.constraint, flag.minimize)
     cost = None if flag.cost is None else constraints.cost(table, flag.cost)
     if flag.devices and flag.devices > len(jax.devices()):
-        raise ValueError(f"--devices={flag.devices}: there are {len(jax.devices())} here")
+        raise ValueError(f"--devices={flag.devices}: this machine has {len(jax.devices())}")
 
     def problem(rule: Protocol, layout: tuple) -> task.Task:
-        return _problem(*which, sha256, flag.constraint, flag.minimize, rule, *layout)
+        return _problem(*source, sha256, flag.constraint, flag.minimize, rule, *layout)
 
     try:
         search = prepare.prepare(
@@ -104,7 +103,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         _check_repeats(search)
     except ConfigError as error:
         raise ValueError(error.flags) from None
-    whole, _ = load(*which, minimize=flag.minimize)
+    whole, _ = load(*source, minimize=flag.minimize)
     notes = list(search.notes)
     if flag.constraint is not None:
         notes += constraints.remarks(whole, flag.constraint)
@@ -117,7 +116,11 @@ def configure(values: Mapping[str, Any]) -> Configured:
         settings=search.settings,
         seeds=search.config.seeds,
         lanes=search.lanes,
-        said={"constraint": flag.constraint, "table_size": len(whole), **search.config.describe()},
+        record={
+            "constraint": flag.constraint,
+            "table_size": len(whole),
+            **search.config.describe(),
+        },
         table_sha256=sha256,
         cost=cost,
         notes=tuple(notes),
@@ -132,13 +135,13 @@ def load(
     constraint: str | None = None,
     minimize: bool | None = None,
 ) -> tuple[Table, str | None]:
-    """The table that the flags name, and the checksum of its file, if it is one.
+    """Loads the table that the flags name, and the checksum of its file, if it has one.
 
-    Under a ``constraint`` it is that of the architectures that meet it; ``minimize`` is the
-    direction of a file that does not state it.
+    A ``constraint`` restricts it to the architectures that meet it; ``minimize`` is the direction
+    for a file that does not state one.
 
     Raises:
-      ValueError: it cannot be had.
+      ValueError: the table cannot be loaded.
     """
     if file is None and space == "table":
         raise TableError("--space=table needs --table=FILE, a canonical table (.npz)")
@@ -147,13 +150,13 @@ def load(
     try:
         sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
     except OSError:
-        sha256 = None  # reading the table tells why
+        sha256 = None  # reading the table below reports why
     return _table(space, dataset, version, file, sha256, constraint, minimize), sha256
 
 
-@functools.lru_cache(maxsize=3)  # a sweep has many searches on few tables
+@functools.lru_cache(maxsize=3)  # a sweep runs many searches on few tables
 def _whole(space: str, dataset, version, file: str | None, sha256: str | None, minimize) -> Table:
-    del sha256  # of the file: another content is another table
+    del sha256  # part of the cache key: other content is another table
     return load_table(file, minimize) if file else registry.find(space, dataset, version)
 
 

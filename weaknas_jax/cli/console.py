@@ -1,4 +1,4 @@
-"""What the mains say on stderr."""
+"""Messages of the commands on stderr, and their reaction to signals."""
 
 import contextlib
 import signal
@@ -22,12 +22,12 @@ __all__ = [
 
 
 def note(message: str) -> None:
-    """Prints something worth knowing."""
+    """Prints a message on stderr."""
     print(message, file=sys.stderr, flush=True)
 
 
 def every(seconds: float, line: Callable[..., str]) -> Callable[..., None]:
-    """Notes what ``line`` makes of its arguments, now and then."""
+    """A function that prints ``line(*arguments)``, at most once in so many seconds."""
     last = [time.monotonic()]
 
     def show(*arguments) -> None:
@@ -39,12 +39,12 @@ def every(seconds: float, line: Callable[..., str]) -> Callable[..., None]:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Seconds as minutes and seconds, ``m:ss``."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 class Stop:
-    """Whether Ctrl-C or a termination signal came; the second one interrupts at once."""
+    """Whether Ctrl-C or a termination signal came; a second one interrupts at once."""
 
     def __init__(self):
         self.signal = None
@@ -54,25 +54,27 @@ class Stop:
 
     @property
     def code(self) -> int:
-        """The exit status that says so."""
+        """The exit status of a process ended by that signal."""
         return 128 + (self.signal or signal.SIGINT)
 
 
 def interrupted(stop: Stop) -> int:
-    """Says which line goes on after a stop: this one."""
-    return fail(f"interrupted; the same line goes on: {called.this_line()}", stop.code)
+    """Reports an interruption and the command line that resumes; returns the exit status."""
+    return fail(
+        f"interrupted; run the same command line to resume: {called.this_line()}", stop.code
+    )
 
 
 @contextlib.contextmanager
-def stoppable(what: str = "stopping after this round") -> Iterator[Stop]:
-    """Signals ask for an end at the next good moment, instead of breaking in; ``what`` is said."""
+def stoppable(message: str = "stopping after this round") -> Iterator[Stop]:
+    """Context in which a signal prints ``message`` and sets the `Stop`, without interrupting."""
     stop = Stop()
 
     def ask(number, frame):
         if stop():
             raise KeyboardInterrupt
         stop.signal = number
-        note(f"\n{what} (once more to stop at once) ...")
+        note(f"\n{message} (again to stop at once) ...")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

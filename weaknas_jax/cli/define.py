@@ -17,36 +17,38 @@ def define(field: dataclasses.Field, **changed: Any) -> flags.FlagHolder:
 
     Args:
       field: made by `config.setting`.
-      **changed: ``default``, ``help`` or ``choices``, where a command has others.
+      **changed: ``default``, ``help`` or ``choices`` that differ for a command.
     """
-    about = {"default": field.default, **field.metadata, **changed}
-    name, default, text = field.name, about["default"], about["help"]
-    if about["choices"]:
-        return flags.DEFINE_enum(name, default, list(about["choices"]), text)
+    properties = {"default": field.default, **field.metadata, **changed}
+    name, default, text = field.name, properties["default"], properties["help"]
+    if properties["choices"]:
+        return flags.DEFINE_enum(name, default, list(properties["choices"]), text)
     (kind,) = (t for t in typing.get_args(field.type) or (field.type,) if t is not type(None))
     if kind is bool:
         return flags.DEFINE_bool(name, default, text)
     if kind is str:
         return flags.DEFINE_string(name, default, text)
     numeric = {int: flags.DEFINE_integer, float: flags.DEFINE_float}[kind]
-    return numeric(name, default, text, lower_bound=about["least"], upper_bound=about["most"])
+    return numeric(
+        name, default, text, lower_bound=properties["least"], upper_bound=properties["most"]
+    )
 
 
 def define_named(name: str, **changed: Any) -> flags.FlagHolder:
-    """The flag of a field of `SearchConfig` by its name; ``changed`` as of `define`."""
+    """The flag of a field of `SearchConfig` by its name; ``changed`` as in `define`."""
     (field,) = (f for f in dataclasses.fields(SearchConfig) if f.name == name)
     return define(field, **changed)
 
 
 def define_numbers() -> None:
-    """A flag for each numeric setting of any method, predictor, acquisition or sampling."""
+    """Defines a flag for each numeric setting of a method, predictor, acquisition or sampling."""
     for name in NUMERIC:
-        of = {user[2:]: numbers[name] for user, numbers in NUMBERS.items() if name in numbers}
-        users = ", ".join(f"{user} ({default:g})" for user, default in of.items())
+        defaults = {user[2:]: numbers[name] for user, numbers in NUMBERS.items() if name in numbers}
+        users = ", ".join(f"{user} ({default:g})" for user, default in defaults.items())
         flags.DEFINE_float(name, None, f"Numeric setting of (default): {users}.")
 
 
 def asked_numbers() -> dict[str, float]:
-    """The numeric settings that this command line gives."""
+    """The numeric settings on this command line, by name."""
     values = {name: flags.FLAGS[name].value for name in NUMERIC}
     return {name: value for name, value in values.items() if value is not None}

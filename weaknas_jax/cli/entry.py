@@ -1,7 +1,7 @@
-"""How every main begins: its flags are read, checked and explained in the same way.
+"""Start of every command: reads, checks and explains its flags.
 
-A main is ``main(argv, ...) -> exit status`` under `checked`, started by `start`; how it ends is
-`weaknas_jax.core.endings`.
+A command is a function ``main(argv, ...) -> exit status`` under `checked`, started by `start`;
+`weaknas_jax.core.endings` ends it.
 """
 
 import functools
@@ -25,17 +25,17 @@ def start(
     about: helps.About | Callable[[], helps.About],
     argv: Sequence[str] | None = None,
 ) -> NoReturn:
-    """Reads the flags, does ``main`` and ends the process.
+    """Reads the flags, runs ``main`` and ends the process.
 
     Args:
-      main: takes the arguments that are no flags, the program first.
-      about: the command, or a function that gives it; flags of others are refused.
+      main: takes the arguments that are not flags, the program first.
+      about: the command, or a function that returns it; flags of other commands are errors.
       argv: the command line, by default `sys.argv`.
     """
-    sys.exit(endings.run(lambda: _begun(main, about, list(sys.argv if argv is None else argv))))
+    sys.exit(endings.run(lambda: _run(main, about, list(sys.argv if argv is None else argv))))
 
 
-def _begun(main: Callable[[list[str]], int], about: helps.About, argv: list[str]) -> int:
+def _run(main: Callable[[list[str]], int], about: helps.About, argv: list[str]) -> int:
     conventions.apply()
     about = about if isinstance(about, helps.About) else about()
     if _HELP & set(argv[1:]):
@@ -44,8 +44,8 @@ def _begun(main: Callable[[list[str]], int], about: helps.About, argv: list[str]
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        return endings.fail(f"{_plainly(str(error))}; see --help")
-    for name in _strangers(about.names):
+        return endings.fail(f"{_one_line(str(error))}; see --help")
+    for name in _foreign(about.names):
         return endings.fail(f"--{name}: {called.line()} has no such flag; see --help")
     return main(rest)
 
@@ -54,52 +54,54 @@ def _is_ours(module: str) -> bool:
     return module.startswith("weaknas_jax.cli") or module == sys.argv[0]
 
 
-def _strangers(names: Collection[str]) -> list[str]:
-    """Flags of this line that other commands have, whose modules were imported too."""
+def _foreign(names: Collection[str]) -> list[str]:
+    """Flags on this command line that belong to other imported commands."""
     by_module = flags.FLAGS.flags_by_module_dict()
-    ours = [flag for module, of in by_module.items() if _is_ours(module) for flag in of]
-    return [flag.name for flag in ours if flag.present and flag.name not in names]
+    own = [
+        flag for module, of_module in by_module.items() if _is_ours(module) for flag in of_module
+    ]
+    return [flag.name for flag in own if flag.present and flag.name not in names]
 
 
-def _plainly(message: str) -> str:
-    """What absl says of a flag, as one line."""
+def _one_line(message: str) -> str:
+    """An error message of absl, as one line."""
     line = " ".join(message.split()).removeprefix("flag ").rstrip(".")
-    for mark, say in (
+    for phrase, replacement in (
         ("invalid literal for int()", "give a whole number"),
         ("could not convert string to float", "give a number"),
     ):
-        if mark in line:
-            line = line[: line.index(mark)] + say
+        if phrase in line:
+            line = line[: line.index(phrase)] + replacement
     return line
 
 
 def checked(main: Callable[..., int]) -> Callable[..., int]:
-    """``main`` with its flags' values checked, and its errors as one line and a status."""
+    """Decorator: checks the values of flags, and turns errors into one line and a status."""
     return _checked(main, False)
 
 
 def checked_with_arguments(main: Callable[..., int]) -> Callable[..., int]:
-    """The same for a main that takes arguments which are no flags."""
+    """`checked`, for a ``main`` with positional arguments."""
     return _checked(main, True)
 
 
-def _checked(main: Callable[..., int], arguments: bool) -> Callable[..., int]:
+def _checked(main: Callable[..., int], positional: bool) -> Callable[..., int]:
     @functools.wraps(main)
-    def begun(argv: Sequence[str], *more: Any, **named: Any) -> int:
-        if len(argv) > 1 and not arguments:
+    def wrapper(argv: Sequence[str], *args: Any, **kwargs: Any) -> int:
+        if len(argv) > 1 and not positional:
             return endings.fail(f"unexpected argument {argv[1]!r}; flags begin with --")
         logging.set_verbosity(logging.WARNING)
         try:
             check_values()
         except ValueError as error:
             return endings.fail(str(error))
-        return endings.settled(functools.partial(main, argv, *more, **named))
+        return endings.settled(functools.partial(main, argv, *args, **kwargs))
 
-    return begun
+    return wrapper
 
 
 def check_values() -> None:
-    """Raises ValueError where the value of a flag of this line can mean nothing; names it."""
+    """Raises ValueError for an invalid value of a flag on this command line; names it."""
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
         if flag.present:
@@ -110,8 +112,7 @@ def usable(name: str, value: Any) -> Any:
     """The value of a flag, a zero without its sign.
 
     Raises:
-      ValueError: it is empty (of a shell's variable that is not set, say), is not finite, or does
-        not fit into 32 bits.
+      ValueError: it is empty (an unset shell variable, say), not finite, or exceeds 32 bits.
     """
     if (isinstance(value, str) and not value.strip()) or value in ([], [""]):
         raise ValueError(f"--{name}= is empty; give a value, or leave the flag out")

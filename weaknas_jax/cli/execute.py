@@ -1,4 +1,4 @@
-"""Searches that share a program: compiled once, run together, each saved in its own folder."""
+"""Runs searches that share a program: compiled once, each saved in its own folder."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,9 +26,9 @@ class Member(NamedTuple):
     Attributes:
       folder: its run folder.
       values: of all flags, by name.
-      search: what they configure.
-      runs: numbers of the runs wanted in the end.
-      stored: ``config.json`` of what is gone on with; None = it begins.
+      search: the configured search.
+      runs: numbers of all requested runs.
+      stored: ``config.json`` of the search to resume; None = a new one.
     """
 
     folder: Path
@@ -39,12 +39,12 @@ class Member(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What was achieved.
+    """Result of `execute`.
 
     Attributes:
-      summaries: of each member; None = no run of it has ended.
+      summaries: one for each member; None = none of its runs has ended.
       complete: all runs of all members are done.
-      worked: whether there was anything to do.
+      worked: whether any run was missing.
     """
 
     summaries: list[dict | None]
@@ -55,10 +55,10 @@ class Outcome(NamedTuple):
 def execute(
     members: Sequence[Member], checkpoints: Checkpoints, stop: Callable[[], bool]
 ) -> Outcome:
-    """Does what is missing of ``members``, which differ in numeric settings only; saves each.
+    """Runs what is missing of ``members``, which differ in numeric settings only; saves each.
 
     Raises:
-      IdentityError: the folder of one began with a table of other content.
+      IdentityError: a stored search was started on a table with other content.
     """
     for member in members:
         if member.stored is not None:
@@ -68,32 +68,34 @@ def execute(
         m.runs - set(old.run.tolist() if old else ())
         for m, (old, _) in zip(members, earlier, strict=True)
     ]
-    whole = all(summary is not None for _, summary in earlier)
-    if whole and not any(missing):
+    all_saved = all(summary is not None for _, summary in earlier)
+    if all_saved and not any(missing):
         return Outcome([summary for _, summary in earlier], complete=True, worked=False)
 
     first = members[0].values
-    said = {
+    session_info = {
         "command": called.this_line(),
         "device": provenance.device(),
         "versions": provenance.versions(),
         "matmul_precision": first["matmul_precision"],
     }
-    before = [summary for _, summary in earlier if summary]
+    old_summaries = [summary for _, summary in earlier if summary]
     spent = {
-        part: sum(summary["timing"][part] / summary["timing_of_searches"] for summary in before)
+        part: sum(
+            summary["timing"][part] / summary["timing_of_searches"] for summary in old_summaries
+        )
         for part in ("compile_s", "run_s")
     }
     result = session.Result([], spent["run_s"], complete=True)
     if any(missing):
         for line in dict.fromkeys(line for member in members for line in member.search.notes):
             console.note(f"note: {line}")
-        program = compile_program(members, said["device"])
+        program = compile_program(members, session_info["device"])
         for member in members:
             config = {
-                **(member.stored or _config(member, program, said)),
+                **(member.stored or _config(member, program, session_info)),
                 "runs": sorted(member.runs),
-                "sessions": [*(member.stored["sessions"] if member.stored else []), said],
+                "sessions": [*(member.stored["sessions"] if member.stored else []), session_info],
             }
             run_folder.begin(member.folder, config, anew=member.stored is None)
         with progress.shown() as show:
@@ -114,13 +116,13 @@ def execute(
         new = [trace for job, trace in result.ended if job.point == i]
         if new or (old is not None and summary is None):
             trace = join([*([old] if old else []), *new])
-            table, cost, traded = member.search.table, member.search.cost, None
+            table, cost, front = member.search.table, member.search.cost, None
             rule, again = member.search.protocol, None
             if member.values["repeat_top"]:
-                how = member.values["seed"], member.values["repeat_top"]
-                again = repeats.ask_again(trace, table, rule, *how)
+                seed_and_top = member.values["seed"], member.values["repeat_top"]
+                again = repeats.ask_again(trace, table, rule, *seed_and_top)
             if cost is not None:
-                traded = pareto.measure(trace, table, member.values["cost"], cost)
+                front = pareto.measure(trace, table, member.values["cost"], cost)
             summary = text.summarize(
                 trace,
                 table,
@@ -130,11 +132,11 @@ def execute(
                 complete=set(trace.run.tolist()) >= member.runs,
                 timing=spent,
                 timing_of_searches=len(members),
-                **said,
-                **member.search.said,
-                **({"pareto": pareto.summary(traded, table)} if traded else {}),
+                **session_info,
+                **member.search.record,
+                **({"pareto": pareto.summary(front, table)} if front else {}),
             )
-            run_folder.save(member.folder, trace, summary, traded)
+            run_folder.save(member.folder, trace, summary, front)
         summaries.append(summary)
     if result.complete:
         checkpoints.remove()
@@ -148,41 +150,41 @@ def in_folder(
     work: Callable[[Path, console.Stop, str], int],
     names: Iterable[str] = run_folder.NAMES,
 ) -> int:
-    """Work in a folder that is this process's alone; errors become one line and an exit status.
+    """Does work in a locked folder; errors become one line and an exit status.
 
     Args:
       out, name, may_hold_one, names: as of `run_folder.prepare`.
-      work: ``work(folder, stop, again)``, where ``again`` is the line to go on by.
+      work: ``work(folder, stop, again)``, where ``again`` is the command line that resumes it.
     """
     again = called.line(f"--out={out}", "--resume") if out else "it again"
     try:
-        made = out is None or not os.path.lexists(out)
+        is_new = out is None or not os.path.lexists(out)
         folder = run_folder.prepare(out, name, may_hold_one, names)
         again = called.line(f"--out={folder}", "--resume")
         try:
             with run_folder.locked(folder), console.stoppable() as stop:
                 return work(folder, stop, again)
         finally:
-            if made:
+            if is_new:
                 run_folder.discard(folder)
     except CheckpointError as error:
-        more = f"earlier ones are intact: make room, then go on by {again}"
-        return console.fail(f"{error}; {more}", 1)
+        advice = f"earlier ones are intact: free some space, then resume with {again}"
+        return console.fail(f"{error}; {advice}", 1)
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
         code = console.status(error)
-        do = "name another" if code == 2 else f"make room, then go on by {again}"
+        do = "name another" if code == 2 else f"free some space, then resume with {again}"
         return console.fail(f"--out={out or 'runs'}: {error}; {do}", code)
     except KeyboardInterrupt:
-        return console.fail(f"interrupted; go on from the last checkpoint by {again}", 130)
+        return console.fail(f"interrupted; resume from the last checkpoint with {again}", 130)
 
 
 def compile_program(members: Sequence[Member], device: str) -> Program:
-    """The program of all ``members``, and its plan printed.
+    """Compiles the program of all ``members`` and prints its plan.
 
     Raises:
-      PlanError: it does not fit; names the flags.
+      PlanError: it does not fit into memory; names the flags.
     """
     values, search = members[0].values, members[0].search
     jax.config.update("jax_default_matmul_precision", values["matmul_precision"])
@@ -208,25 +210,26 @@ def compile_program(members: Sequence[Member], device: str) -> Program:
 
 
 def broken(summaries: Sequence[dict | None], folders: Sequence[Path], seed: int) -> str | None:
-    """One line that names the runs whose predictor returned NaN; None = there is none."""
-    found = [
-        f"{folder}: " + ", ".join(f"run {run} in round {at}" for run, at in s["broken"].items())
-        for folder, s in zip(folders, summaries, strict=True)
-        if s and s["broken"]
+    """A line that names the runs whose predictor returned NaN; None = no such run."""
+    parts = [
+        f"{folder}: "
+        + ", ".join(f"run {run} in round {number}" for run, number in summary["broken"].items())
+        for folder, summary in zip(folders, summaries, strict=True)
+        if summary and summary["broken"]
     ]
-    if not found:
+    if not parts:
         return None
-    runs = "; ".join(found)
+    runs = "; ".join(parts)
     return (
         f"the predictor returned NaN (--seed={seed}) and ended the run; kept in trace.npz: {runs}"
     )
 
 
-def _config(member: Member, program: Program, said: dict) -> dict:
-    """What ``config.json`` holds of a search that begins."""
+def _config(member: Member, program: Program, session_info: dict) -> dict:
+    """Content of ``config.json`` for a new search."""
     rule = member.search.protocol
     return {
-        **said,
+        **session_info,
         "platform": jax.default_backend(),
         "flags": dict(member.values),
         "protocol": {"name": rule.name, **rule.switches()},
@@ -242,7 +245,7 @@ def _config(member: Member, program: Program, said: dict) -> dict:
 
 
 def wanted(seeds: int, first_run: int, stored: dict | None) -> set[int]:
-    """Numbers of the runs that are wanted: those stored, and those that the flags add."""
+    """Numbers of the requested runs: those stored, and those that the flags add."""
     runs = set(stored["runs"]) if stored else set()
     if stored is None or any(flags.FLAGS[name].present for name in ("seeds", "first_run")):
         runs |= set(range(first_run, first_run + seeds))

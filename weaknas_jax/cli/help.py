@@ -1,4 +1,4 @@
-"""What ``--help`` says: flags in groups, and the defaults that depend on a choice."""
+"""Text of ``--help``: flags in groups, and the defaults that depend on a choice."""
 
 import textwrap
 from collections.abc import Collection, Sequence
@@ -14,11 +14,11 @@ from weaknas_jax.spaces.registry import SPACES
 
 _WIDTH = 100
 GROUPS: dict[str, Collection[str]] = {
-    "what is searched": (
+    "search space": (
         *("space", "dataset", "table", "table_version", "constraint", "cost", "minimize"),
         *("flops", "encoding", "count", "width", "image_size", "arch"),
     ),
-    "where scores come from": (
+    "evaluation": (
         *("evaluator", "command", "jobs", "oracle", "oracle_size", "weights", "imagenet"),
         *("folder", "images", "recalibrate", "batch", "data_seed", "how", "cache"),
         *("workers", "mode", "retries", "timeout", "pool", "refresh"),
@@ -28,13 +28,13 @@ GROUPS: dict[str, Collection[str]] = {
         *("near_best", "pseudo_labels"),
     ),
     "sizes of a search": ("init", "per_round", "top", "top_end", "budget", "stop", "repeat_top"),
-    "numbers of what was chosen; whose, and its default": NUMERIC,
+    "numeric settings: users and defaults": NUMERIC,
     "protocol": ("protocol", *protocol.CHOICES, "label_noise"),
     "runs and seeds": ("seeds", "runs", "repeats", "first_run", "seed"),
     "results": ("out", "overwrite", "resume", "checkpoint_every", "save_every", "dynamics"),
     "devices and memory": ("devices", "lanes", "chunk", "memory", "matmul_precision"),
 }
-"""Flags of all mains by concern; what is in none is the command's own."""
+"""Flags of all commands by topic; flags in no group are specific to a command."""
 SEARCH = ("label_transform", "acquisition", "sampling")
 SIZES = (*SEARCH, "init", "per_round", "budget", "stop", "seeds")
 
@@ -43,10 +43,10 @@ class About(NamedTuple):
     """A command.
 
     Attributes:
-      line: how its docstring calls it, such as ``weaknas search``.
-      doc: what it does, the docstring of its module.
-      names: of its flags.
-      depending: those whose defaults depend on method and predictor.
+      line: its name in its docstring, such as ``weaknas search``.
+      doc: docstring of its module.
+      names: names of its flags.
+      depending: flags whose defaults depend on method and predictor.
     """
 
     line: str
@@ -56,9 +56,9 @@ class About(NamedTuple):
 
 
 def text(about: About) -> str:
-    """All of it."""
-    own = [n for n in about.names if not any(n in names for names in GROUPS.values())]
-    groups = {"of this command": own, **GROUPS}
+    """The whole help text of a command."""
+    specific = [n for n in about.names if not any(n in names for names in GROUPS.values())]
+    groups = {"of this command": specific, **GROUPS}
     parts = [description(about)]
     for title, names in groups.items():
         lines = [_flag(name, name in NUMERIC) for name in names if name in about.names]
@@ -70,31 +70,31 @@ def text(about: About) -> str:
 
 
 def description(about: About) -> str:
-    """What the command does; its name is the one by which it was called."""
+    """The docstring of a command, under the name by which it was called."""
     return about.doc.strip().replace(about.line, called.line())
 
 
 def _flag(name: str, numeric: bool) -> str:
-    """A flag with its values, what it means and its default."""
+    """A flag with its values, meaning and default."""
     flag = flags.FLAGS[name]
     values, kind = getattr(flag.parser, "enum_values", None), flag.flag_type()
     if kind == "bool":
         head = f"  --[no]{name}"
     else:
         head = f"  --{name}=" + ("|".join(values) if values else _KINDS.get(kind, "TEXT"))
-    said = " ".join(flag.help.split())
-    if values:  # absl puts them before what was written
-        said = said.removeprefix(f"<{'|'.join(values)}>: ")
+    description_ = " ".join(flag.help.split())
+    if values:  # absl puts them before the help
+        description_ = description_.removeprefix(f"<{'|'.join(values)}>: ")
     if numeric:
-        users = ((user[2:], of[name]) for user, of in NUMBERS.items() if name in of)
-        said = ", ".join(f"{user} ({default:g})" for user, default in users)
-        return _wrapped(f"{head}  {said}", 8)
-    if flag.default is not None and "default:" not in said.lower():
+        users = ((user[2:], numbers[name]) for user, numbers in NUMBERS.items() if name in numbers)
+        description_ = ", ".join(f"{user} ({default:g})" for user, default in users)
+        return _wrapped(f"{head}  {description_}", 8)
+    if flag.default is not None and "default:" not in description_.lower():
         default = flag.default
         default = ",".join(map(str, default)) if isinstance(default, list) else default
         default = {True: "yes", False: "no"}[default] if kind == "bool" else default
-        said += f" Default: {default}."
-    return _wrapped(head, 6) + "\n" + textwrap.fill(said, _WIDTH, initial_indent=" " * 6,
+        description_ += f" Default: {default}."
+    return _wrapped(head, 6) + "\n" + textwrap.fill(description_, _WIDTH, initial_indent=" " * 6,
                                                    subsequent_indent=" " * 6)  # fmt: skip
 
 
@@ -109,14 +109,16 @@ def _wrapped(line: str, indent: int) -> str:
 
 
 def _depending(names: Sequence[str]) -> str:
-    """The defaults that follow from method and predictor: a line for each choice, alike in one."""
+    """The defaults that depend on method and predictor; choices with equal ones share a line."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for space in (None, *SPACES):
         for choice, values in _choices(space, names):
             usual = dict(_choices(None, names))[choice]
             if space is None or values != usual:
                 rows.setdefault((space or "", *values), []).append(choice)
-    lines = [("", ("", *names))] + [(", ".join(of), values) for values, of in rows.items()]
+    lines = [("", ("", *names))] + [
+        (", ".join(choices), values) for values, choices in rows.items()
+    ]
     widths = [max(len(values[i]) for _, values in lines) for i in range(1, len(names) + 1)]
     text_ = ["defaults that depend on --predictor, or on a --method without one:"]
     for title, (where, *values) in lines:
@@ -126,7 +128,9 @@ def _depending(names: Sequence[str]) -> str:
         text_.append(("    " + "  ".join(cells)).rstrip())
     for name in PREDICTORS:
         if own := defaults.of("weaknas", name).numbers:
-            text_.append(f"numbers with {name}: " + ", ".join(f"{k}={v:g}" for k, v in own.items()))
+            text_.append(
+                f"numeric settings with {name}: " + ", ".join(f"{k}={v:g}" for k, v in own.items())
+            )
     return "\n".join(text_)
 
 

@@ -3,8 +3,8 @@
     weaknas jobs --space=FILE.json --command='python train.py {arch}' --workers=4
 
 ``{arch}`` is the architecture as JSON, ``{NAME}`` the value of a choice; the last line of output is
-the score, larger is better. The same line goes on where it was stopped, whatever stopped it, and
-with a larger ``--budget`` goes further. README and docs/jobs.md tell what a space file holds.
+the score, larger is better. The same command line resumes a stopped search, and with a larger
+``--budget`` extends a finished one. README and docs/jobs.md describe the space file.
 """
 
 import hashlib
@@ -33,20 +33,22 @@ from weaknas_jax.storage import journal, ownership
 
 _enum, _int, _float = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_float
 
-SPACE = flags.DEFINE_string("space", None, "JSON file of the choices (docs/jobs.md).")
-COMMAND = flags.DEFINE_string("command", None, "Shell command of a job, with {arch} or {NAME}.")
-_help = "Q, queries in all. Default: 100, or the whole space where it has fewer architectures."
+SPACE = flags.DEFINE_string("space", None, "JSON file of the search space (docs/jobs.md).")
+COMMAND = flags.DEFINE_string(
+    "command", None, "Shell command that evaluates an architecture, with {arch} or {NAME}."
+)
+_help = "Q, total queries. Default: 100, or the size of the space if it is smaller."
 BUDGET = _int("budget", None, _help, lower_bound=1)
-_help = "M0, random architectures at the start. Default: 4, or as many as workers."
+_help = "M0, random architectures at the start. Default: 4, or the number of workers."
 INIT = _int("init", None, _help, lower_bound=1)
-_help = "M, queries of a later round. Default: as many as workers; in async mode 1."
+_help = "M, queries of a later round. Default: the number of workers; in async mode 1."
 PER_ROUND = _int("per_round", None, _help, lower_bound=1)
 MINIMIZE = flags.DEFINE_bool("minimize", False, "Smaller scores are better.")
-_help = "What every architecture must meet, e.g. 'depth * width <= 512'; besides the file's own."
+_help = "Condition on architectures, e.g. 'depth * width <= 512', besides the file's own."
 CONSTRAINT = flags.DEFINE_string("constraint", None, _help)
-_help = "What is to be small beside a good score, for the Pareto front; in place of the file's."
+_help = "Cost to minimize beside the score, for the Pareto front; replaces the file's."
 COST = flags.DEFINE_string("cost", None, _help)
-_help = "At the end the K best are evaluated once more; the best mean of both is the answer."
+_help = "K best to evaluate once more at the end; the answer has the best mean of both scores."
 REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
 METHOD = define_named("method", choices=methods.EVERYWHERE)
 PREDICTOR = define_named("predictor")
@@ -54,11 +56,11 @@ for _name in methods.CHOICES:
     define_named(_name)
 TOP = define_named("top")
 define_numbers()
-_help = "Rows that are ranked of a space that is too large to list."
+_help = "Architectures to rank where the space is too large to enumerate."
 POOL = _int("pool", candidates.SIZE, _help, lower_bound=10)
 SEED = _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
-OUT = flags.DEFINE_string("out", None, "Folder for the results; default: by what is searched.")
-_help = "Keep the lines of a damaged journal up to the damage, and a copy of it; no jobs are run."
+OUT = flags.DEFINE_string("out", None, "Folder for the results; default: named after the search.")
+_help = "Cut a damaged journal off at the damage, keeping a copy; runs no jobs."
 REPAIR = flags.DEFINE_bool("repair", False, _help)
 _OWN = flags.FLAGS.get_flags_for_module(sys.modules[__name__])
 NAMES = [*job_flags.NAMES, *(flag.name for flag in _OWN)]
@@ -75,16 +77,17 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        why = "what is finished is kept: mend it, then go on by the same line"
+        why = "finished jobs are saved: fix this, then run the same command line"
         return console.fail(f"{error}; {why}", console.status(error))
 
 
-class Asked(NamedTuple):
-    """What the flags ask for.
+class Request(NamedTuple):
+    """The search that the flags describe.
 
     Attributes:
       space, method: the search.
-      about, identity: what a journal says beside these, and all that makes it another search.
+      about: further content of the journal's header.
+      identity: everything that distinguishes it from other searches.
       out: the folder.
     """
 
@@ -95,7 +98,7 @@ class Asked(NamedTuple):
     out: str
 
 
-def _asked() -> Asked:
+def _request() -> Request:
     for flag in (SPACE, COMMAND):
         if not flag.value:
             line = description(_ABOUT).splitlines()[2].strip()
@@ -107,18 +110,18 @@ def _asked() -> Asked:
     about = {"command": COMMAND.value, "minimize": MINIMIZE.value}
     identity = _identity(space, method, about)
     out = _default_folder(identity, space) if OUT.value is None else OUT.value
-    return Asked(space, method, about, identity, out)
+    return Request(space, method, about, identity, out)
 
 
 def _search() -> int:
-    space, method, about, identity, out = _asked()
+    space, method, about, identity, out = _request()
     folder = run_folder.prepare(out, "jobs", may_hold_one=True, names=report.FILES, kind="jobs")
     if ownership.ours(folder / "config.json"):
         raise ValueError(f"--out={out}: holds an experiment on a table; name another folder")
     workers, sign = WORKERS.value, -1.0 if MINIMIZE.value else 1.0
     command = Command(COMMAND.value, space.names, folder / "logs", workers, TIMEOUT.value)
     console.note(f"{folder}: {len(space.names)} choices, {method.budget} queries")
-    with console.stoppable("no more jobs; waiting for those that run") as stop:
+    with console.stoppable("starting no more jobs; waiting for the running ones") as stop:
         threads = ThreadPoolExecutor(workers)
         try:
             result = jobs.search(
@@ -138,17 +141,17 @@ def _search() -> int:
                 stop=stop,
             )
         except KeyboardInterrupt:
-            return console.fail("interrupted; the same line goes on", 130)
+            return console.fail("interrupted; run the same command line to resume", 130)
         finally:
             command.end()
             threads.shutdown()
     if result.torn:
-        console.note(f"{folder}/journal.jsonl: a torn last line was cut off")
+        console.note(f"{folder}/journal.jsonl: an incomplete last line was removed")
     if result.resumed and result.resumed == len(result.evaluations):
-        console.note(f"{folder}: all {result.resumed} queries were finished already")
-    more = {"settings": identity, "budget": method.budget, "versions": provenance.versions()}
+        console.note(f"{folder}: all {result.resumed} queries had finished already")
+    fields = {"settings": identity, "budget": method.budget, "versions": provenance.versions()}
     findings = report.gather(result, space, sign)
-    summary = report.summarize(findings, **more)
+    summary = report.summarize(findings, **fields)
     print(report.text(summary, report.save(folder, findings, summary)))
     if not result.complete:
         return console.interrupted(stop)
@@ -156,27 +159,27 @@ def _search() -> int:
 
 
 def _repair() -> int:
-    """Mends the journal of a folder, as far as `journal.repair` does."""
+    """Repairs the journal of a folder by `journal.repair`."""
     if not (OUT.value or (SPACE.value and COMMAND.value)):
-        raise ValueError("--repair: name the folder of the search by --out")
-    out = OUT.value or _asked().out
-    mended = journal.repair(Path(out) / "journal.jsonl")
-    if mended.copy is None:
-        print(f"{out}: its journal has {mended.kept} lines, nothing is wrong with it")
+        raise ValueError("--repair: name the folder of the search with --out")
+    out = OUT.value or _request().out
+    repaired = journal.repair(Path(out) / "journal.jsonl")
+    if repaired.copy is None:
+        print(f"{out}: its journal is intact, {repaired.kept} lines")
         return 0
-    print(f"{out}: {mended.why}")
-    print(f"{mended.kept} lines are kept; {mended.copy} is the journal as it was")
-    print("the line that began the search goes on, and evaluates again what was lost")
+    print(f"{out}: {repaired.why}")
+    print(f"{repaired.kept} lines are kept; {repaired.copy} is a copy of the damaged journal")
+    print("run the original command line to resume; it evaluates the lost ones again")
     return 0
 
 
 def _identity(space: Choices, method: Method, about: dict[str, Any]) -> dict[str, Any]:
-    """What makes this search another than others: all but its cost, and how long it goes on."""
+    """Everything that distinguishes this search from others: all but its cost and budget."""
     described = {name: value for name, value in space.describe().items() if name != "cost"}
     settings = {"seed": SEED.value, "pool": POOL.value}
     return {
         "space": described,
-        "method": jobs.said(method),
+        "method": jobs.metadata(method),
         "mode": MODE.value,
         **about,
         **settings,
@@ -184,13 +187,13 @@ def _identity(space: Choices, method: Method, about: dict[str, Any]) -> dict[str
 
 
 def _default_folder(identity: dict[str, Any], space: Choices) -> str:
-    """By what is searched; one of an earlier version, whose name followed from the cost too."""
+    """Folder named after the search; an existing one of an older version, named with the cost."""
 
-    def named(identity: dict[str, Any]) -> str:
+    def name_of(identity: dict[str, Any]) -> str:
         mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         return f"runs/jobs-{Path(SPACE.value).stem}-{mark}"
 
-    out, earlier = named(identity), named(identity | {"space": space.describe()})
+    out, earlier = name_of(identity), name_of(identity | {"space": space.describe()})
     return earlier if Path(earlier).exists() and not Path(out).exists() else out
 
 
@@ -209,10 +212,10 @@ def _space() -> Choices:
 def _method(space: Choices) -> Method:
     codes = space.enumerate()
     size = len(codes) if codes is not None and len(codes) else None
-    searches = methods.METHODS[METHOD.value].predictor
+    has_predictor = methods.METHODS[METHOD.value].predictor
     usual = defaults.of_jobs(
         METHOD.value,
-        PREDICTOR.value if searches else None,
+        PREDICTOR.value if has_predictor else None,
         workers=WORKERS.value,
         rounds=MODE.value == "rounds",
         most=POOL.value if size is None else min(POOL.value, size),
@@ -231,14 +234,14 @@ def _method(space: Choices) -> Method:
 
 
 def _signed(returned: Any, sign: float) -> Any:
-    """The score as the search has it; one that is no number is for the search to refuse."""
+    """The result with the sign of its score set; `jobs.search` rejects scores of other types."""
     if isinstance(returned, dict):
         return returned | {"score": _signed(returned["score"], sign)}
     return sign * returned if isinstance(returned, int | float) else returned
 
 
 def _line(now: jobs.Progress, sign: float) -> str:
-    """One line for each finished query."""
+    """The progress line of a finished query."""
     last, line = now.last, job_flags.progress_text(now, sign)
     if last.score is None:
         return f"{line}  {json.dumps(last.arch)}\n    {(last.error or '').splitlines()[-1]}"

@@ -1,9 +1,9 @@
-"""Draw several experiments over one another.
+"""Plot the curves of several experiments in one figure.
 
     weaknas plot RUN [RUN ...] [--out=curves.png]
 
-RUN is the folder of a finished experiment. A picture that this program drew is drawn anew; any
-other file is replaced only by ``--overwrite``.
+RUN is the folder of a finished experiment. A picture that this program drew is replaced; any
+other file only with ``--overwrite``.
 """
 
 import os
@@ -19,7 +19,7 @@ from weaknas_jax.report import plots, run_folder
 from weaknas_jax.storage import ownership
 
 _FILE = flags.DEFINE_string("out", "curves.png", "Picture to write; .png, .pdf or .svg.")
-_help = "Replace the file --out also if it is no picture of ours."
+_help = "Replace the file --out even if this program did not draw it."
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, _help)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     try:
         if path.is_file() and not (_OVERWRITE.value or ownership.is_picture(path)):
             return console.fail(
-                f"--out={path}: is no picture of ours; add --overwrite to replace it"
+                f"--out={path}: this program did not draw it; add --overwrite to replace it"
             )
         ownership.check(path, overwrite=_OVERWRITE.value)
         summaries = [run_folder.load_summary(folder) for folder in argv[1:]]

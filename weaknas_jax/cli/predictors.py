@@ -1,10 +1,10 @@
-"""Which predictor ranks best?
+"""Compare how well predictors rank.
 
     weaknas predictors
 
 fits every registered predictor on n uniformly drawn architectures of NAS-Bench-201 / CIFAR-10, lets
-it rank those that were not drawn, and leaves ``predictors.csv``, ``.md``, ``.png`` and ``.json`` in
-a new folder below ``runs/``. Whatever stops it, ``--out=FOLDER --resume`` goes on.
+it rank all others, and writes ``predictors.csv``, ``.md``, ``.png`` and ``.json`` to a new folder
+below ``runs/``. After an interruption, ``--out=FOLDER --resume`` continues.
 """
 
 import sys
@@ -32,31 +32,36 @@ from weaknas_jax.tables import Table, registry
 _enum, _int, _list = flags.DEFINE_enum, flags.DEFINE_integer, flags.DEFINE_list
 
 OUT = flags.DEFINE_string("out", None, "Folder for the results; default: a new one below runs/.")
-_help = "Go on with the comparison in --out; --predictor, --n and --runs add to it."
+_help = "Resume the comparison in --out; --predictor, --n and --runs add to it."
 RESUME = flags.DEFINE_bool("resume", False, _help)
-_enum("space", "nasbench201", [*registry.SHIPPED, "table"], "Whose architectures are ranked.")
+_enum(
+    "space",
+    "nasbench201",
+    [*registry.SHIPPED, "table"],
+    "Benchmark whose architectures are ranked.",
+)
 _enum("dataset", "cifar10", registry.datasets(), "Data set of the benchmark.")
-flags.DEFINE_string("table", None, "Canonical table (.npz) instead.")
-_help = "The lowest labels of --table are the best. Default: as it states."
+flags.DEFINE_string("table", None, "Canonical table (.npz) to use instead of a benchmark.")
+_help = "The lowest labels of --table are the best. Default: as the file states."
 flags.DEFINE_bool("minimize", None, _help)
-_enum("table_version", None, registry.versions(), "Edition; default: the benchmark's first.")
-_list("predictor", None, f"Of {', '.join(PREDICTORS)}, divided by commas; default: all.")
-_list("n", ["20", "50", "100", "200", "1000"], "How many labelled architectures are drawn.")
+_enum("table_version", None, registry.versions(), "Edition of the benchmark; default: the first.")
+_list("predictor", None, f"Any of {', '.join(PREDICTORS)}, separated by commas; default: all.")
+_list("n", ["20", "50", "100", "200", "1000"], "Numbers of labelled architectures to fit on.")
 _list("k", ["10", "100"], "k of precision@k.")
-_int("runs", 10, "How many draws; run i has the key fold_in(seed, i).", 1, 100_000)
-_help = "What predictors are fitted on: labels scaled, or normal scores of ranks; default: each its"
-_enum("label_transform", None, list(label_transforms.TRANSFORMS), f"{_help} own.")
+_int("runs", 10, "Number of draws; run i has the key fold_in(seed, i).", 1, 100_000)
+_help = "Labels to fit on: scaled, or normal scores of ranks; default: that of each predictor."
+_enum("label_transform", None, list(label_transforms.TRANSFORMS), _help)
 _int("seed", 0, "Root of all random numbers.", lower_bound=0, upper_bound=2**32 - 1)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 FIXED = ("space", "dataset", "table_version", "minimize", "k", "label_transform", "seed")
-GROWING = ("predictor", "n", "runs")  # say which cells there are, not what one is
+GROWING = ("predictor", "n", "runs")  # select cells; do not change the content of one
 Scorers = dict[str, tuple[Scorer, str]]  # each with the name of its label transform
 
 
 @entry.checked
 def main(argv: list[str]) -> int:
     del argv
-    again = "calling it again"
+    again = "the same command line"
     try:
         asked = {name: flags.FLAGS[name].value for name in (*FIXED, *GROWING, "table")}
         asked |= {name: _whole_numbers(name) for name in ("n", "k")}
@@ -83,46 +88,46 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         return console.fail(str(error))
     except OSError as error:
-        line = f"--out={OUT.value or 'runs'}: {error}; make room, then go on by {again}"
+        line = f"--out={OUT.value or 'runs'}: {error}; free some space, then resume with {again}"
         return console.fail(line, console.status(error))
     except KeyboardInterrupt:
-        return console.fail(f"interrupted; what was computed is kept, go on by {again}", 130)
+        return console.fail(f"interrupted; computed cells are saved, resume with {again}", 130)
 
 
 def _whole_numbers(name: str) -> list[int]:
     texts = flags.FLAGS[name].value
     if not texts or not all(t.strip().isdecimal() and int(t) > 0 for t in texts):
-        given = ",".join(texts or ())
-        raise ValueError(f"--{name}={given}: give whole numbers above 0, divided by commas")
+        value = ",".join(texts or ())
+        raise ValueError(f"--{name}={value}: give whole numbers above 0, separated by commas")
     return sorted({int(t) for t in texts})
 
 
 def _adopt(asked: dict) -> dict | None:
-    """What is stored in --out, and its flags put into ``asked``; None = nothing is there yet.
+    """The stored configuration of --out, its flags put into ``asked``; None = nothing stored yet.
 
     Raises:
-      IdentityError: a flag says otherwise; names all that do.
+      IdentityError: flags contradict it; names them.
     """
     if OUT.value is None:
-        raise ValueError("--resume needs --out=FOLDER, the comparison to go on with")
+        raise ValueError("--resume needs --out=FOLDER, the comparison to resume")
     stored = quality_folder.stored(Path(OUT.value))
     if stored is None:
-        console.note(f"{OUT.value}: nothing to resume there, starting")
+        console.note(f"{OUT.value}: nothing to resume, starting")
         return None
-    there = {name: stored["flags"].get(name) for name in asked}
+    before = {name: stored["flags"].get(name) for name in asked}
     fixed = {name: asked[name] for name in resume.asked(FIXED)}
-    was = {f"--{name}": there[name] for name in fixed}
+    was = {f"--{name}": before[name] for name in fixed}
     now = {f"--{name}": value for name, value in fixed.items()}
     free = [f"--{name}" for name in GROWING]
     identity.check(OUT.value, was, now, free=free, do=resume.LEAVE_OUT)
     for name in asked:
         if not flags.FLAGS[name].present:
-            asked[name] = there[name]
+            asked[name] = before[name]
         elif name == "runs":
-            asked[name] = max(asked[name], there[name])
-        elif name in GROWING:  # of --predictor, None stands for all
-            both = None not in (asked[name], there[name])
-            asked[name] = list(dict.fromkeys([*there[name], *asked[name]])) if both else None
+            asked[name] = max(asked[name], before[name])
+        elif name in GROWING:  # for --predictor, None means all
+            both = None not in (asked[name], before[name])
+            asked[name] = list(dict.fromkeys([*before[name], *asked[name]])) if both else None
     asked["n"].sort()
     resume.note_elsewhere(stored["sessions"][-1])
     return stored
@@ -137,7 +142,7 @@ def _fit_defaults(asked: dict, table: Table) -> None:
         if fitting and fitting != asked[name] and not flags.FLAGS[name].present:
             asked[name] = fitting
             told = ",".join(map(str, fitting))
-            console.note(f"note: --{name}={told}: the other defaults are more than the table has")
+            console.note(f"note: --{name}={told}: the larger defaults exceed the table")
 
 
 def _check_sizes(asked: dict, table: Table) -> None:
@@ -150,15 +155,15 @@ def _check_sizes(asked: dict, table: Table) -> None:
 
 
 def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
-    """Each predictor with its label transform; one that cannot be had is left out, unless named.
+    """Each predictor with its label transform; unavailable ones are skipped unless named.
 
     Raises:
-      ValueError: one is unknown, or was named and cannot be had.
+      ValueError: a predictor is unknown, or was named and is unavailable.
     """
     scorers = {}
     for name in asked["predictor"] or [*PREDICTORS, *named]:
         if name not in PREDICTORS:
-            raise ValueError(f"--predictor={name}: unknown; there are {', '.join(PREDICTORS)}")
+            raise ValueError(f"--predictor={name}: unknown; choose from {', '.join(PREDICTORS)}")
         usual = defaults.of("weaknas", name)
         own = PREDICTORS[name].numbers.keys() & usual.numbers.keys()
         try:
@@ -166,7 +171,7 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
         except ValueError as error:
             if asked["predictor"] or name in named:
                 raise ValueError(f"--predictor={name}: {error}") from None
-            console.note(f"{name} is left out: {error}")
+            console.note(f"{name} is skipped: {error}")
             continue
         scorer = predictor if isinstance(predictor, Scorer) else refit.refit(predictor)
         scorers[name] = scorer, asked["label_transform"] or usual.label_transform
@@ -180,20 +185,20 @@ def _here() -> dict:
 
 
 def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None:
-    """Computes the cells that are missing in ``folder``, saves and prints what all of them say."""
+    """Computes the missing cells of ``folder``; saves and prints the result of all cells."""
     asked, cells = config["flags"], quality_folder.begin(folder, config)
-    known = {(cell.predictor, cell.n, cell.run) for cell in cells}
-    console.note(f"{folder}: {', '.join(scorers)}; {len(known)} fits are there already")
+    done = {(cell.predictor, cell.n, cell.run) for cell in cells}
+    console.note(f"{folder}: {', '.join(scorers)}; {len(done)} fits are done already")
     keys, space = run_keys(asked["seed"], range(asked["runs"])), task.space(table)
     truth = table.worth(table.valid_mean)
-    for cell in predictor_quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], known):
+    for cell in predictor_quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], done):
         cells.append(cell)
         quality_folder.append(folder, cell)
         if cell.run + 1 == asked["runs"]:
             console.note(f"{cell.predictor}: n = {cell.n} done")
     cells.sort(key=lambda cell: cell[:3])
     title = f"{table.space} / {table.dataset} {table.version}".strip()
-    title += f": ranking what was not drawn, {asked['runs']} runs"
+    title += f": ranking of undrawn architectures, {asked['runs']} runs"
     paths = quality_folder.save(folder, config, cells, title)
     print(standings.text(cells), "", *paths, sep="\n")
 

@@ -1,4 +1,4 @@
-"""Progress of runs: a bar on a terminal or in a notebook, else a line now and then."""
+"""Progress of runs: a bar on a terminal or in a notebook, else occasional lines."""
 
 import contextlib
 import sys
@@ -13,10 +13,10 @@ Show = Callable[[Progress], None]
 
 @contextlib.contextmanager
 def shown(every: float = 20.0) -> Iterator[Show]:
-    """What shows progress and the time left, on stderr.
+    """Context with a function that shows progress and remaining time on stderr.
 
     Args:
-      every: seconds between two lines, where there is no bar.
+      every: seconds between two lines, without a bar.
     """
     if sys.stderr.isatty() or "ipykernel" in sys.modules:
         with _bar() as show:
@@ -27,13 +27,13 @@ def shown(every: float = 20.0) -> Iterator[Show]:
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Show]:
-    from tqdm.auto import tqdm  # takes its time, and few calls need it
+    from tqdm.auto import tqdm  # slow to import, and rarely needed
 
     with tqdm(total=100, bar_format="{desc} |{bar}|", file=sys.stderr) as bar:
 
-        def show(now: Progress) -> None:
-            bar.set_description_str(_said(now), refresh=False)
-            bar.update(100 * now.share - bar.n)
+        def show(state: Progress) -> None:
+            bar.set_description_str(_line_of(state), refresh=False)
+            bar.update(100 * state.share - bar.n)
 
         yield show
 
@@ -41,17 +41,18 @@ def _bar() -> Iterator[Show]:
 def _lines(every: float) -> Show:
     last = [time.monotonic()]
 
-    def show(now: Progress) -> None:
-        if now.finished == now.runs or time.monotonic() - last[0] >= every:
+    def show(state: Progress) -> None:
+        if state.finished == state.runs or time.monotonic() - last[0] >= every:
             last[0] = time.monotonic()
-            console.note(_said(now))
+            console.note(_line_of(state))
 
     return show
 
 
-def _said(now: Progress) -> str:
-    line = f"{now.finished}/{now.runs} runs, {100 * now.share:.0f} %, {console.clock(now.seconds)}"
-    if now.finished == now.runs:
+def _line_of(state: Progress) -> str:
+    spent = console.clock(state.seconds)
+    line = f"{state.finished}/{state.runs} runs, {100 * state.share:.0f} %, {spent}"
+    if state.finished == state.runs:
         return line
-    left = now.seconds * (1 / now.share - 1) if now.share else 0.0
+    left = state.seconds * (1 / state.share - 1) if state.share else 0.0
     return f"{line}, about {console.clock(left)} left"

@@ -1,11 +1,11 @@
-"""Read a finished experiment under other protocol switches, without searching again.
+"""Report a finished experiment under other protocol switches, without searching again.
 
     weaknas reread RUN [--counting=round] [--predicted_top=free] [--cost=params]
         [--repeat_top=10] ...
 
-Only switches that the search did not depend on can be changed. A run that was stopped at its
-target ended where the old reading said so; a reading that meets the target later may then find it
-censored: read ``--stop=budget`` runs, or from the later reading to the earlier.
+Only switches that the search did not depend on can be changed. A run that stopped at its target
+ended by the old definition; under a definition that meets the target later it may be censored.
+Use runs with ``--stop=budget``, or change from the later definition to the earlier.
 """
 
 import sys
@@ -30,12 +30,14 @@ _SWITCHES = {
     "target": protocol.CHOICES["target"],
 }
 _FLAGS = {
-    name: flags.DEFINE_enum(name, None, list(choices), "Default: as the experiment said.")
+    name: flags.DEFINE_enum(name, None, list(choices), "Default: as in the experiment.")
     for name, choices in _SWITCHES.items()
 }
-_help = "Trainings more for the best by label at the end; default: as it said."
+_help = "Best architectures by label to evaluate again at the end; default: as in the experiment."
 _REPEAT_TOP = flags.DEFINE_integer("repeat_top", None, _help, lower_bound=0)
-_COST = flags.DEFINE_string("cost", None, "Set the score against it; default: as it said.")
+_COST = flags.DEFINE_string(
+    "cost", None, "Cost of the Pareto front; default: as in the experiment."
+)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
 
@@ -46,9 +48,9 @@ def main(argv: list[str]) -> int:
     try:
         old, trace = run_folder.load_summary(argv[1]), run_folder.load_trace(argv[1])
         asked = summaries.read(Path(argv[1]) / "config.json", "config")["flags"]
-        which = [asked[name] for name in ("space", "dataset", "table_version", "table")]
+        source = [asked[name] for name in ("space", "dataset", "table_version", "table")]
         limits = {name: asked.get(name) for name in ("constraint", "minimize")}
-        table, _ = load(*which, **limits)
+        table, _ = load(*source, **limits)
         switches = {name: old["protocol"][name] for name in protocol.CHOICES}
         changed = {name: flag.value for name, flag in _FLAGS.items() if flag.value is not None}
         if switches["predicted_top"] == "counted" and "predicted_top" in changed:
@@ -63,8 +65,8 @@ def main(argv: list[str]) -> int:
         costs = {cost: constraints.cost(table, cost)} if cost else {}
         new = text.summarize(trace, table, rule, again, costs)
         if cost:
-            traded = pareto.measure(trace, table, cost, costs[cost])
-            new["pareto"] = pareto.summary(traded, table)
+            front = pareto.measure(trace, table, cost, costs[cost])
+            new["pareto"] = pareto.summary(front, table)
     except (ValueError, OSError, KeyError) as error:
         return console.fail(f"{argv[1]}: {error}")
     old.pop("repeats", None)

@@ -1,11 +1,11 @@
-"""Search a benchmark table many times over and report it.
+"""Run repeated searches on a benchmark table and report them.
 
     weaknas search
 
 searches NAS-Bench-201 with the Gaussian process, 100 runs to the optimum on each of its three data
-sets; ``--dataset=cifar10`` is one of them. Each search leaves ``summary.json``, ``trace.npz``,
-``config.json`` and ``curve.png`` in a folder of its own. Whatever stops it, ``--out=FOLDER
---resume`` goes on with the same runs. Lists of settings: `weaknas sweep`.
+sets; ``--dataset=cifar10`` selects one. Each search writes ``summary.json``, ``trace.npz``,
+``config.json`` and ``curve.png`` to its own folder. After an interruption,
+``--out=FOLDER --resume`` continues the same runs. For lists of settings: `weaknas sweep`.
 """
 
 import os
@@ -24,71 +24,71 @@ from weaknas_jax.tables import registry
 @entry.checked
 def main(argv: list[str]) -> int:
     del argv
-    given = values()
-    out = given["out"]
-    resumable = given["resume"] and out and os.path.exists(os.path.join(out, "config.json"))
-    several = [] if given["space"] == "table" else registry.SHIPPED[given["space"]].datasets
-    named = given["dataset"] or given["table"] or len(several) < 2
-    if (given["resume"] and sweep.holds_one(out)) or not (named or resumable):
+    settings = values()
+    out = settings["out"]
+    resumable = settings["resume"] and out and os.path.exists(os.path.join(out, "config.json"))
+    several = [] if settings["space"] == "table" else registry.SHIPPED[settings["space"]].datasets
+    is_single = settings["dataset"] or settings["table"] or len(several) < 2
+    if (settings["resume"] and sweep.holds_one(out)) or not (is_single or resumable):
         return sweep.run({"dataset": list(several)})
     if sweep.holds_one(out):
-        return console.fail(f"--out={out}: holds a sweep of searches; name another folder")
+        return console.fail(f"--out={out}: holds a sweep; name another folder")
     try:
-        stored = _adopt() if given["resume"] else None
-        given = values()
-        search = configure(given)
-        idle.refuse(idle.given(NAMES), [(given, len(search.table))])
+        stored = _adopt() if settings["resume"] else None
+        settings = values()
+        search = configure(settings)
+        idle.refuse(idle.present(NAMES), [(settings, len(search.table))])
     except ValueError as error:
         return console.fail(str(error))
 
     def work(folder: Path, stop: console.Stop, again: str) -> int:
-        runs = wanted(search.seeds, given["first_run"], stored)
-        return _search(Member(folder, given, search, runs, stored), stop, again)
+        runs = wanted(search.seeds, settings["first_run"], stored)
+        return _search(Member(folder, settings, search, runs, stored), stop, again)
 
-    name = f"{search.table.space}-{search.table.dataset}-{given['method']}"
-    may_hold_one = stored is not None or given["overwrite"]
+    name = f"{search.table.space}-{search.table.dataset}-{settings['method']}"
+    may_hold_one = stored is not None or settings["overwrite"]
     return in_folder(out, name, may_hold_one, work)
 
 
 def _adopt() -> dict | None:
-    """The stored configuration of the experiment to resume, and its flags made those of this call.
+    """The stored configuration of the experiment to resume; sets the flags of this call from it.
 
-    None = nothing is there yet, so that one command line serves the first start and all others.
+    None = nothing is stored yet, so that the same command line starts and resumes.
 
     Raises:
-      ValueError: --resume cannot be meant, or the folder cannot be read.
-      IdentityError: a flag says otherwise, or the backend is another; names them.
+      ValueError: --resume contradicts other flags, or the folder cannot be read.
+      IdentityError: flags or the backend differ; names them.
     """
     may_resume("experiment")
     out = OUT.value
     stored = run_folder.stored_config(Path(out))
     if stored is None:
-        console.note(f"{out}: nothing to resume there, starting")
+        console.note(f"{out}: nothing to resume, starting")
         return None
-    there = stored["flags"] | {k: stored["settings"][k] for k in ("lanes", "chunk")}
-    resume.check(out, stored, there, resume.asked(NAMES), FREE)
-    adopt(there)
+    before = stored["flags"] | {k: stored["settings"][k] for k in ("lanes", "chunk")}
+    resume.check(out, stored, before, resume.asked(NAMES), FREE)
+    adopt(before)
     return stored
 
 
 def _search(member: Member, stop: console.Stop, again: str) -> int:
-    """Does what is missing of one search, saves and prints it."""
-    kept = run_folder.checkpoints(member.folder, member.stored)
-    outcome = execute([member], kept, stop)
+    """Does the missing runs of a search, saves and prints them; returns the exit status."""
+    checkpoints = run_folder.checkpoints(member.folder, member.stored)
+    outcome = execute([member], checkpoints, stop)
     (summary,) = outcome.summaries
     if summary is not None:
         print(text.text(summary, run_folder.paths(member.folder)))
     if not outcome.worked:
-        done = f"finished already, all {len(member.runs)} runs; nothing was done"
-        console.note(f"{member.folder}: {done}")
+        state = f"all {len(member.runs)} runs had finished already"
+        console.note(f"{member.folder}: {state}")
         return 0
     if not outcome.complete:
         if summary is None:
-            return console.fail(f"interrupted; go on by {again}", stop.code)
-        done = f"{summary['num_runs']} of {len(member.runs)} runs are finished and saved"
-        return console.fail(f"interrupted: {done}; go on by {again}", stop.code)
-    lost = broken([summary], [member.folder], member.values["seed"])
-    return console.fail(lost, 1) if lost else 0
+            return console.fail(f"interrupted; resume with {again}", stop.code)
+        state = f"{summary['num_runs']} of {len(member.runs)} runs are finished and saved"
+        return console.fail(f"interrupted: {state}; resume with {again}", stop.code)
+    message = broken([summary], [member.folder], member.values["seed"])
+    return console.fail(message, 1) if message else 0
 
 
 def start() -> NoReturn:

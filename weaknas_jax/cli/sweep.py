@@ -2,10 +2,10 @@
 
     weaknas sweep --top=10,100,1000 --sampling=uniform,linear,exponential
 
-takes the flags of `weaknas search`, and lists of values for them. Combinations that differ
-in numeric settings only run in one compiled program; each other one is compiled once. Every
-combination leaves a run folder of its own, all of them ``sweep.csv``, ``sweep.md`` and
-``sweep.png``. ``--out=FOLDER --resume`` goes on where it stopped.
+takes the flags of `weaknas search`, each with one value or a list. Combinations that differ only in
+numeric settings share a compiled program. Each combination writes its own run folder, the sweep
+``sweep.csv``, ``sweep.md`` and ``sweep.png``. ``--out=FOLDER --resume`` continues after an
+interruption.
 """
 
 import contextlib
@@ -37,13 +37,13 @@ Axes = Mapping[str, Sequence[str]]
 FILE = "sweep.json"
 FILES = (FILE, "sweep.csv", "sweep.md", "sweep.png")
 NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end", "repeat_top"}
-ALONE = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
+UNLISTED = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
 ANSWERS = 20  # searches whose answers are printed; all are in their summaries
-ADOPTED = {"table", "seeds", "first_run"}  # may be other than before, but are not by themselves
+ADOPTED = {"table", "seeds", "first_run"}  # may differ from the stored sweep, but default to it
 
 
 class Point(NamedTuple):
-    """One combination: what is said of it, the values of all flags, what they configure."""
+    """One combination: its values by name, the values of all flags, the configured search."""
 
     name: dict[str, str]
     values: dict[str, Any]
@@ -51,12 +51,12 @@ class Point(NamedTuple):
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """The arguments without those that list several values, and these.
+    """Splits arguments into those with one value, and the lists of the others.
 
     >>> split(["sweep", "--top=10,100", "--seeds=2"])
     (['sweep', '--seeds=2'], {'top': ['10', '100']})
 
-    A comma in brackets or quotes divides nothing:
+    Commas in brackets or quotes do not separate values:
 
     >>> split(["sweep", "--constraint=min(a, b) < 5,op in ('conv', 'pool')"])
     (['sweep'], {'constraint': ['min(a, b) < 5', "op in ('conv', 'pool')"]})
@@ -66,7 +66,7 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     rest, axes = [], {}
     for argument in argv:
         name, equals, value = argument.partition("=")
-        listed = _divided(value)
+        listed = _split_commas(value)
         if name.startswith("--") and equals and len(listed) > 1:
             axes[name[2:]] = listed
         else:
@@ -74,8 +74,8 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     return rest, axes
 
 
-def _divided(text: str) -> list[str]:
-    """At each comma that is in no brackets, quotes or backticks."""
+def _split_commas(text: str) -> list[str]:
+    """Splits at commas outside brackets, quotes and backticks."""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", lambda quoted: "_" * len(quoted[0]), text)
     depths = itertools.accumulate((c in "([") - (c in ")]") for c in bare)
     ends = [i for i, depth in enumerate(depths) if bare[i] == "," and depth <= 0]
@@ -89,80 +89,82 @@ def main(argv: list[str], axes: Axes) -> int:
 
 
 def holds_one(out: str | None) -> bool:
-    """Whether the folder is that of a sweep."""
+    """Whether the folder holds a sweep."""
     return out is not None and ownership.ours(Path(out) / FILE)
 
 
 def run(axes: Axes) -> int:
-    """All of the command line: the sweep over ``axes``, other flags as they are."""
+    """Runs the sweep over ``axes``, all other flags from the command line; the exit status."""
     out = values()["out"]
     try:
-        said = [*idle.given(NAMES), *axes]
+        names = [*idle.present(NAMES), *axes]
         axes = _adopt(axes) if values()["resume"] else axes
-        given = values()
-        points = _points(axes, given)
+        settings = values()
+        points = _points(axes, settings)
         searches = ((point.values, len(point.search.table)) for point in points)
-        idle.refuse(said, searches)
+        idle.refuse(names, searches)
     except ValueError as error:
         return console.fail(str(error))
-    may_hold_one = given["resume"] or given["overwrite"]
+    may_hold_one = settings["resume"] or settings["overwrite"]
 
     def work(folder: Path, stop: console.Stop, again: str) -> int:
         if holds_one(str(folder)) and not may_hold_one:
             raise FolderError(
-                f"--out={out}: holds a sweep; go on with it by --resume, replace it by "
-                "--overwrite, or name another folder"
+                f"--out={out}: holds a sweep; add --resume to continue it, --overwrite to "
+                "replace it, or name another folder"
             )
-        return _sweep(folder, points, axes, given, stop, again)
+        return _sweep(folder, points, axes, settings, stop, again)
 
-    name = f"{points[0].search.table.space}-{'-'.join(axes) or given['method']}"
+    name = f"{points[0].search.table.space}-{'-'.join(axes) or settings['method']}"
     return in_folder(out, name, may_hold_one, work, FILES)
 
 
 def _adopt(axes: Axes) -> Axes:
-    """The stored axes of the sweep to resume, and its flags made those of this call.
+    """The stored axes of the sweep to resume; sets the flags of this call from it.
 
     Raises:
-      ValueError: --resume cannot be meant, or the folder cannot be read.
-      IdentityError: a flag says otherwise; names it.
+      ValueError: --resume contradicts other flags, or the folder cannot be read.
+      IdentityError: a flag differs; names it.
     """
     may_resume("sweep")
     out = OUT.value
     stored = _stored(Path(out))
     if stored is None:
-        console.note(f"{out}: nothing to resume there, starting")
+        console.note(f"{out}: nothing to resume, starting")
         return axes
-    here = resume.asked(NAMES) | {name: list(listed) for name, listed in axes.items()}
-    resume.check(out, stored, stored["flags"] | stored["axes"], here, FREE)
-    adopt(stored["flags"], kept=ADOPTED)
+    current = resume.asked(NAMES) | {name: list(listed) for name, listed in axes.items()}
+    resume.check(out, stored, stored["flags"] | stored["axes"], current, FREE)
+    adopt(stored["flags"], also=ADOPTED)
     return stored["axes"]
 
 
-def _points(axes: Axes, given: Mapping[str, Any]) -> list[Point]:
+def _points(axes: Axes, settings: Mapping[str, Any]) -> list[Point]:
     """Every combination of the axes, configured.
 
     Raises:
-      ValueError: no such flag, one that cannot be listed, or a value that is refused; names it.
+      ValueError: a flag is unknown or cannot be a list, or a value is invalid; names it.
     """
     for name in axes:
-        if name not in NAMES or name in ALONE:
-            known = ", ".join(sorted(set(NAMES) - ALONE))
+        if name not in NAMES or name in UNLISTED:
+            known = ", ".join(sorted(set(NAMES) - UNLISTED))
             raise ValueError(f"--{name}: cannot be a list; these can: {known}")
         if len(set(axes[name])) < len(axes[name]):
-            raise ValueError(f"--{name}={','.join(axes[name])}: a value stands there twice")
+            raise ValueError(f"--{name}={','.join(axes[name])}: a value is listed twice")
     points = []
     for combination in itertools.product(*axes.values()):
-        said, parsed = dict(zip(axes, combination, strict=True)), {}
-        for name, text in said.items():
+        combined, parsed = dict(zip(axes, combination, strict=True)), {}
+        for name, text in combined.items():
             try:
                 parsed[name] = flags.FLAGS[name].parser.parse(text)
             except ValueError as error:
                 raise ValueError(f"--{name}={text}: {error}") from None
             parsed[name] = entry.usable(name, parsed[name])
         try:
-            points.append(Point(said, {**given, **parsed}, configure({**given, **parsed})))
+            points.append(
+                Point(combined, {**settings, **parsed}, configure({**settings, **parsed}))
+            )
         except ValueError as error:
-            raise ValueError(f"{_title(said)}: {error}" if said else str(error)) from None
+            raise ValueError(f"{_title(combined)}: {error}" if combined else str(error)) from None
     return points
 
 
@@ -170,49 +172,49 @@ def _sweep(
     folder: Path,
     points: list[Point],
     axes: Axes,
-    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
     stop: console.Stop,
     again: str,
 ) -> int:
     groups: dict[str, list[int]] = {}
     for place, point in enumerate(points):
-        same = {k: v for k, v in point.values.items() if k not in NUMERIC}
-        groups.setdefault(json.dumps([same, sorted(point.search.point)]), []).append(place)
-    before = _stored(folder)
-    kept = [
-        run_folder.checkpoints(folder, before if given["resume"] else None, str(number))
+        shared = {k: v for k, v in point.values.items() if k not in NUMERIC}
+        groups.setdefault(json.dumps([shared, sorted(point.search.point)]), []).append(place)
+    stored = _stored(folder)
+    stores = [
+        run_folder.checkpoints(folder, stored if settings["resume"] else None, str(number))
         for number in range(len(groups))
     ]
-    for checkpoints in kept:
+    for checkpoints in stores:
         checkpoints.claim()
     for own in (folder / _folder_name(point.name) for point in points):
-        there = given["resume"] and run_folder.stored_config(own) is not None
-        run_folder.claim(own, may_hold_one=given["overwrite"] or there)
-    if not given["resume"]:
-        _clear(folder, before)
-        for checkpoints in kept:
+        is_stored = settings["resume"] and run_folder.stored_config(own) is not None
+        run_folder.claim(own, may_hold_one=settings["overwrite"] or is_stored)
+    if not settings["resume"]:
+        _clear(folder, stored)
+        for checkpoints in stores:
             checkpoints.remove()
-    content = {"axes": axes, "flags": given, "platform": jax.default_backend()}
+    content = {"axes": axes, "flags": settings, "platform": jax.default_backend()}
     content |= {"device": provenance.device(), "versions": provenance.versions()}
-    if not (given["resume"] and before and "checkpoints" not in before):  # begun by version 0.1
+    if not (settings["resume"] and stored and "checkpoints" not in stored):  # begun by version 0.1
         content["checkpoints"] = run_folder.CHECKPOINTS
     summaries.write(folder / FILE, "sweep", content)
 
     done: dict[int, tuple[Point, Path, dict]] = {}
     for number, places in enumerate(groups.values()):
         group = [points[place] for place in places]
-        members = [_member(folder, point, given["resume"]) for point in group]
+        members = [_member(folder, point, settings["resume"]) for point in group]
         titles = "; ".join(_title(point.name) for point in group[:4])
-        more = f" and {len(group) - 4} more" * (len(group) > 4)
-        console.note(f"[{number + 1}/{len(groups)}] {titles or 'one search'}{more}")
+        rest = f" and {len(group) - 4} more" * (len(group) > 4)
+        console.note(f"[{number + 1}/{len(groups)}] {titles or 'one search'}{rest}")
         members = _planned_as_before(members)
-        outcome = execute(members, kept[number], stop)
+        outcome = execute(members, stores[number], stop)
         for place, member, summary in zip(places, members, outcome.summaries, strict=True):
             if summary is not None:
                 done[place] = points[place], member.folder, summary
         if not outcome.complete:
             so_far = f"{len(done)} of {len(points)} searches have finished runs"
-            return console.fail(f"interrupted: {so_far}; go on by {again}", stop.code)
+            return console.fail(f"interrupted: {so_far}; resume with {again}", stop.code)
 
     results = [done[place] for place in sorted(done)]
     rows = [compare.row(point.name, summary) for point, _, summary in results]
@@ -225,12 +227,12 @@ def _sweep(
     print("\n".join(str(folder / name) for name in ("sweep.csv", "sweep.md", "sweep.png")))
     pictures = "curve.png" + f", {run_folder.PARETO}" * any("pareto" in s for *_, s in results)
     print(f"{folder}/*/  config.json, trace.npz, summary.json, {pictures} of each")
-    lost = broken([s for *_, s in results], [f for _, f, _ in results], given["seed"])
-    return console.fail(lost, 1) if lost else 0
+    message = broken([s for *_, s in results], [f for _, f, _ in results], settings["seed"])
+    return console.fail(message, 1) if message else 0
 
 
 def _stored(folder: Path) -> dict[str, Any] | None:
-    """What ``sweep.json`` says of the sweep that was there; None = there was none.
+    """Content of the stored ``sweep.json``; None = none is stored.
 
     Raises:
       SummaryError: it is damaged.
@@ -242,13 +244,13 @@ def _stored(folder: Path) -> dict[str, Any] | None:
 
 
 def _clear(folder: Path, stored: Mapping[str, Any] | None) -> None:
-    """Removes the searches that ``stored`` lists, with what else is in none of their folders."""
+    """Removes the searches that ``stored`` lists, and their checkpoints."""
     if stored is None:
         return
     for combination in itertools.product(*stored["axes"].values()):
-        own = folder / _folder_name(dict(zip(stored["axes"], combination, strict=True)))
-        run_folder.clear(own)
-        _remove_empty(own)
+        subfolder = folder / _folder_name(dict(zip(stored["axes"], combination, strict=True)))
+        run_folder.clear(subfolder)
+        _remove_empty(subfolder)
     for place in list(folder.glob(f"{run_folder.CHECKPOINTS}-*")):
         run_folder.checkpoints(folder, part=place.name.rpartition("-")[2]).remove()
     of_version_0_1 = folder / "checkpoints"
@@ -265,22 +267,22 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _member(folder: Path, point: Point, goes_on: bool) -> Member:
-    own = folder / _folder_name(point.name)
-    own.mkdir(exist_ok=True)
-    stored = run_folder.stored_config(own) if goes_on else None
+    subfolder = folder / _folder_name(point.name)
+    subfolder.mkdir(exist_ok=True)
+    stored = run_folder.stored_config(subfolder) if goes_on else None
     runs = wanted(point.search.seeds, point.values["first_run"], stored)
-    return Member(own, {**point.values, "out": str(own)}, point.search, runs, stored)
+    return Member(subfolder, {**point.values, "out": str(subfolder)}, point.search, runs, stored)
 
 
 def _folder_name(name: Mapping[str, str]) -> str:
-    """Of a combination; where signs had to give way, different combinations still differ."""
+    """Folder name of a combination; a hash keeps it unique where characters were replaced."""
     title = _title(name).replace(", ", "_") or "search"
     safe = re.sub(r"[^\w=.,+-]+", "-", title)[:100]
     return safe if safe == title else f"{safe}-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
 
 
 def _planned_as_before(members: list[Member]) -> list[Member]:
-    """Those that go on keep the plan that they began with, and share it with the others."""
+    """Members with the plan (lanes, chunk) of a stored one, which resumed searches must keep."""
     for member in members:
         if member.stored is not None:
             plan = {k: member.stored["settings"][k] for k in ("lanes", "chunk")}

@@ -1,1 +1,1 @@
-"""The method inside other people's tools. Each module needs the extra of its name."""
+"""The method inside other tools. Each module needs the extra of its name."""

@@ -1,4 +1,4 @@
-"""A method that follows a search that somebody else keeps: told of anything, asked at any time.
+"""A method for searches run by other tools: it accepts any evaluation, and asks at any time.
 
 What it suggests depends on the seed, on what it learnt and in which order, and on what is pending,
 on nothing else. For the driver is only ever told, and a copy of it is asked: a new follower that
@@ -21,14 +21,14 @@ from weaknas_jax.spaces import candidates as pools
 from weaknas_jax.spaces.choices import Arch, Choices, SpaceError
 
 BUDGET = 100
-"""Scores that a driver has room for at first; one that is full gives way to one of twice that."""
+"""Scores that the first driver holds; a full driver is replaced by one of twice the size."""
 
 _ABREAST = 4  # pending ones come in multiples: fewer programs
 _ROWS, _COLUMNS = (256, 4096), 32  # spaces that may change are filled up to such: fewer programs
 
 
 class Manner(NamedTuple):
-    """How a space is searched.
+    """Settings of a search.
 
     Attributes:
       exact: an architecture counts once, by its first score, and a failure bars it. Otherwise
@@ -44,7 +44,7 @@ class Manner(NamedTuple):
 
 
 class Follower:
-    """One search that is followed.
+    """One followed search.
 
     Args:
       predictor, settings: as of `methods.make`.
@@ -82,11 +82,11 @@ class Follower:
 
     @property
     def whole(self) -> bool:
-        """Whether all of the space is ranked, and not a sample of it."""
+        """Whether the whole space is ranked, not a sample of it."""
         return self._driver is not None and self._driver.pool.whole
 
     def learn(self, arch: Arch, score: float) -> None:
-        """Takes note of an evaluation; larger is better, NaN or infinite = failed.
+        """Records an evaluation; larger is better, NaN or infinite = failed.
 
         One outside of the space is passed over.
         """
@@ -179,13 +179,13 @@ class Follower:
             self._by_row = {}
 
     def _start(self, size: int) -> pools.Pool:
-        """The pool to begin with; that of a tight constraint takes a while to find."""
+        """The initial pool, which is slow to find for a tight constraint."""
         if self._started is None or self._started[0] != size:
             self._started = size, pools.start(self.choices, self._seed, size)
         return self._started[1]
 
     def _tell(self) -> None:
-        """Tells the driver what it does not know yet."""
+        """Tells the driver the evaluations that it does not have yet."""
         for arch, score in self._lessons[self._heeded :]:
             self._look_for_more()
             if np.isfinite(score) and self._told >= self._init - 1:
@@ -226,7 +226,7 @@ class Follower:
 
 
 class _Filled(Choices):
-    """The same choices, described by a number of columns that other spaces have as well."""
+    """The same space, padded to a number of columns that other spaces share."""
 
     @classmethod
     def of(cls, choices: Choices) -> "_Filled":

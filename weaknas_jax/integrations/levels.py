@@ -85,13 +85,13 @@ def _graded(distribution: FloatDistribution | IntDistribution) -> Parameter:
     unit = 1.0 if math.isfinite(float(high) - float(low)) else 0.25
 
     def share(value: float) -> float:
-        """Where a value is in the range, from 0 to 1."""
+        """The position of a value in the range, from 0 to 1."""
         if distribution.log:
             return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
         return (value * unit - low * unit) / (high * unit - low * unit)
 
     def at(share: float) -> Any:
-        """The value of the distribution that is next to a share of the range."""
+        """The value of the distribution nearest to a position in the range."""
         if not 0 < share < 1:
             return low if share <= 0 else high
         if distribution.log:

@@ -75,7 +75,7 @@ class WeakNASSampler(BaseSampler):
                 f"{name}={settings[name]}: the study says how many trials there are and how many "
                 "at once; leave it out"
             )
-        method_of(predictor, settings, BUDGET)  # what is wrong is said here, not in a trial
+        method_of(predictor, settings, BUDGET)  # errors are raised here, not in a trial
         if isinstance(constraint, str):
             expressions.parse(constraint, f"constraint={constraint!r}")
         self._predictor, self._settings = predictor, settings
@@ -119,7 +119,7 @@ class WeakNASSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """What the completed trials say of the space."""
+        """The search space, inferred from the completed trials."""
         del trial
         with self._lock:
             self._attend(study)
@@ -155,7 +155,7 @@ class WeakNASSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A value by the independent sampler."""
+        """A value from the independent sampler."""
         sampler = self._independent
         if sampler is None:
             words = [self._seed, trial.number, zlib.crc32(param_name.encode())]
@@ -225,7 +225,7 @@ class WeakNASSampler(BaseSampler):
         return float(np.random.default_rng(words).random())
 
     def _follow(self, plan: Plan, again: bool) -> None:
-        """Has a follower in the space of ``plan``, which stays while the space does."""
+        """Creates a follower in the space of ``plan``, unless the current one is in this space."""
         space = list(plan.distributions.items()), plan.when, plan.finite, plan.rest
         same = self._space is not None and self._space[0] == space
         if same and (self._space[1] or not again):  # a space that is used up is so for good

@@ -33,7 +33,7 @@ class Other(NamedTuple):
 
     @property
     def begun(self) -> bool:
-        """Whether its objective has asked for something, so that it cannot change any more."""
+        """Whether its objective has asked for a parameter, so that its values are fixed."""
         return not self.running or bool(self.trial.params)
 
 

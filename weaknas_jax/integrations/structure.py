@@ -1,4 +1,4 @@
-"""What the trials of a study say of its space: which parameters there are, and when.
+"""The space of a study, inferred from its trials: parameters and their conditions.
 
 An objective asks for parameters as it runs, so that nobody knows the space but from trials. A
 parameter that only some of them have is *conditional*: if the values of one or two parameters of
@@ -24,7 +24,7 @@ _LATE = 5, 3  # trials without a parameter, and then with it: it is asked for si
 
 
 class Plan(NamedTuple):
-    """What is searched together.
+    """Parameters that are searched together.
 
     Attributes:
       distributions: by name, those that others depend on first.
@@ -87,7 +87,7 @@ class Plan(NamedTuple):
 
 
 class Structure:
-    """Reads trials as they complete, and says what they have in common."""
+    """Reads trials as they complete, and infers their common parameters."""
 
     def __init__(self):
         self._trials: dict[int, FrozenTrial] = {}
@@ -95,7 +95,7 @@ class Structure:
         self._plans: dict[Any, tuple[int, Plan]] = {}
 
     def add(self, trials: Iterable[FrozenTrial]) -> None:
-        """Takes note of completed trials; those known already are passed over."""
+        """Records completed trials; known ones are skipped."""
         for trial in trials:
             if trial.number not in self._trials:
                 self._trials[trial.number] = trial

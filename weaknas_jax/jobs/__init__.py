@@ -1,6 +1,6 @@
-"""Search with real jobs: a method is asked, its queries are run somewhere, and it is told."""
+"""Search with real jobs: run the queries of a method and return their scores to it."""
 
-from weaknas_jax.jobs.api import MODES, said, search
+from weaknas_jax.jobs.api import MODES, metadata, search
 from weaknas_jax.jobs.types import Evaluation, JobsError, Progress, Repeated, Result
 from weaknas_jax.jobs.workers import repeat_number
 
@@ -11,7 +11,7 @@ __all__ = [
     "Progress",
     "Repeated",
     "Result",
+    "metadata",
     "repeat_number",
-    "said",
     "search",
 ]

@@ -1,13 +1,13 @@
-"""Search with real jobs: `search` asks a method, runs the jobs, and tells it what came of them.
+"""Search with real jobs: `search` runs the queries of a method and returns their scores.
 
 Two modes:
 
-``rounds``  all of a round is told at once, in the order in which it was asked for: the queries
-            depend on the scores alone, not on the speed of workers or on kills.
-``async``   each result is told as it comes, and another query asked for at once; those under way
-            are taken into account (`jobs.driver`). No worker waits for another.
+``rounds``  the scores of a round are told together, in the order of its queries: the queries
+            depend on the scores alone, not on the speed of workers or on restarts.
+``async``   each score is told as it arrives, and the next query is asked for at once; running
+            queries are taken into account (`jobs.driver`). No worker waits for another.
 
-With a journal nothing that is finished is lost, and the same call goes on where it was ended.
+With a journal no finished query is lost, and the same call resumes an interrupted search.
 """
 
 import contextlib
@@ -51,40 +51,39 @@ def search(
     stop: Callable[[], bool] = lambda: False,
     make_driver: Callable[..., Driver] = Driver,
 ) -> Result:
-    """Searches ``space`` by ``method`` with jobs.
+    """Searches ``space`` by ``method``, each query a job.
 
     Args:
       method: e.g. ``methods.make("gp", budget=100, per_round=4)``. In rounds mode no more than
         its ``per_round`` jobs run at once.
       evaluate: a function of an architecture (a dict; in a `Space` a row) that returns its score,
-        larger is better, or a dict with ``score`` and whatever else is worth keeping. Raising,
-        or a score that is not finite, is a failure.
-      space: what is searched.
-      executor: where jobs run: None = processes of our own, or any executor. Ours and threads
-        were built for it; Dask's, loky's (joblib's) and those of the standard library are tested.
+        larger is better, or a dict with ``score`` and further values to store. An exception or
+        a score that is not finite is a failure.
+      space: the search space.
+      executor: where jobs run: None = our own processes, or any executor. Our processes and
+        threads are made for it; Dask, loky (joblib) and the standard library are tested.
       workers: jobs at once.
       mode: ``rounds`` or ``async``.
       seed: of the method's random numbers.
       pool: rows of a space that is too large to list.
-      journal: a file that keeps what is finished; made if it is not there, gone on with if it is.
-      about: what else tells this search from others, as JSON; a journal that says otherwise is not
-        gone on with.
+      journal: file of finished queries; created if missing, resumed from if it exists.
+      about: further values that identify this search, as JSON; a journal with other values is not
+        resumed.
       retries: further attempts at an architecture that failed.
-      timeout: seconds that an attempt may take.
-      give_up: failed architectures after which the search ends if none has succeeded by then.
-      repeat_top: where scores are noisy: the K best by their score are evaluated once more at the
-        end, and of these the best by the mean of both scores is the answer. May be raised later, as
-        may the budget. A job with a fixed seed takes `repeat_number` into it.
+      timeout: limit of an attempt, in seconds.
+      give_up: failed architectures after which a search without any success ends.
+      repeat_top: for noisy scores: the K best by score are evaluated once more at the end, and the
+        best of them by the mean of both scores is the answer. It can be raised later, as can the
+        budget. A job with a fixed seed should add `repeat_number` to it.
       progress: called with each finished query, and each repeat.
-      stop: looked at now and then; once it is True no more jobs begin, and those that run are
-        waited for.
-      make_driver: makes the search's `Driver` of method, space, ``seed=`` and ``pool=``; another
-        one may refresh the pool at another pace, or keep what it sees.
+      stop: polled; once it returns True no more jobs begin, and running ones are waited for.
+      make_driver: makes the search's `Driver` of method, space, ``seed=`` and ``pool=``; a
+        replacement may refresh the pool at another pace, or record its calls.
 
     Raises:
-      JobsError: an argument that cannot be used (which, and what to give; nothing has begun then),
-        or nothing but failures.
-      identity.IdentityError: the journal is another search's; says what differs.
+      JobsError: an argument is invalid (says which, and what to give; nothing has begun), or all
+        queries failed.
+      identity.IdentityError: the journal is of another search; the message lists differences.
       journal.JournalError: the journal is damaged, or in use.
       workers.WorkersError: ``evaluate`` cannot be sent to the workers.
     """
@@ -108,22 +107,22 @@ def search(
         stop=stop,
     )
     driver = _driver(make_driver, method, space, int(seed), int(pool))
-    with pools.opened(evaluate, executor, workers, timeout) as at_work:
+    with pools.opened(evaluate, executor, workers, timeout) as worker_pool:
         settings = {
             "budget": method.budget,
-            "workers": int(at_work.count),
+            "workers": int(worker_pool.count),
             "retries": int(retries),
             "timeout": None if timeout is None else float(timeout),
             "give_up": int(give_up),
             "repeat_top": int(repeat_top),
-            "cost": _name_of_cost(space),
+            "cost": _cost_name(space),
         }
         header = {
             "mode": mode,
             "seed": int(seed),
             "pool": int(pool),
-            "method": said(method),
-            **_named(space),
+            "method": metadata(method),
+            **_space_record(space),
             **about,
         }
         with _journal(journal, header, settings) as book:
@@ -136,14 +135,14 @@ def search(
                 book=book,
             )
             loop.replay(settings)
-            complete = loop.work(at_work, progress, stop)
+            complete = loop.work(worker_pool, progress, stop)
     return Result(
         best=types.best(loop.finished, loop.repeats),
         evaluations=loop.finished,
         complete=complete,
         torn=bool(book and book.torn),
         resumed=loop.resumed,
-        busy=loop.busy(at_work.count),
+        busy=loop.busy(worker_pool.count),
         repeats=loop.repeats,
     )
 
@@ -159,8 +158,13 @@ def _driver(
         raise JobsError(str(error)) from None
 
 
-def said(method: Method) -> dict[str, Any]:
-    """What a journal says of a method: all but how long it goes on."""
+def metadata(method: Method) -> dict[str, Any]:
+    """Settings of a method as records store them, without the budget.
+
+    >>> from weaknas_jax.search import methods
+    >>> "budget" in metadata(methods.make("gp", budget=10))
+    False
+    """
     settings = dict(method.settings) or {"init": method.sizes[0], "per_round": method.sizes[1:2]}
     settings.pop("budget", None)
     return {name: _plain(value) for name, value in settings.items()}
@@ -172,15 +176,15 @@ def _plain(value: Any) -> Any:
     return getattr(value, "__name__", "function") if callable(value) else float(value)
 
 
-def _named(space: Choices | Space) -> dict[str, Any]:
-    """What a journal says of a space: all but its cost, which is no part of the search."""
+def _space_record(space: Choices | Space) -> dict[str, Any]:
+    """Description of a space for the journal, without its cost, which the search does not use."""
     if isinstance(space, Choices):
         return {"space": {k: v for k, v in space.describe().items() if k != "cost"}}
     content = np.ascontiguousarray(space.encoding).tobytes()
     return {"space": {"rows": space.size, "sha256": hashlib.sha256(content).hexdigest()}}
 
 
-def _name_of_cost(space: Choices | Space) -> str | None:
+def _cost_name(space: Choices | Space) -> str | None:
     return space.describe().get("cost") if isinstance(space, Choices) else None
 
 

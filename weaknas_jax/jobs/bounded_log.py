@@ -1,15 +1,15 @@
-"""Keeps what a command writes, in files of bounded size; runs as a process of its own.
+"""Writes the output of a command to files of bounded size; runs as a separate process.
 
     python bounded_log.py HEAD TAIL DESCRIPTOR FILE [DESCRIPTOR FILE]
 
-The first HEAD bytes and at least the last TAIL of each stream are kept, and the number of those
-between; all that is kept is on disk at once, whatever happens to this process. It does not depend
-on whoever started it: a search may be killed, and its commands write on.
+The first HEAD bytes and at least the last TAIL of each stream are kept, and the number of bytes
+left out between them; they are on disk at once, even if this process is killed. It does not depend
+on its parent: when a search is killed, its commands can continue to write.
 
-Standard input is how it is asked for the state of things: once that is at its end, this process
-takes what the streams hold at that moment, and says so on standard output: a dot, or why something
-could not be written. It goes on until all streams are closed, since a child that the command left
-behind may hold them. It imports nothing of the package, so that it starts in milliseconds.
+Closing standard input requests a flush: this process then reads what the streams hold at that
+moment, and reports on standard output: a dot, or the reason of a failed write. It continues until
+all streams are closed, since a child that the command left behind may hold them.
+It imports nothing of the package, so that it starts in milliseconds.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ class Log:
 
     Args:
       source: descriptor to read from; made non-blocking.
-      path: of the file, which is written on behind what it has.
-      head, tail: bytes.
+      path: of the file, which is appended to.
+      head, tail: bytes to keep.
 
     Attributes:
       open: the stream is not at its end.
-      problem: why something could not be written, None = all was.
+      problem: reason of a failed write, None = none failed.
     """
 
     def __init__(self, source: int, path: str, head: int, tail: int):
@@ -42,7 +42,7 @@ class Log:
         self._dropped, self._kept = 0, bytearray()  # of the tail: the bytes on disk
 
     def drain(self) -> None:
-        """Takes all that the stream holds at the moment."""
+        """Reads all that the stream holds at the moment."""
         while self.open:
             try:
                 chunk = os.read(self.source, _CHUNK)
@@ -52,7 +52,7 @@ class Log:
             self._take(chunk)
 
     def take(self) -> None:
-        """Takes one piece of what the stream holds, or sees that it is at its end."""
+        """Reads one chunk of the stream, or detects its end."""
         with contextlib.suppress(BlockingIOError):
             chunk = os.read(self.source, _CHUNK)
             self.open = bool(chunk)
@@ -69,10 +69,10 @@ class Log:
                 self._append(rest)
 
     def _shorten(self) -> None:
-        """Writes the last bytes in place of all that came after the head."""
-        more = len(self._kept) - self.tail
-        self._dropped += more
-        del self._kept[:more]
+        """Replaces everything after the head by the last bytes."""
+        excess = len(self._kept) - self.tail
+        self._dropped += excess
+        del self._kept[:excess]
         self._end = self._head
         with self._noting():
             os.ftruncate(self._file, self._head)
@@ -89,7 +89,7 @@ class Log:
     def _noting(self):
         try:
             yield
-        except OSError as error:  # the command is not to die of it
+        except OSError as error:  # the command must not fail because of it
             self.problem = error.strerror
 
 
@@ -111,12 +111,12 @@ def main(arguments: list[str]) -> None:
             for log in logs:
                 log.drain()
             problems = [log.problem for log in logs if log.problem]
-            with contextlib.suppress(OSError):  # nobody is there any more
+            with contextlib.suppress(OSError):  # the parent is gone
                 os.write(1, (problems or ["."])[0].encode())
 
 
 def _ready(descriptors: list[int]) -> set[int]:
-    """Those of which something can be read, or the end; waits for one."""
+    """The readable ones (data or end of file); waits for one."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)

@@ -1,4 +1,4 @@
-"""What a search with jobs may be given, checked before anything begins."""
+"""Checks of the arguments of a search with jobs, made before anything begins."""
 
 import inspect
 import json
@@ -16,7 +16,7 @@ from weaknas_jax.spaces.choices import Choices
 
 MOST_WORKERS, MOST_ROWS = 10_000, 10_000_000
 OURS = ("kind", "format", "mode", "seed", "pool", "method", "space")
-"""Names in the first line of a journal that are not the caller's."""
+"""Names in the first line of a journal that are reserved."""
 
 
 def check(
@@ -37,7 +37,7 @@ def check(
     progress: Any,
     stop: Any,
 ) -> None:
-    """Raises JobsError for what `jobs.search` cannot use: the argument, and what to give."""
+    """Raises JobsError for an invalid argument of `jobs.search`; says which, and what to give."""
     if not isinstance(method, Method):
         raise JobsError(
             f"method={_short(method)}: give a method, such as methods.make('gp', budget=100)"
@@ -100,7 +100,7 @@ def _check_evaluate(evaluate: Any) -> None:
         )
     try:
         signature = inspect.signature(evaluate)
-    except (TypeError, ValueError):  # one that does not say
+    except (TypeError, ValueError):  # it has no signature
         return
     try:
         signature.bind({})
@@ -131,7 +131,7 @@ def _check_journal(journal: Any) -> None:
 
 
 def _why_no_file(path: Path) -> str | None:
-    """Why a file cannot be begun or gone on with."""
+    """Why a file cannot be created or appended to, None = it can."""
     try:
         os.lstat(path)
     except FileNotFoundError:

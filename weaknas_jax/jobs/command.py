@@ -2,10 +2,10 @@
 
 ``{arch}`` in it stands for the architecture as JSON, ``{NAME}`` for the value of a choice, both
 quoted for the shell (an inactive choice is empty); ``{{NAME}}`` is passed on as ``{NAME}``. The
-last line of its output is the score: a number, or a JSON object with ``score`` and what else is
-worth keeping. What a terminal would not show of that line (colours, what a progress bar overwrote)
-does not count. Output and errors go to a file for each attempt, of which the beginning and the end
-are kept if they are long. What a command leaves behind in its process group is ended with it.
+last line of its output is the score: a number, or a JSON object with ``score`` and
+further values to store. Text of that line that a terminal would not show (colours, overwritten
+progress bars) is ignored. Output and errors of each attempt go to files, cut in the middle if they
+are long. Processes that a command leaves behind in its process group are ended with it.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ class Command:
         workers: int = 1,
         limit: float | None = None,
     ):
-        used = [found[1] for found in _PLACE.findall(text) if found[1]]
+        used = [match[1] for match in _PLACE.findall(text) if match[1]]
         if unknown := [name for name in used if name not in ("arch", *names)]:
             raise CommandError(
                 f"--command: no choice {unknown[0]!r} (there are {', '.join(names)}, and arch for "
@@ -82,15 +82,15 @@ class Command:
         self._number = max((int(number) for number in numbers if number.isdigit()), default=0)
 
     def line(self, arch: Arch) -> str:
-        """The command of an architecture."""
+        """The command for an architecture."""
 
         def value(match: re.Match) -> str:
             if match[1]:
                 return f"{{{match[1]}}}"
             if match[2] == "arch":
                 return shlex.quote(json.dumps(arch))
-            given = arch[match[2]]
-            return shlex.quote("" if given is None else str(given))
+            choice = arch[match[2]]
+            return shlex.quote("" if choice is None else str(choice))
 
         return _PLACE.sub(value, self.text)
 
@@ -109,7 +109,7 @@ class Command:
             self._slots.put(slot)
 
     def _new_log(self) -> Path:
-        """An empty file of a number that nothing had."""
+        """An empty log file with an unused number."""
         while True:
             self._number += 1
             log = self.logs / f"{self._number:05d}.log"
@@ -119,7 +119,7 @@ class Command:
                     return log
 
     def end(self) -> None:
-        """Ends all that run; whatever is called from now on fails."""
+        """Ends all running commands; later calls fail."""
         with self._lock:
             self._ended, running = True, list(self._running)
         processes.end(*running)
@@ -168,7 +168,7 @@ class Command:
         return process
 
     def _wait(self, process: subprocess.Popen, log: Path) -> int:
-        """The exit status; nothing of it runs any more."""
+        """Waits for the end of the process group; returns the exit status."""
         try:
             status = process.wait(self.limit)
             processes.end_rest(process)
@@ -182,20 +182,20 @@ class Command:
 
 
 def score(line: str, log: Path) -> Any:
-    """What the last line of a command's output says.
+    """The score in the last line of a command's output.
 
     >>> score("93.5", Path("log")), score('{"score": 93.5, "params": 7}', Path("log"))
     (93.5, {'score': 93.5, 'params': 7})
 
     Raises:
-      CommandError: it says no score.
+      CommandError: it has no score.
     """
     with contextlib.suppress(ValueError):
         return float(line)
     with contextlib.suppress(ValueError):
-        found = json.loads(line)
-        if isinstance(found, dict) and "score" in found:
-            return found
+        values = json.loads(line)
+        if isinstance(values, dict) and "score" in values:
+            return values
     raise CommandError(
         f"the last line of output, {line[:200]!r}, is no number and no JSON object with a "
         f"'score'; see {log}"
@@ -203,11 +203,11 @@ def score(line: str, log: Path) -> Any:
 
 
 def last_line(path: Path, start: int = 0) -> str:
-    """The last line of a file that a terminal would show anything of, as it would show it.
+    """The last line of a file that is visible in a terminal, as it is shown there.
 
     Args:
-      path: what a command printed.
-      start: where that begins, bytes.
+      path: output of a command.
+      start: offset at which the output begins, bytes.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -217,6 +217,6 @@ def last_line(path: Path, start: int = 0) -> str:
 
 
 def _shown(line: str) -> str:
-    """What is left of a line: without colours, and of what was overwritten the last."""
+    """The visible text of a line: without colours and overwritten parts."""
     parts = re.split(r"[\r\b]", _INVISIBLE.sub("", line))
     return next((part.strip() for part in reversed(parts) if part.strip()), "")

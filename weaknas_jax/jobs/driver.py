@@ -1,8 +1,8 @@
-"""A method driven from the host, one ask and one tell at a time: what jobs and studies need.
+"""A method driven from the host, one ask and one tell at a time, for jobs and studies.
 
-The same pure functions that `batch` scans over tables, compiled once each. While queries are out
-(*pending*), an ask takes them into account as a kriging believer (Ginsbourger et al., 2010): it is
-made by a state that was told what the method believes of them, which is then thrown away.
+It uses the pure functions that `runs.program` scans over tables, compiled once each. While queries
+are running (*pending*), an ask takes them into account as a kriging believer (Ginsbourger et al.,
+2010): it uses a temporary state that was told their expected scores.
 """
 
 import functools
@@ -28,14 +28,14 @@ class Driver:
     """One search under way.
 
     Args:
-      method: what asks.
-      space: named choices, or a `Space` whose architectures are called by their rows.
+      method: the search method.
+      space: named choices, or a `Space` whose architectures are named by their rows.
       seed, run: the run's key is that of run ``run`` of an experiment with ``seed``.
       pool: rows of a space that is too large to list; or such rows, from `spaces.candidates.start`.
-      refresh: told queries between two refreshes of such a pool.
+      refresh: queries told between two refreshes of such a pool.
 
     Raises:
-      ValueError: the method asks for more than there is, or an argument is none of these; or
+      ValueError: the budget is larger than the space or the pool, or an argument is invalid; or
         `SpaceError`.
     """
 
@@ -56,7 +56,7 @@ class Driver:
         self.method = method
         self.choices = space if isinstance(space, Choices) else None
         self._seed, self._refresh, self._since, self._width = seed, refresh, 0, 1
-        self._scratch = None  # a state that nobody needs: new buffers cost more than the copying
+        self._scratch = None  # a spare state: new buffers cost more than the copying
         self.pool = None
         if self.choices is not None:
             self.pool = _pool(self.choices, seed, pool)
@@ -70,7 +70,7 @@ class Driver:
 
     @property
     def count(self) -> int:
-        """How many architectures can be asked for, as far as they are found."""
+        """Number of architectures found so far that can be asked for."""
         return self.size if self.pool is None else self.pool.held
 
     @with_conventions
@@ -78,7 +78,7 @@ class Driver:
         """Compiles now what asks and tells need, so that no worker waits for it.
 
         Args:
-          pending: so many queries may be out at an ask that takes them into account.
+          pending: the most queries that may be running at an ask that takes them into account.
         """
         width = max(self.method.sizes)
         self._told(self._copy(), _pad([], width), np.full(width, np.nan, np.float32))
@@ -91,10 +91,10 @@ class Driver:
 
     @with_conventions
     def ask(self, pending: Sequence[int] = ()) -> list[int]:
-        """The rows to evaluate next, none = the method has finished.
+        """The rows to evaluate next; an empty list = the method has finished.
 
         Args:
-          pending: rows asked for and not told yet that are to be taken into account.
+          pending: rows asked for and not told yet, to be taken into account.
         """
         self._renew_if_due()
         known, asked = _ask(self._pure, self._believing(pending) if len(pending) else self.state)
@@ -108,7 +108,7 @@ class Driver:
 
     @with_conventions
     def mark(self, archs: Sequence[Arch | int]) -> list[int]:
-        """Notes that an ask gave these architectures, as a journal says; returns their rows."""
+        """Records that an ask gave these architectures, on replay; returns their rows."""
         self._renew_if_due()
         rows = [self.row(arch) for arch in archs]
         width = max(self.method.sizes)
@@ -128,7 +128,7 @@ class Driver:
 
     @with_conventions
     def see(self, rows: Sequence[int]) -> None:
-        """Notes rows that somebody else had evaluated: they are never asked for."""
+        """Marks rows as evaluated elsewhere: they are never asked for."""
         self._note(_see(self.state.history, self._padded(rows)))
 
     @with_conventions
@@ -142,7 +142,7 @@ class Driver:
 
     @with_conventions
     def row(self, arch: Mapping[str, Any] | int) -> int:
-        """The row of an architecture, which is put into the pool if it is not there.
+        """The row of an architecture, which is added to the pool if it is missing.
 
         Raises:
           ValueError: there is no such architecture.
@@ -152,17 +152,17 @@ class Driver:
                 raise ValueError(f"architecture {arch!r}: give a row below {self.size}")
             return arch
         codes = self.choices.codes(arch)
-        found = pools.find(self.pool, codes)
-        if found is None:
-            found = self._make_room(codes)
-        return found
+        row = pools.find(self.pool, codes)
+        if row is None:
+            row = self._make_room(codes)
+        return row
 
     @property
     def _whole(self) -> bool:
         return self.choices is None or self.pool.whole
 
     def _believing(self, pending: Sequence[int]) -> Any:
-        """The state that was told of ``pending`` what the method believes of it."""
+        """A state that was told the expected scores of ``pending``."""
         indices = self._padded(pending)
         believed, scratch = _believe(self._pure, self.state, indices), self._scratch
         self._scratch = None
@@ -173,20 +173,20 @@ class Driver:
         return state
 
     def _copy(self) -> Any:
-        """The state but for the space, to be told something: a tell takes its state's place."""
+        """A copy of the state without the space, for `_told`, which overwrites its argument."""
         return jax.tree.map(lambda a: a.copy(), self.state.replace(space=None))
 
     def _told(self, state: Any, indices: jax.Array, scores: jax.Array) -> Any:
-        """``state`` that was told, in its place; the space is not copied."""
+        """``state`` after a tell, in the same buffers; the space is not copied."""
         space, bare = self.state.space, state.replace(space=None)
         return _tell(self._pure, bare, space, indices, scores).replace(space=space)
 
     def _note(self, known: history.History) -> None:
-        """All that an ask changes: programs that gave the whole state would copy it."""
+        """Sets the history, all that an ask changes: returning the whole state would copy it."""
         self.state = self.state.replace(history=known)
 
     def _padded(self, rows: Sequence[int]) -> jax.Array:
-        """To a power of two that never falls: few programs, whatever the number of workers."""
+        """Padded to a power of two that never decreases, so that few programs are compiled."""
         self._width = max(self._width, 1 << max(0, len(rows) - 1).bit_length())
         return _pad(rows, self._width)
 
@@ -230,7 +230,7 @@ class Driver:
         return row
 
     def _close(self, rows: Sequence[int], closed: bool = True) -> None:
-        """Sees to it that rows are not asked for, or may be: empty ones of a pool."""
+        """Excludes empty rows of a pool from asks, or allows them again."""
         if len(rows):
             known = self.state.history
             seen = known.seen.at[np.asarray(rows)].set(closed)
@@ -252,7 +252,7 @@ class Driver:
             self._warn("the search looks for more while it lasts")
 
     def _warn(self, then: str) -> None:
-        """Says how many architectures were found, which is not how many there are."""
+        """Warns of the number of architectures found, which may be fewer than exist."""
         looked = f", {self.pool.looked:,} looked at" if self.pool.looked else ""
         warnings.warn(
             f"budget={self.method.budget}: only {self.count:,} architectures were found that meet "

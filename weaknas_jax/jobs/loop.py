@@ -1,7 +1,7 @@
-"""A search with jobs under way: what runs, what is finished, what the method was told.
+"""State of a search with jobs: running jobs, finished queries, scores told to the method.
 
-First the method is asked until it has finished, then the best are evaluated once more, if wanted.
-Whatever happens is written to the journal before it counts, and replaying that restores all of it.
+The method is asked until it has finished, then the best are evaluated once more, if requested.
+Every event is written to the journal before it takes effect, so a replay restores the state.
 """
 
 import collections
@@ -21,7 +21,7 @@ from weaknas_jax.storage.journal_lines import key
 
 
 class Task(NamedTuple):
-    """What a job is for: an architecture, its row, and whether it is a repeat (0 or 1)."""
+    """A job: an architecture, its row, and whether it is a repeat (0 or 1)."""
 
     arch: Any
     row: int
@@ -33,11 +33,11 @@ class Loop:
 
     Args:
       driver: of the method.
-      mode, retries, give_up, repeat_top: as of `jobs.search`.
-      book: its journal, None = it has none.
+      mode, retries, give_up, repeat_top: as in `jobs.search`.
+      book: its journal, None = no journal.
 
     Attributes:
-      told: the queries that the method was told of, in order.
+      told: the queries whose scores the method was told, in order.
       resumed: how many queries the journal had.
     """
 
@@ -65,16 +65,16 @@ class Loop:
 
     @property
     def finished(self) -> list[Evaluation]:
-        """In the order of telling; what waits for the rest of its round comes last."""
+        """Finished queries in the order of telling; those of an unfinished round come last."""
         return self.told + [self._done[row] for row in self._round if row in self._done]
 
     @property
     def repeats(self) -> tuple[Repeated, ...]:
-        """What was evaluated once more, the best mean first."""
+        """The queries evaluated once more, the best mean first."""
         return types.compared(self.finished, self._repeats, key)
 
     def replay(self, settings: Mapping[str, Any]) -> None:
-        """Does again what the journal says was done, and writes down what is new in ``settings``.
+        """Restores the state from the journal, and records ``settings`` if they changed.
 
         Raises:
           JournalError: an architecture in it cannot be searched here.
@@ -83,7 +83,7 @@ class Loop:
         if self.book is None:
             return
         records = self.book.records
-        said = [record for record in records if record["kind"] == "settings"]
+        settings_records = [record for record in records if record["kind"] == "settings"]
         again = [at for at, record in enumerate(records) if record["kind"] == "again"]
         first = again[-1] + 1 if again else 0
         done = [record for record in records[first:] if record["kind"] == "done"]
@@ -94,7 +94,7 @@ class Loop:
                 "that already; give the budget that it had, or a larger one"
             )
         if done and all(record["score"] is None for record in done):
-            self._write({"kind": "again"})  # nothing ever succeeded: what was wrong may be mended
+            self._write({"kind": "again"})  # nothing ever succeeded: the cause may be fixed now
             first = len(records)
         for at, record in enumerate(records[first:], first):
             try:
@@ -103,11 +103,11 @@ class Loop:
                 why = f"{error}; is it of this very space? name another file"
                 raise JournalError(f"{self.book.path}: line {at + 2}: {why}") from None
         self.resumed = len(self.finished)
-        if not said or said[-1] != {"kind": "settings", **settings}:
+        if not settings_records or settings_records[-1] != {"kind": "settings", **settings}:
             self._write({"kind": "settings", **settings})
 
     def work(self, workers: Workers, progress: Any, stop: Callable[[], bool]) -> bool:
-        """Runs jobs until all is finished (True), or ``stop`` says so (False)."""
+        """Runs jobs until all have finished (True) or ``stop`` returns True (False)."""
         running: dict[Future, tuple[Task, float]] = {}
         given_up: set[Future] = set()
         if self._queue or len(self.told) + len(self._out) < self.driver.method.budget:
@@ -192,7 +192,7 @@ class Loop:
         self._queue.extend(Task(self.driver.arch(row), row) for row in rows)
 
     def _begin_repeats(self) -> bool:
-        """Queues the repeats that are missing; whether there were any that were not queued."""
+        """Queues the missing repeats; returns whether there were any."""
         queued = {key(task.arch) for task in self._queue}
         missing = {
             key(e.arch): Task(e.arch, row=-1, repeat=1)
@@ -204,7 +204,7 @@ class Loop:
         return bool(missing)
 
     def _ended(self, task: Task, outcome: Outcome | None) -> Evaluation | None:
-        """An attempt ended; returns what it came to, if that is final."""
+        """Handles the end of an attempt; returns the evaluation, if it is final."""
         if outcome is None:  # not the job's fault
             self._queue.append(task)
             return None

@@ -1,4 +1,4 @@
-"""Commands as groups of processes: what they print is kept, and what they leave behind is ended."""
+"""Commands as process groups: their output is stored, and leftover processes are ended."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from typing import Any
 HEAD = TAIL = 1 << 20
 """Bytes of each stream that are kept: of its beginning, and at least of its end."""
 
-_GRACE = 0.5  # seconds that what a command left behind has to end by itself
+_GRACE = 0.5  # seconds that leftover processes of a command have to end by themselves
 _PATIENCE = 5.0  # seconds between asking a process to end and ending it
 _SETTLING = 30.0  # seconds that output may take from a pipe to the disk
 
@@ -21,13 +21,13 @@ _SETTLING = 30.0  # seconds that output may take from a pipe to the disk
 class Recorder:
     """Keeps two streams in files of bounded size (`jobs.bounded_log`); for use in a ``with``.
 
-    A process of its own does it, so that what runs can write on when this one is killed.
+    A separate process does it, so that commands can continue to write if this one is killed.
 
     Args:
-      output, errors: files, which are written on behind what they have.
+      output, errors: files, which are appended to.
 
     Attributes:
-      streams: descriptors to give to a command, for its output and its errors.
+      streams: descriptors for the output and the errors of a command.
     """
 
     def __init__(self, output: Path, errors: Path):
@@ -58,13 +58,13 @@ class Recorder:
         self.settle()
 
     def close(self) -> None:
-        """Lets go of the streams, once the command has them."""
+        """Closes our ends of the streams, once the command has them."""
         for stream in self.streams:
             os.close(stream)
         self.streams = ()
 
     def settle(self) -> str | None:
-        """Waits until what was written so far is in the files; says what went wrong, if it did."""
+        """Waits until the output so far is in the files; returns the problem, None = none."""
         self.close()
         process = self._process
         if process.stdin.closed:
@@ -73,15 +73,15 @@ class Recorder:
         ready = select.poll()
         stdout: Any = process.stdout
         ready.register(stdout, select.POLLIN)
-        said = stdout.read1() if ready.poll(1000 * _SETTLING) else b""
+        reply = stdout.read1() if ready.poll(1000 * _SETTLING) else b""
         stdout.close()
         with contextlib.suppress(subprocess.TimeoutExpired):  # a daemon may have the streams
             process.wait(0.2)
-        return None if said == b"." else said.decode() or "its output was not kept"
+        return None if reply == b"." else reply.decode() or "its output was not kept"
 
 
 def end(*commands: subprocess.Popen) -> None:
-    """Ends commands that lead process groups, and all that they started in there."""
+    """Ends commands that lead process groups, and all processes of these groups."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in commands:
             with contextlib.suppress(OSError):
@@ -92,13 +92,13 @@ def end(*commands: subprocess.Popen) -> None:
 
 
 def end_rest(process: subprocess.Popen) -> None:
-    """Ends what a command that has ended left in its process group."""
+    """Ends the processes that a finished command left in its group."""
     if not _gone(process, time.monotonic() + _GRACE):
         end(process)
 
 
 def _gone(process: subprocess.Popen, until: float) -> bool:
-    """Whether the group is empty, at last at that time (`time.monotonic`)."""
+    """Whether the group becomes empty before ``until`` (`time.monotonic`)."""
     pause = 0.001
     while True:
         process.poll()
@@ -111,7 +111,7 @@ def _gone(process: subprocess.Popen, until: float) -> bool:
 
 
 def _any_lives(group: int) -> bool:
-    """Whether a process group has a member; dead ones that nobody took note of are none."""
+    """Whether a process group has a live member; zombies do not count."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -128,5 +128,5 @@ def _lives_in(group: int, number: str) -> bool:
         stat = Path("/proc", number, "stat").read_bytes()
     except OSError:  # it has just ended
         return False
-    state, _, of = stat.rpartition(b")")[2].split()[:3]
-    return int(of) == group and state not in (b"Z", b"X")
+    state, _, member_of = stat.rpartition(b")")[2].split()[:3]
+    return int(member_of) == group and state not in (b"Z", b"X")

@@ -1,4 +1,4 @@
-"""What a search with jobs leaves: a table, a summary, the best architecture and a picture."""
+"""Output files of a search with jobs: table, summary, best architecture and figure."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +21,12 @@ FILES = ("results.csv", "best.json", "curve.png", "summary.json")
 
 
 class Findings(NamedTuple):
-    """What is reported; made by `gather`.
+    """Data of a report; made by `gather`.
 
     Attributes:
       result: of the search.
-      space: what was searched.
-      sign: -1 where the scores are negatives of what the user minimises.
+      space: the search space.
+      sign: -1 where the user minimises and scores are negated.
       costs: of each evaluation, float64 [n], NaN = unknown; None = the space has no cost.
     """
 
@@ -47,7 +47,7 @@ def _costs(done: Sequence[Evaluation], space: Choices) -> np.ndarray | None:
     codes = np.stack([space.codes(e.arch) for e in done])
     try:
         costs = np.asarray(space.costs(codes), np.float64)
-    except Exception:  # of some architecture, whatever a function of the user's does
+    except Exception:  # the user's function failed for some architecture
         costs = np.array([_cost(row, space) for row in codes], np.float64)
     return np.where(np.isfinite(costs), costs, np.nan)
 
@@ -55,12 +55,12 @@ def _costs(done: Sequence[Evaluation], space: Choices) -> np.ndarray | None:
 def _cost(codes: np.ndarray, space: Choices) -> float:
     try:
         return float(space.costs(codes[None])[0])
-    except Exception:  # the scores are worth more
+    except Exception:  # a failing cost must not lose the scores
         return np.nan
 
 
-def summarize(findings: Findings, **more: Any) -> dict[str, Any]:
-    """Everything that ``summary.json`` holds; ``more`` is put beside it."""
+def summarize(findings: Findings, **extra: Any) -> dict[str, Any]:
+    """Everything that ``summary.json`` holds; ``extra`` is added to it."""
     (result, space, sign, costs) = findings
     done, best, repeats = result.evaluations, result.best, result.repeats
     summary = {
@@ -71,7 +71,7 @@ def summarize(findings: Findings, **more: Any) -> dict[str, Any]:
         "busy": result.busy,
         "best": None if best is None else _entry(best, done.index(best), sign),
         "best_so_far": [None if np.isnan(b) else sign * b for b in best_so_far(done)],
-        **more,
+        **extra,
     }
     if repeats:
         each = [_entry(r.first, done.index(r.first), sign) | _spread(r, sign) for r in repeats]
@@ -102,14 +102,14 @@ def save(folder: Path, findings: Findings, summary: dict[str, Any]) -> list[str]
 
 
 def write(folder: Path, contents: Mapping[str, str | Callable[[Path], Any] | None]) -> list[str]:
-    """Writes files in their order, so that the last one says that all are there.
+    """Writes files in their order, so that the last one marks completeness.
 
     Args:
       folder: to write to.
       contents: by name: the text, a function that writes to a path, or None = no such file.
 
     Returns:
-      The paths of all that are there now.
+      The paths of those that exist now.
     """
     for name, content in contents.items():
         if callable(content):
@@ -122,8 +122,8 @@ def write(folder: Path, contents: Mapping[str, str | Callable[[Path], Any] | Non
 def table(findings: Findings) -> str:
     """The evaluations as comma-separated text, in the order in which the method was told.
 
-    What was evaluated more than once has the mean of its scores, its standard error and their
-    number ``n`` as well. An unknown cost is empty.
+    Repeated queries also have the mean of their scores, its standard error and their number
+    ``n``. An unknown cost is empty.
     """
     (result, space, sign, costs) = findings
     done, repeats = result.evaluations, result.repeats
@@ -146,7 +146,7 @@ def table(findings: Findings) -> str:
 
 
 def text(summary: dict, paths: Sequence[str]) -> str:
-    """The summary as it is printed."""
+    """The summary as printed text."""
     best, lines = summary["best"], []
     if best is not None:
         score = _with_error(best) if best.get("error") is not None else f"{best['score']:.6g}"
@@ -190,7 +190,7 @@ def _with_error(one: dict) -> str:
 
 
 def best_so_far(done: Sequence[Evaluation]) -> np.ndarray:
-    """float64 [n], NaN before the first success."""
+    """The best score up to each query, float64 [n], NaN before the first success."""
     return np.fmax.accumulate(_scores(done)) if len(done) else np.zeros(0)
 
 

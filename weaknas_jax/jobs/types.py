@@ -1,4 +1,4 @@
-"""What searches with jobs are told in: evaluations, repeats, progress, results."""
+"""Types of searches with jobs: evaluations, repeats, progress, results."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class JobsError(ValueError):
-    """A search that cannot go on; says why and what to do."""
+    """A search that cannot continue; the message says why and what to do."""
 
 
 class Evaluation(NamedTuple):
@@ -17,9 +17,9 @@ class Evaluation(NamedTuple):
       arch: the architecture; its row in a `Space`.
       score: None = it failed for good.
       error: of its last attempt, None = none.
-      attempts: how many it took.
-      seconds: of the last.
-      info: what else the function returned, by name.
+      attempts: number of attempts.
+      seconds: duration of the last attempt.
+      info: further values that the function returned, by name.
     """
 
     arch: Any
@@ -31,12 +31,12 @@ class Evaluation(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """One of the best that was evaluated once more.
+    """A query that was evaluated once more.
 
     Attributes:
       first: the query.
       repeat: the further evaluation.
-      scores: of both, without what failed.
+      scores: of both, without failures.
       mean: of the scores.
       error: standard error of the mean; None where there is one score.
     """
@@ -49,7 +49,7 @@ class Repeated(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a search is.
+    """Progress of a search.
 
     Attributes:
       last: the query, or the repeat, that has just finished.
@@ -57,8 +57,8 @@ class Progress(NamedTuple):
       finished, budget, running: queries; ``running`` counts repeats too.
       failed: of those that finished.
       left: seconds, at the pace of this call, to the last query or repeat.
-      repeated, repeats: of the repeats that are to be made, those that finished and all of them;
-        0 before the last query has finished.
+      repeated, repeats: number of finished repeats, and of all; 0 before the last query has
+        finished.
     """
 
     last: Evaluation
@@ -73,17 +73,17 @@ class Progress(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a search came to.
+    """Result of a search.
 
     Attributes:
       best: the best evaluation, None = none has a score. With repeats: of those with two scores
         the best by their mean.
-      evaluations: all queries that finished, in the order in which the method was told.
-      complete: the method has finished and the repeats too; otherwise it was stopped.
+      evaluations: all queries that finished, in the order of telling.
+      complete: the method and the repeats have finished; otherwise the search was stopped.
       torn: the journal had a torn last line, which was cut off.
-      resumed: how many of the evaluations were there already.
+      resumed: number of evaluations read from the journal.
       busy: share of the workers' time that jobs took in this call.
-      repeats: what was evaluated once more, the best mean first.
+      repeats: the queries evaluated once more, the best mean first.
     """
 
     best: Evaluation | None
@@ -96,20 +96,20 @@ class Result(NamedTuple):
 
 
 def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Those that have a score, the best first; of equal ones the first."""
-    some = [e for e in evaluations if e.score is not None]
-    return sorted(some, key=lambda e: -e.score)
+    """Evaluations with a score, the best first; ties in their order."""
+    successes = [e for e in evaluations if e.score is not None]
+    return sorted(successes, key=lambda e: -e.score)
 
 
 def compared(
     evaluations: Iterable[Evaluation], repeats: Mapping[str, Evaluation], key: Callable[[Any], str]
 ) -> tuple[Repeated, ...]:
-    """Queries beside their repeats, the best mean first.
+    """Queries with their repeats, the best mean first.
 
     Args:
       evaluations: the queries.
       repeats: by ``key`` of the architecture.
-      key: of an architecture.
+      key: text that identifies an architecture.
     """
     if not repeats:
         return ()
@@ -126,6 +126,8 @@ def compared(
 
 def best(evaluations: Iterable[Evaluation], repeats: Iterable[Repeated] = ()) -> Evaluation | None:
     """The answer: see `Result`."""
-    sure = [r.first for r in repeats if r.error is not None]
-    some = [(e.score, e) for e in evaluations if e.score is not None]
-    return sure[0] if sure else max(some, key=lambda pair: pair[0], default=(None, None))[1]
+    repeated = [r.first for r in repeats if r.error is not None]
+    pairs = [(e.score, e) for e in evaluations if e.score is not None]
+    return (
+        repeated[0] if repeated else max(pairs, key=lambda pair: pair[0], default=(None, None))[1]
+    )

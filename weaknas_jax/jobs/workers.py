@@ -1,8 +1,8 @@
-"""Where jobs run: processes of our own, or any `concurrent.futures.Executor`.
+"""Workers that run jobs: our own processes, or any `concurrent.futures.Executor`.
 
 Our own processes (pebble) are supervised: one that hangs is ended at its time-out, one that dies is
-replaced, and only its job is lost. An executor of somebody else's cannot be told to end a job that
-runs; such a job is given up, and its result, should it come, ignored.
+replaced, and only its job is lost. Other executors cannot end a running job; it is abandoned, and a
+late result of it is ignored.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from pebble import ProcessExpired, ProcessPool
 
 
 class Outcome(NamedTuple):
-    """What an attempt came to.
+    """Outcome of an attempt.
 
     Attributes:
       score: larger is better; None = it failed.
-      error: why, None = it did not fail.
-      seconds: how long it took.
-      info: what else the function returned, by name.
+      error: reason of the failure, None = it succeeded.
+      seconds: duration.
+      info: further values that the function returned, by name.
     """
 
     score: float | None
@@ -38,26 +38,29 @@ class Outcome(NamedTuple):
 
 
 class WorkersError(ValueError):
-    """Jobs that cannot be started; says why and what to do."""
+    """Jobs that cannot be started; the message says why and what to do."""
 
 
 _repeat = contextvars.ContextVar("repeat", default=0)
 
 
 def repeat_number() -> int:
-    """Of the evaluation that calls it: 0 = a query, 1 = one of the best once more.
+    """Number of the evaluation that calls it: 0 = a query, 1 = a repeat of one of the best.
 
-    A job whose random numbers follow from the architecture alone takes this into its seed: a repeat
-    that is the same run again tells nothing.
+    A job whose random numbers depend on the architecture alone should add this to its seed, since
+    a repeat with the same seed gives no information.
+
+    >>> repeat_number()
+    0
     """
     return _repeat.get()
 
 
 def attempt(evaluate: Callable[[Any], Any], arch: Any, repeat: int = 0) -> Outcome:
-    """``evaluate(arch)``, whatever happens in it; `repeat_number` is ``repeat`` meanwhile.
+    """Outcome of ``evaluate(arch)``, failures included; `repeat_number` is ``repeat`` meanwhile.
 
     Raises:
-      CancelledError: ``evaluate`` raised it; such an attempt counts for nothing.
+      CancelledError: ``evaluate`` raised it; such an attempt is not counted.
     """
     start = time.perf_counter()
     _repeat.set(repeat)
@@ -65,7 +68,7 @@ def attempt(evaluate: Callable[[Any], Any], arch: Any, repeat: int = 0) -> Outco
         score, info = _read(evaluate(arch))
         with np.errstate(over="ignore"):  # methods count in float32
             error = None if np.isfinite(np.float32(score)) else f"the score is {score}"
-    except CancelledError:  # it was broken off, which is none of its fault
+    except CancelledError:  # cancelled: not a failure of the job
         raise
     except (Exception, SystemExit) as failure:
         score, info = None, {}
@@ -78,8 +81,8 @@ def _read(returned: Any) -> tuple[float, dict[str, Any]]:
     if isinstance(returned, Mapping):
         if "score" not in returned:
             raise ValueError(f"evaluate returned {dict(returned)}: it has no 'score'")
-        more = {str(k): v for k, v in returned.items() if k != "score"}
-        return _number(returned["score"]), {k: plain(v) for k, v in more.items()}
+        info = {str(k): v for k, v in returned.items() if k != "score"}
+        return _number(returned["score"]), {k: plain(v) for k, v in info.items()}
     return _number(returned), {}
 
 
@@ -92,7 +95,7 @@ def _number(value: Any) -> float:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it; what it has not (NaN, say) becomes a text."""
+    """``value`` as JSON can hold it; anything else (NaN, say) becomes a string."""
     if isinstance(value, bool | int | str | None):
         return value
     try:
@@ -103,7 +106,7 @@ def plain(value: Any) -> Any:
 
 
 class _Packed:
-    """A function as it is sent to other processes, whatever it is made of."""
+    """A function, pickled to be sent to other processes."""
 
     def __init__(self, evaluate: Callable[[Any], Any]):
         try:
@@ -130,11 +133,11 @@ def _unpacked(content: bytes) -> Callable[[Any], Any]:
 
 
 class Workers:
-    """Starts attempts and reads what they came to; made by `opened`.
+    """Starts attempts and reads their outcomes; made by `opened`.
 
     Attributes:
       count: jobs at once.
-      limit: seconds of an attempt, None = no limit.
+      limit: time limit of an attempt in seconds, None = no limit.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class Workers:
 
     @property
     def supervised(self) -> bool:
-        """Whether time-outs are kept without us."""
+        """Whether the workers enforce time-outs themselves."""
         return self._executor is None
 
     def submit(self, arch: Any, repeat: int = 0) -> Future:
@@ -172,20 +175,20 @@ class Workers:
             self._own = ProcessPool(
                 self.count,
                 context=get_context("spawn"),
-                initializer=importlib.import_module,  # what takes seconds is no job's time
+                initializer=importlib.import_module,  # slow imports are no job's time
                 initargs=(__name__,),
             )
         return self._own.submit(attempt, self.limit, self._evaluate, arch, repeat)
 
     def outcome(self, future: Future) -> Outcome | None:
-        """Of an attempt that ended; None = it was none of its fault."""
+        """Outcome of an attempt that ended; None = it ended through no fault of its own."""
         try:
             return future.result()
         except ProcessExpired as error:
             return Outcome(None, f"the worker died (exit code {error.exitcode})")
         except TimeoutError:
             return self.expired()
-        except BrokenExecutor:  # whichever job it was took the others with it
+        except BrokenExecutor:  # one job broke the executor for all
             if self._executor is not None:
                 self.replace()
             return None
@@ -199,17 +202,17 @@ class Workers:
         return self.limit is not None and time.monotonic() - since > self.limit
 
     def expired(self) -> Outcome:
-        """Of an attempt that took too long."""
+        """Outcome of an attempt that took too long."""
         return Outcome(None, f"took longer than the time-out of {self.limit:g} s", self.limit)
 
     def replace(self) -> None:
-        """Goes on without an executor that broke, or whose workers all hang."""
+        """Replaces an executor that broke, or whose workers all hang."""
         what = "new threads" if self._threads else "processes of our own"
         warnings.warn(f"{self._executor!r} broke or hangs: going on with {what}", stacklevel=2)
         self._executor = ThreadPoolExecutor(self.count) if self._threads else None
 
     def close(self) -> None:
-        """Ends what runs in processes of our own."""
+        """Ends our own processes."""
         if self._own is not None:
             self._own.stop()
             self._own.join()

@@ -1,1 +1,1 @@
-"""Numbers of finished runs: metrics, statistics, Pareto fronts, quality of predictors."""
+"""Measures of finished runs: metrics, statistics, Pareto fronts, quality of predictors."""

@@ -1,7 +1,7 @@
-"""Which architecture each run found: the best by the labels that the search saw, by name.
+"""The answer of each run: the best architecture by the labels that the search saw.
 
-The rule is that of ``best_valid_test`` (`metrics.curves`): the highest label among the queries that
-succeeded, of equal ones the first; after further trainings (`repeats`) their answer. NumPy.
+As for ``best_valid_test`` (`metrics.curves`), it is the query with the highest label, of equal ones
+the first; after further trainings (`repeats`), their answer. NumPy.
 """
 
 import re
@@ -32,8 +32,8 @@ class Answers(NamedTuple):
     Attributes:
       run: int [S], run numbers.
       place: int64 [S], index into the table's arrays; -1 = no query of the run has a label.
-      query: int64 [S], the query that asked for it, 1 = the first; 0 = none.
-      label: float64 [S], what that query returned, in the table's unit; NaN = none.
+      query: int64 [S], number of its query, 1 = the first; 0 = none.
+      label: float64 [S], label that the query returned, in the table's unit; NaN = none.
     """
 
     run: np.ndarray
@@ -51,27 +51,27 @@ def of_runs(trace: Trace, table: Table, repeats: Repeats | None = None) -> Answe
     (array([0]), array([2]))
 
     Args:
-      trace: what the runs did.
-      table: what they searched.
-      repeats: of the same runs (`repeats.ask_again`); None = nothing was trained again.
+      trace: trace of the runs.
+      table: the table they searched.
+      repeats: further trainings of the same runs (`repeats.ask_again`); None = none.
     """
     labels = metrics.resolved(trace.scores, table.percent)
     worth = np.where(np.isfinite(labels) & (trace.queried >= 0), table.worth(labels), -np.inf)
     if repeats is not None:
         worth = np.where(trace.queried == repeats.answer[:, None], worth, -np.inf)
-    at = worth.argmax(axis=1)  # the first of equals
-    rows = np.arange(len(at))
-    exists = np.isfinite(worth[rows, at])
+    best = worth.argmax(axis=1)  # the first of equals
+    rows = np.arange(len(best))
+    exists = np.isfinite(worth[rows, best])
     return Answers(
         run=trace.run,
-        place=np.where(exists, trace.queried[rows, at], -1).astype(np.int64),
-        query=np.where(exists, at + 1, 0),
-        label=np.where(exists, labels[rows, at], np.nan),
+        place=np.where(exists, trace.queried[rows, best], -1).astype(np.int64),
+        query=np.where(exists, best + 1, 0),
+        label=np.where(exists, labels[rows, best], np.nan),
     )
 
 
 def costs(table: Table) -> dict[str, np.ndarray]:
-    """The columns of a table that are costs by their names: parameters, FLOPs, latency, time ...
+    """The columns of a table whose names are those of costs: parameters, FLOPs, latency, time ...
 
     >>> x = np.zeros(1)
     >>> list(costs(Table("s", "d", x, x, extra={"params": x, "row": x, "train_time_s": x})))
@@ -91,28 +91,28 @@ def summary(
     repeats: Repeats | None = None,
     more_costs: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """As ``summary.json`` holds it.
+    """The field ``answers`` of ``summary.json``.
 
     ``runs`` has the answer of each run: the number of its row in the whole table, its name, its
-    label in the search, the table's means of valid and test, its known costs and, of a table of
-    named columns, what it is; all None where there is no answer. ``counts`` has each different
+    label in the search, the table's means of valid and test, its known costs and, for a table with
+    named columns, their values; all None if there is no answer. ``counts`` has each different
     answer once, with the number of its ``runs``, the most frequent first.
 
     Args:
-      answers: of the runs.
-      table: what they searched.
-      repeats: of the same runs, if anything was trained again.
-      more_costs: float64 [N] by name, beside those of the table.
+      answers: answers of the runs.
+      table: the table they searched.
+      repeats: further trainings of the same runs, if any.
+      more_costs: further costs, float64 [N] by name.
     """
     valid = np.full(len(table), np.nan) if table.signal == "test" else table.valid_mean
     test = metrics.test_accuracy(table)
-    known = {**costs(table), **(more_costs or {})}
+    all_costs = {**costs(table), **(more_costs or {})}
 
-    def described(place: int) -> dict[str, Any]:
+    def description(place: int) -> dict[str, Any]:
         if place < 0:
             return dict.fromkeys(("row", "name", "valid", "test")) | {"costs": {}}
-        each = {name: _plain(column[place]) for name, column in known.items()}
-        about = {
+        each = {name: _plain(column[place]) for name, column in all_costs.items()}
+        fields = {
             "row": int(table.rows[place]),
             "name": None if table.names is None else str(table.names[place]),
             "valid": _plain(valid[place]),
@@ -120,48 +120,48 @@ def summary(
             "costs": {name: value for name, value in each.items() if value is not None},
         }
         if table.columns:
-            about["columns"] = {k: _plain(column[place]) for k, column in table.columns.items()}
-        return about
+            fields["columns"] = {k: _plain(column[place]) for k, column in table.columns.items()}
+        return fields
 
     runs = []
     for i, place in enumerate(answers.place.tolist()):
-        one = {"run": int(answers.run[i]), **described(place)}
-        one |= {"query": int(answers.query[i]) or None, "label": _plain(answers.label[i])}
+        record = {"run": int(answers.run[i]), **description(place)}
+        record |= {"query": int(answers.query[i]) or None, "label": _plain(answers.label[i])}
         if repeats is not None:
-            one["repeats"] = {
+            record["repeats"] = {
                 "mean": _plain(repeats.mean[i]),
                 "standard_error": _plain(repeats.error[i]),
                 "count": int(repeats.count[i]),
             }
-        runs.append(one)
-    times = Counter(place for place in answers.place.tolist() if place >= 0)
+        runs.append(record)
+    counts = Counter(place for place in answers.place.tolist() if place >= 0)
     worth = np.nan_to_num(table.worth(table.valid_mean), nan=-np.inf)
-    order = sorted(times, key=lambda place: (-times[place], -worth[place], place))
+    order = sorted(counts, key=lambda place: (-counts[place], -worth[place], place))
     return {
         "runs": runs,
-        "counts": [{"runs": times[place], **described(place)} for place in order],
+        "counts": [{"runs": counts[place], **description(place)} for place in order],
         "without": int((answers.place < 0).sum()),
     }
 
 
 def best(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What ``best.json`` holds of a search of a single run; None = several runs, or no answer.
+    """Content of ``best.json`` for a search with a single run; None = several runs, or no answer.
 
     ``architecture`` is in the space's own form (`own_form`), else the table's columns by name.
 
     Args:
-      summary: of the search, as `text.summarize` makes it.
+      summary: summary of the search, from `text.summarize`.
     """
     runs = summary["answers"]["runs"]
     if len(runs) != 1 or runs[0]["row"] is None:
         return None
     (answer,) = runs
     form = own_form(summary["space"], answer["name"])
-    about = {name: summary[name] for name in ("space", "dataset", "table_version")}
+    source = {name: summary[name] for name in ("space", "dataset", "table_version")}
     rest = {name: value for name, value in answer.items() if name not in ("name", "columns")}
     return {
         "format": FORMAT,
-        **about,
+        **source,
         "name": answer["name"],
         "architecture": answer.get("columns") if form is None else form,
         **rest,
@@ -171,6 +171,6 @@ def best(summary: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value of an array for JSON; None where it is no finite number, nor anything else."""
+    """A value of an array for JSON; None for NaN and infinite numbers."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""From a trace and its table to numbers, by the protocol: NumPy on the host, nothing random."""
+"""Metrics of a trace on its table, by the protocol: deterministic, NumPy on the host."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,15 @@ from weaknas_jax.tables.table import Table
 
 
 class Curves(NamedTuple):
-    """float64 [S, Q], in the table's unit, after each query; a run that ended keeps its last value.
+    """Best-so-far curves, float64 [S, Q], in the table's unit; ended runs keep their last value.
 
     Attributes:
-      oracle_test: best test label among all evaluated.
+      oracle_test: best test label among the evaluated.
       best_valid: best score that the search saw.
       best_valid_test: test accuracy of the architecture with that score (the first in a tie).
-      predicted_best_test: test accuracy of the predictor's best after the latest fit; NaN before
+      predicted_best_test: test accuracy of the predicted best after the latest fit; NaN before
         the first.
-    Test curves are NaN throughout where the table has no test accuracy.
+    Test curves are all NaN if the table has no test accuracy.
     """
 
     oracle_test: np.ndarray
@@ -28,12 +28,12 @@ class Curves(NamedTuple):
 
 
 def test_accuracy(table: Table) -> np.ndarray:
-    """Mean test accuracy float64 [N]; all NaN where the table has none."""
+    """Mean test accuracy float64 [N]; all NaN if the table has none."""
     return table.test_mean if table.test is not None else np.full(len(table), np.nan)
 
 
 def tells(trace: Trace) -> np.ndarray:
-    """Queries told by the end of each round of each run, int64 [S, T+1]."""
+    """Number of queries at the end of each round of each run, int64 [S, T+1]."""
     asked = trace.queried >= 0
     rounds = np.arange(trace.predicted_top.shape[1])
     return (asked[:, None, :] & (trace.round <= rounds[:, None])).sum(axis=2)
@@ -42,32 +42,32 @@ def tells(trace: Trace) -> np.ndarray:
 def queries_to_target(trace: Trace, target: np.ndarray, protocol: Protocol) -> np.ndarray:
     """Queries until a target architecture was met, float64 [S]; NaN = not met (censored).
 
-    A query that failed meets nothing.
+    A failed query meets no target.
 
     Args:
-      trace: what the runs did.
+      trace: trace of the runs.
       target: bool [N], `targets.target_mask`.
-      protocol: ``counting`` and ``predicted_top`` decide.
+      protocol: its ``counting`` and ``predicted_top`` are used.
     """
     hit = target[np.maximum(trace.queried, 0)] & np.isfinite(trace.scores)
     position = np.where(hit.any(axis=1), hit.argmax(axis=1), -1)
-    told = tells(trace)
+    num_queries = tells(trace)
     result = np.where(position >= 0, position + 1.0, np.nan)
     if protocol.counting == "round":
-        at_end = np.take_along_axis(told, trace.round[position][:, None], axis=1)[:, 0]
+        at_end = np.take_along_axis(num_queries, trace.round[position][:, None], axis=1)[:, 0]
         result = np.where(position >= 0, at_end, np.nan)
     if protocol.predicted_top == "free":
-        seen = trace.predicted_top >= 0
-        looked = target[np.maximum(trace.predicted_top, 0)] & seen
-        first = np.take_along_axis(told, looked.argmax(axis=1)[:, None], axis=1)[:, 0]
-        result = np.fmin(result, np.where(looked.any(axis=1), first, np.nan))
+        has_prediction = trace.predicted_top >= 0
+        predicted_hit = target[np.maximum(trace.predicted_top, 0)] & has_prediction
+        first = np.take_along_axis(num_queries, predicted_hit.argmax(axis=1)[:, None], axis=1)[:, 0]
+        result = np.fmin(result, np.where(predicted_hit.any(axis=1), first, np.nan))
     return result
 
 
 def milestones(table: Table, protocol: Protocol) -> dict[str, np.ndarray]:
-    """What is nearly the optimum, by name: bool [N] each, of the labels that are the target.
+    """Near-optimal architectures by name, bool [N] each, by the target labels of the protocol.
 
-    Within 0.1 % of the best (of their range, where they are not percent), and among the ten best;
+    Those within 0.1 % of the best (of the range, for labels not in percent), and the ten best;
     ties count.
     """
     accuracy = table.worth(table.test_mean if protocol.target == "test" else table.valid_mean)
@@ -84,7 +84,7 @@ def milestones(table: Table, protocol: Protocol) -> dict[str, np.ndarray]:
 
 
 def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
-    """Best-so-far curves. A free look at the predictor's best adds to ``oracle_test``."""
+    """Best-so-far curves; ``predicted_top=free`` adds the predicted best to ``oracle_test``."""
     test, runs = table.worth(test_accuracy(table)), len(trace.run)
     evaluated = np.isfinite(trace.scores)
     indices = np.maximum(trace.queried, 0)
@@ -106,19 +106,23 @@ def curves(trace: Trace, table: Table, protocol: Protocol) -> Curves:
     new[:, 1:] &= ~(best[:, 1:] == best[:, :-1])  # the first in a tie stays
     holder = np.maximum.accumulate(np.where(new, np.arange(scores.shape[1]), -1), axis=1)
     holder_test = np.take_along_axis(test[indices], np.maximum(holder, 0), axis=1)
-    found = Curves(
+    result = Curves(
         oracle_test=np.fmax.accumulate(queried_test, axis=1),
         best_valid=best,
         best_valid_test=np.where(holder >= 0, holder_test, np.nan),
         predicted_best_test=predicted,
     )
-    return Curves(*map(table.worth, found))
+    return Curves(*map(table.worth, result))
 
 
 def resolved(scores: np.ndarray, percent: bool) -> np.ndarray:
-    """Scores as float64, rounded to what float32 resolves, so that ties are ties.
+    """Scores as float64, rounded to the precision of float32, so that equal labels stay equal.
 
-    Of percent five places, else seven digits.
+    Percent to five decimal places, other scores to seven digits.
+
+    >>> resolved(np.array([93.123456789]), percent=True)
+    array([93.12346])
+
     """
     scores = np.asarray(scores, np.float64)
     if percent:
@@ -129,7 +133,9 @@ def resolved(scores: np.ndarray, percent: bool) -> np.ndarray:
 
 
 def rank_of(worth: np.ndarray, value: np.ndarray | float) -> np.ndarray:
-    """Place of a value among those of the table, 1 = best: how many are higher, plus one."""
+    """Rank of a value in the table, 1 = best: the number of higher values plus one."""
     ordered = np.sort(worth[np.isfinite(worth)])
-    tolerance = 1e-11 * np.abs(ordered).max(initial=0.0)  # a mean of equals may fall below them
+    tolerance = 1e-11 * np.abs(ordered).max(
+        initial=0.0
+    )  # the mean of equal values may be rounded below them
     return len(ordered) - np.searchsorted(ordered, np.add(value, tolerance), side="right") + 1.0

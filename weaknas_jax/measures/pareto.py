@@ -1,4 +1,4 @@
-"""Score against one cost: which architectures no other beats in both, and how many were found."""
+"""Pareto fronts of score against one cost, of the table and of what runs evaluated."""
 
 from typing import Any, NamedTuple
 
@@ -9,16 +9,16 @@ from weaknas_jax.tables.table import Table
 
 
 class Pareto(NamedTuple):
-    """What runs found of the trade between a cost and the mean validation accuracy.
+    """Trade-off between a cost and the mean validation accuracy, in the table and in runs.
 
     Attributes:
-      text: the cost, as it was written.
+      text: the cost, as an expression.
       cost: float64 [N]; NaN = unknown.
       score: float64 [N], mean validation label, in the table's unit.
-      runs: int64 [N], how many runs evaluated it.
-      found: int64 [k], the front of what any run evaluated, by rising cost.
+      runs: int64 [N], number of runs that evaluated each architecture.
+      found: int64 [k], the front of the architectures that any run evaluated, by rising cost.
       best: int64 [m], the front of the table.
-      share: mean share of ``best`` that a run evaluated; None: the front is empty.
+      share: mean share of ``best`` that a run evaluated; None = the front is empty.
     """
 
     text: str
@@ -31,17 +31,17 @@ class Pareto(NamedTuple):
 
 
 def front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """The points that no other beats: none costs as little and scores as much, or better in one.
+    """The Pareto front: points that no other point dominates.
 
     >>> front(np.array([3.0, 1.0, 2.0, 2.0]), np.array([9.0, 5.0, 7.0, 8.0]))
     array([1, 3, 0])
 
     Args:
-      cost: [n], the less the better; NaN = unknown, such a point is never chosen.
-      score: [n], the more the better; NaN likewise.
+      cost: [n], lower is better; NaN = unknown, never on the front.
+      score: [n], higher is better; NaN likewise.
 
     Returns:
-      int64 [k], their indices by rising cost; of points equal in both the first.
+      int64 [k], their indices by rising cost; of equal points the first.
     """
     cost, score = np.asarray(cost, np.float64), np.asarray(score, np.float64)
     known = np.flatnonzero(~(np.isnan(cost) | np.isnan(score)))
@@ -53,13 +53,13 @@ def front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def measure(trace: Trace, table: Table, text: str, cost: np.ndarray) -> Pareto:
-    """What the runs of a trace found.
+    """Pareto fronts of a table and of the runs of a trace.
 
     Args:
-      trace: what the runs did; a query that failed is no evaluation.
-      table: what they searched.
-      text: the cost, as it was written.
-      cost: float64 [N]; where it is not finite it is unknown.
+      trace: trace of the runs; failed queries do not count.
+      table: the table they searched.
+      text: the cost, as an expression.
+      cost: float64 [N]; not finite = unknown.
     """
     cost, worth = np.where(np.isfinite(cost), cost, np.nan), table.worth(table.valid_mean)
     run, query = np.nonzero((trace.queried >= 0) & np.isfinite(trace.scores))
@@ -78,10 +78,10 @@ def measure(trace: Trace, table: Table, text: str, cost: np.ndarray) -> Pareto:
 
 
 def summary(pareto: Pareto, table: Table) -> dict[str, Any]:
-    """As ``summary.json`` holds it.
+    """The field ``pareto`` of ``summary.json``.
 
-    ``row`` is the number in the whole table, ``cost_unknown`` how many of its architectures have no
-    cost that is a finite number, and so are in no front.
+    ``row`` is the number in the whole table, ``cost_unknown`` the number of architectures without
+    a finite cost, which are on no front.
     """
     test = None if table.test is None else table.test_mean
     return {

@@ -1,9 +1,9 @@
-"""How well a predictor ranks architectures that it has not seen (paper section 4, Figure 1).
+"""Quality of a predictor's ranking of unseen architectures (paper section 4, Figure 1).
 
-A fit is what a search of one round makes: the first n of the run's draw are labelled, the scorer
-is told all of them at once and scores the space. Run i draws the same order whatever n and
-predictor follow, so that samples are nested and everything can be compared in pairs.
-The ranking is judged by those alone that were not drawn, against the mean validation accuracy.
+The fit is that of a search of one round: the first n architectures of the run's draw are labelled,
+the scorer is fitted on all of them at once and scores the space. Run i draws the same order for
+every n and predictor, so that samples are nested and all comparisons are paired. The ranking is
+evaluated on the undrawn architectures only, against the mean validation accuracy.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ from weaknas_jax.search.label_transforms import TRANSFORMS
 
 
 class Quality(NamedTuple):
-    """Of one ranking.
+    """Quality of a ranking.
 
     Attributes:
-      nan: how many of the judged predictions were NaN; where any is, no metric is defined.
+      nan: number of NaN predictions; if there are any, no metric is defined.
       metrics: by name (`metric_names`), NaN = not defined.
     """
 
@@ -34,7 +34,7 @@ class Quality(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One run of one predictor at one n."""
+    """Result of a run of a predictor at one n."""
 
     predictor: str
     n: int
@@ -44,12 +44,12 @@ class Cell(NamedTuple):
 
 @with_conventions
 def draw(key: jax.Array, truth: np.ndarray) -> np.ndarray:
-    """The rows that have a label, in the uniform order in which a run draws them, int32.
+    """The rows with a label in the random order in which a run draws them, int32.
 
-    They begin as the initial architectures of a search's run with this ``key``, if all have one.
+    If all rows have a label, a search with this ``key`` draws the same initial architectures.
 
     Args:
-      key: the run's.
+      key: key of the run.
       truth: [N], NaN = no label.
     """
     unknown = ~np.isfinite(truth)
@@ -61,15 +61,15 @@ def draw(key: jax.Array, truth: np.ndarray) -> np.ndarray:
 def ranker(scorer: Scorer, transform: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """``rank(key, space, sample int32 [n], scores [n]) -> predicted mean [N]``, jitted.
 
-    It is compiled anew for each n: nothing is padded, so that a result does not depend on which
-    other n are measured.
+    It is compiled for each n: without padding, a result does not depend on which other n are
+    measured.
     """
 
     def rank(key, space, sample, scores):
-        told = jnp.ones(len(sample), bool)
-        y = transform(scores, told)
+        mask = jnp.ones(len(sample), bool)
+        y = transform(scores, mask)
         state, key = scorer.init(space, len(sample)), keys.key_for(key, keys.FIT, 1)
-        return scorer.update(key, state, space, sample, y, told, sample)[1].mean
+        return scorer.update(key, state, space, sample, y, mask, sample)[1].mean
 
     return jax.jit(rank)
 
@@ -83,15 +83,15 @@ def measure(
     n: int,
     ks: Sequence[int],
 ) -> Quality:
-    """One run of one predictor at one n.
+    """Measures one run of a predictor at one n.
 
     Args:
-      rank: of `ranker`.
-      key: the run's.
-      space: what the predictor may know.
+      rank: from `ranker`.
+      key: key of the run.
+      space: the space as the predictor sees it.
       truth: float [N], mean validation accuracy, percent; NaN = no label.
-      n: how many labels it is given.
-      ks: of precision@k.
+      n: number of labels to fit on.
+      ks: values of k for precision@k.
     """
     order = draw(key, truth)
     sample, rest = order[:n], order[n:]
@@ -110,14 +110,14 @@ def cells(
     ks: Sequence[int],
     known: Collection[tuple[str, int, int]] = (),
 ) -> Iterator[Cell]:
-    """Measures every predictor at every n in every run, one by one, but for what is ``known``.
+    """Measures every predictor at every n in every run, one by one, except those ``known``.
 
     Args:
       scorers: by name, each with the name of its label transform.
       sizes: n.
-      keys: one a run.
+      keys: one for each run.
       space, truth, ks: as in `measure`.
-      known: (predictor, n, run) that need not be measured.
+      known: (predictor, n, run) to skip.
     """
     for name, (scorer, transform) in scorers.items():
         rank = ranker(scorer, TRANSFORMS[transform])
@@ -128,7 +128,11 @@ def cells(
 
 
 def judge(prediction: np.ndarray, truth: np.ndarray, ks: Sequence[int]) -> Quality:
-    """`Quality` of predictions [m] against finite truth [m]."""
+    """`Quality` of predictions [m] against finite truth [m].
+
+    >>> judge(np.array([1.0, 2.0, 3.0]), np.array([5.0, 6.0, 7.0]), [1]).metrics["precision@1"]
+    1.0
+    """
     nan = int(np.isnan(prediction).sum())
     if nan:
         return Quality(nan, dict.fromkeys(metric_names(ks), float("nan")))
@@ -138,7 +142,8 @@ def judge(prediction: np.ndarray, truth: np.ndarray, ks: Sequence[int]) -> Quali
 
 
 def metric_names(ks: Sequence[int]) -> list[str]:
-    """
+    """Names of the metrics, in their order.
+
     >>> metric_names([10, 100])
     ['spearman', 'kendall', 'precision@10', 'precision@100']
     """
@@ -146,22 +151,22 @@ def metric_names(ks: Sequence[int]) -> list[str]:
 
 
 def spearman(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Spearman's rho, equal values sharing their mean rank; NaN where either is constant."""
+    """Spearman's rho, with mean ranks for ties; NaN if either input is constant."""
     if _constant(prediction) or _constant(truth):
         return float("nan")
     return float(stats.spearmanr(prediction, truth).statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def kendall(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Kendall's tau-b; NaN where either is constant."""
+    """Kendall's tau-b; NaN if either input is constant."""
     return float(stats.kendalltau(prediction, truth, variant="b").statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def precision(prediction: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """Share of the predicted best k that are among the truly best k.
+    """Share of the predicted best k that are among the true best k.
 
-    Equal predictions go to the earlier place; `measure` has them in the order of the run's draw,
-    which is random and the same for every predictor. All that are truly as good as the k-th count.
+    Ties of predictions are broken by position; `measure` passes them in the order of the run's
+    draw, which is random and the same for every predictor. Ties with the true k-th best count.
 
     >>> precision(np.array([4.0, 3.0, 3.0, 1.0]), np.array([9.0, 8.0, 8.5, 7.0]), 2)
     0.5

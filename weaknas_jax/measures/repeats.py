@@ -1,14 +1,14 @@
-"""The best by label trained again at the end of a search, so that no lucky training is its answer.
+"""Repeated trainings of the best by label at the end of a search, against lucky trainings.
 
-With one noisy training a query the best label belongs to an architecture that had luck. K more
-trainings are dealt out by successive halving: the best K/2 by label are trained once more, the
-better half of them again, and so on while there are any left. The answer is the best mean of all
-labels among those that came to the last; what is said of it is the mean of its *repeats*, without
-the label that it was chosen by, with the standard error s/sqrt(n): n repeats, and s the deviation
-between trainings of one architecture, pooled over all that were trained again.
+With one noisy training per query the best label favours a lucky architecture. K more trainings are
+spent by successive halving: the best K/2 by label are trained once more, the better half of them
+again, and so on until K are spent. The answer has the best mean of all labels in the last group.
+It is reported by the mean of its *repeats*, without the label that selected it, with the standard
+error s/sqrt(n): n repeats, and s the deviation between trainings of an architecture, pooled over
+all that were trained again.
 
-What is drawn depends on the run alone (`task.draw_repeats`), so that a finished trace gives the
-same answer in any company and at any time. `benchmarks/repeats.py` measured what it is worth.
+Random draws depend only on the run (`task.draw_repeats`), so that a finished trace gives the same
+answer whichever other runs are evaluated. `benchmarks/repeats.py` measures the benefit.
 """
 
 import math
@@ -28,11 +28,11 @@ from weaknas_jax.tables.table import Table
 
 
 class Halved(NamedTuple):
-    """What further trainings of the best by label brought.
+    """Result of `halve`.
 
     Attributes:
-      answer: place of the best mean; None = no label is known.
-      again: by place, the further labels of what was trained again.
+      answer: index of the best mean; None = no label is known.
+      again: further labels, by the index of the architecture.
     """
 
     answer: int | None
@@ -43,13 +43,13 @@ class Repeats(NamedTuple):
     """The answers of S runs after their repeats; rows of the table, -1 = no label is known.
 
     Attributes:
-      repeat_top: K, the most trainings more in a run.
+      repeat_top: K, the largest number of further trainings in a run.
       before, answer: int64 [S], the best by label in the search, and the best after the repeats.
       label: float64 [S], the label of ``before``.
-      mean: float64 [S], of the answer's repeats; NaN = it has none.
+      mean: float64 [S], mean of the answer's repeats; NaN = it has none.
       error: float64 [S], standard error of ``mean``; NaN = unknown.
-      count: int64 [S], the answer's repeats.
-      queries, trained: int64 [S], queries of the run, and trainings more.
+      count: int64 [S], number of the answer's repeats.
+      queries, trained: int64 [S], queries of the run, and further trainings.
     """
 
     repeat_top: int
@@ -66,29 +66,29 @@ class Repeats(NamedTuple):
 def halve(
     labels: np.ndarray, train: Callable[[np.ndarray, np.ndarray], np.ndarray], trainings: int
 ) -> Halved:
-    """Deals out further trainings to the best of some labels by successive halving.
+    """Spends further trainings on the best-labelled architectures, by successive halving.
 
     >>> halve(np.array([90.0, 92.0, 91.0]), lambda places, nth: np.full(len(places), 91.5), 2)
     Halved(answer=1, again={1: [91.5], 2: [91.5]})
 
     Args:
-      labels: float64 [Q]; NaN = failed, never trained again. Of equal ones the first is better.
+      labels: float64 [Q]; NaN = failed, never trained again. Of equal labels the first is better.
       train: ``train(places int [n], nth int [n]) -> float64 [n]``: the label of the nth further
-        training (0 = the first) of each place; NaN = there is no such, and it costs nothing.
-      trainings: K, the most that may be spent.
+        training (0 = the first) of each index; NaN = it does not exist, and costs nothing.
+      trainings: K, the largest number of trainings.
     """
     order = np.argsort(-labels, kind="stable")
-    standing = order[np.isfinite(labels[order])]
-    last = standing = standing[: max(-(-trainings // 2), min(trainings, 2))]
+    candidates = order[np.isfinite(labels[order])]
+    last = candidates = candidates[: max(-(-trainings // 2), min(trainings, 2))]
     again: dict[int, list[float]] = {}
 
     def best(places: np.ndarray) -> np.ndarray:
         means = [np.mean([float(labels[place]), *again.get(int(place), ())]) for place in places]
         return places[np.argsort(-np.array(means), kind="stable")]
 
-    left = trainings
-    while left > 0 and len(standing):
-        last = best(standing)[:left]
+    remaining = trainings
+    while remaining > 0 and len(candidates):
+        last = best(candidates)[:remaining]
         nth = np.array([len(again.get(int(place), ())) for place in last])
         new = train(last, nth)
         for place, label in zip(last, new, strict=True):
@@ -97,34 +97,33 @@ def halve(
         spent = int(np.isfinite(new).sum())
         if not spent:
             break
-        left -= spent
-        standing = best(last)[: -(-len(last) // 2)]
+        remaining -= spent
+        candidates = best(last)[: -(-len(last) // 2)]
     return Halved(int(best(last)[0]) if len(last) else None, again)
 
 
 def deviation(labels: np.ndarray, again: Mapping[int, Sequence[float]]) -> float:
-    """Deviation between trainings of one architecture, pooled over all with more than one label.
+    """Deviation between trainings of an architecture, pooled over all with more than one label.
 
-    NaN where there is none. The label that an architecture was chosen by counts as any other,
-    which makes it rather too large than too small.
+    NaN if there is none. The label that selected an architecture is included, so that the
+    deviation is overestimated rather than underestimated.
     """
-    groups = [np.array([labels[place], *more]) for place, more in again.items()]
+    groups = [np.array([labels[place], *further]) for place, further in again.items()]
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
     return math.sqrt(squares / freedom) if freedom else math.nan
 
 
 def check(scores: np.ndarray, noise: float, repeat_top: int) -> None:
-    """Raises ValueError where further trainings have no effect: the same label would come back."""
+    """Raises ValueError if further trainings have no effect: they would return the same label."""
     if isinstance(repeat_top, bool) or not isinstance(repeat_top, int | np.integer):
         raise ValueError(f"repeat_top={repeat_top!r}: give a whole number of trainings")
     if repeat_top < 1:
         raise ValueError(f"repeat_top={repeat_top}: give 1 or more, or leave it out")
     if not noise and np.isfinite(scores).sum(axis=1).max(initial=0) < 2:
         raise ValueError(
-            f"repeat_top={repeat_top}: has no effect, every label is a number that would come back "
-            "the same; it needs labels=single_run (of a table with the runs behind each mean) or "
-            "label_noise"
+            f"repeat_top={repeat_top}: has no effect, a further training returns the same label; "
+            "it needs labels=single_run (on a table with single runs) or label_noise"
         )
 
 
@@ -134,25 +133,24 @@ def ask_again(
     """The answers of finished runs after ``repeat_top`` more trainings in each.
 
     With labels of single runs a further training is another run of the architecture, drawn without
-    replacement; one that has no other keeps what it has. With noise it is the same mean, with noise
-    drawn anew.
+    replacement, as long as there is one. With label noise it is the same mean with new noise.
 
     Args:
-      trace: what the runs did.
-      table, protocol: what they searched, under which rules.
+      trace: trace of the runs.
+      table, protocol: their table and protocol.
       seed: root of their random numbers.
-      repeat_top: K, trainings more at the end of each run.
+      repeat_top: K, further trainings at the end of each run.
 
     Raises:
       ValueError: further trainings have no effect on such labels.
     """
     scores = targets.possible_scores(table, protocol.labels)
     check(np.asarray(scores), protocol.label_noise, repeat_top)
-    how = seed, scores, protocol.label_noise, repeat_top
-    one = [_of_run(trace, i, table, *how) for i in range(len(trace.run))]
-    columns = zip(*one, strict=True) if one else [()] * 8
-    found = Repeats(repeat_top, *(np.array(column) for column in columns))
-    return found._replace(label=table.worth(found.label), mean=table.worth(found.mean))
+    arguments = seed, scores, protocol.label_noise, repeat_top
+    records = [_of_run(trace, i, table, *arguments) for i in range(len(trace.run))]
+    columns = zip(*records, strict=True) if records else [()] * 8
+    result = Repeats(repeat_top, *(np.array(column) for column in columns))
+    return result._replace(label=table.worth(result.label), mean=table.worth(result.mean))
 
 
 def _of_run(
@@ -164,14 +162,14 @@ def _of_run(
     noise: float,
     repeat_top: int,
 ) -> tuple:
-    """The fields of `Repeats` of one run, labels as the search sees them: the more the better."""
+    """The fields of `Repeats` for one run; labels as the search sees them, higher is better."""
     labels = table.worth(metrics.resolved(trace.scores[i], table.percent))
     rows = np.maximum(trace.queried[i], 0)
     (key,) = run_keys(seed, [trace.run[i]])
     width = min(max(2, -(-repeat_top // 2)), len(rows))
 
     def train(places: np.ndarray, nth: np.ndarray) -> np.ndarray:
-        padded = np.zeros((2, width), np.int32)  # one program, however many are trained
+        padded = np.zeros((2, width), np.int32)  # a fixed shape, so that one program serves all
         padded[:, : len(places)] = rows[places], nth
         drawn = np.asarray(_draw(key, scores, noise, *padded))[: len(places)]
         return metrics.resolved(drawn, table.percent)
@@ -180,26 +178,38 @@ def _of_run(
     queries, trained = int((trace.queried[i] >= 0).sum()), sum(map(len, again.values()))
     if answer is None:
         return -1, -1, math.nan, math.nan, math.nan, 0, queries, trained
-    before, own = int(np.nanargmax(labels)), np.array(again.get(answer, ()))
+    before, repeats_of_answer = int(np.nanargmax(labels)), np.array(again.get(answer, ()))
     mean, error = math.nan, math.nan
-    if len(own):
-        mean, error = own.mean(), deviation(labels, again) / math.sqrt(len(own))
-    return rows[before], rows[answer], labels[before], mean, error, len(own), queries, trained
+    if len(repeats_of_answer):
+        mean, error = (
+            repeats_of_answer.mean(),
+            deviation(labels, again) / math.sqrt(len(repeats_of_answer)),
+        )
+    return (
+        rows[before],
+        rows[answer],
+        labels[before],
+        mean,
+        error,
+        len(repeats_of_answer),
+        queries,
+        trained,
+    )
 
 
 _draw = jax.jit(task.draw_repeats)
 
 
 def summary(repeats: Repeats, table: Table) -> dict[str, Any]:
-    """As ``summary.json`` holds it: means over runs, and each run's answer; in the table's unit.
+    """The field ``repeats`` of ``summary.json``: means over runs and answers, in the table's unit.
 
-    ``curse`` is how much better the answer was thought to be than by the table's mean: ``label`` by
-    its best label before, ``mean`` by the mean of its repeats after.
+    ``curse`` is the overestimation of the answer against the table's mean: ``label`` of the best
+    label before the repeats, ``mean`` of the mean of its repeats.
     """
     valid, test = table.valid_mean, metrics.test_accuracy(table)
     answers = repeats.before, repeats.answer
     worth = table.worth(valid)
-    was, now = (np.where(rows >= 0, worth[rows], np.nan) for rows in answers)
+    worth_before, worth_after = (np.where(rows >= 0, worth[rows], np.nan) for rows in answers)
     best = float(np.nanmax(worth))
     return {
         "repeat_top": repeats.repeat_top,
@@ -209,10 +219,10 @@ def summary(repeats: Repeats, table: Table) -> dict[str, Any]:
         "mean": _mean(repeats.mean),
         "standard_error": _mean(repeats.error),
         "count": _mean(repeats.count),
-        "valid_regret": {"before": _mean(best - was), "after": _mean(best - now)},
+        "valid_regret": {"before": _mean(best - worth_before), "after": _mean(best - worth_after)},
         "curse": {
-            "label": _mean(table.worth(repeats.label) - was),
-            "mean": _mean(table.worth(repeats.mean) - now),
+            "label": _mean(table.worth(repeats.label) - worth_before),
+            "mean": _mean(table.worth(repeats.mean) - worth_after),
         },
         "per_seed": [_answer(repeats, i, table, valid, test) for i in range(len(repeats.answer))],
     }
@@ -221,7 +231,7 @@ def summary(repeats: Repeats, table: Table) -> dict[str, Any]:
 def _answer(
     repeats: Repeats, i: int, table: Table, valid: np.ndarray, test: np.ndarray
 ) -> dict[str, Any] | None:
-    """One run's answer; None = no label of it is known."""
+    """The answer of a run; None = it has no label."""
     row = int(repeats.answer[i])
     if row < 0:
         return None
@@ -244,7 +254,7 @@ def _known(value: float) -> float | None:
 
 
 def _mean(values: np.ndarray) -> float | None:
-    """Of the finite ones."""
+    """Mean of the finite values; None = there are none."""
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else None

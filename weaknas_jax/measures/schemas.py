@@ -1,8 +1,8 @@
-"""What our JSON files hold, field by field, as JSON Schema.
+"""Fields of the JSON files, as JSON Schema.
 
-A field is a line: its type, ``?`` where it may be null, and what it is. ``[...]`` is a list of
-such, a dict an object with those fields. A name that ends with ``?`` may be missing, ``*`` stands
-for any name, and under ``""`` is what the object itself is.
+A field is a line: its type, with ``?`` if it may be null, and its description. ``[...]`` is a list,
+a dict an object with those fields. A field whose name ends with ``?`` may be missing, ``*`` stands
+for any name, and the field ``""`` describes the object itself.
 """
 
 from typing import Any
@@ -284,7 +284,7 @@ PREDICTORS = {
 
 
 def schema(fields: Any) -> dict[str, Any]:
-    """The JSON Schema of fields that are written as above.
+    """The JSON Schema of fields in this notation.
 
     >>> schema({"seed": "integer: root", "name?": "string?"})["required"]
     ['seed']

@@ -1,4 +1,4 @@
-"""Statistics over runs, with their uncertainty; no NaN comes out where a number can."""
+"""Statistics over runs, with their uncertainty; undefined values are None, not NaN."""
 
 import math
 
@@ -10,7 +10,10 @@ def bootstrap_mean(
 ) -> tuple[float | None, float | None]:
     """Percentile bootstrap interval of the mean of ``values`` [S] (9,999 resamples, fixed seed).
 
-    Equal values give an interval of no width; a single one gives (None, None).
+    Equal values give an interval of zero width; a single one gives (None, None).
+
+    >>> bootstrap_mean(np.array([2.0, 2.0]))
+    (2.0, 2.0)
     """
     values = np.asarray(values, np.float64)
     if len(values) < 2:
@@ -32,13 +35,13 @@ def paired_difference(
     {'mean': 2.0, 'low': 2.0, 'high': 2.0, 'significant': True}
 
     Args:
-      a, b: [S], entry i of both is of run i; pairs of which one is NaN are left out.
-      level: of the interval.
-      seed: of the resampling.
+      a, b: [S], entry i of both is of run i; pairs with a NaN are ignored.
+      level: confidence level of the interval.
+      seed: seed of the resampling.
 
     Returns:
-      ``mean``, ``low``, ``high``, and whether the interval leaves out 0; of no pairs all None but
-      ``significant``, of one pair an interval of None.
+      ``mean``, ``low``, ``high``, and ``significant``: whether the interval excludes 0. Without
+      pairs the numbers are None; for one pair the interval is None.
 
     Raises:
       ValueError: a and b are not of the same runs.
@@ -64,9 +67,12 @@ def spread(values: np.ndarray) -> float | None:
 def queries_to_optimum(queries: np.ndarray, budget: int) -> dict:
     """Summary of queries to the optimum [S], NaN = censored: not met within ``budget``.
 
-    Censored runs are never averaged in silently. If there are any, the mean counts them as the
-    budget, which bounds the true mean from below: ``mean_is_lower_bound`` says so, and the
-    interval is of that bound. The median is exact while fewer than half are censored, else None.
+    Censored runs count as the budget, so that the mean is a lower bound of the true mean;
+    ``mean_is_lower_bound`` tells whether there are any, and the interval is of that bound. The
+    median is exact while fewer than half of the runs are censored, else None.
+
+    >>> queries_to_optimum(np.array([3.0, 5.0, np.nan]), 10)["mean"]
+    6.0
     """
     queries = np.asarray(queries, np.float64)
     met = np.isfinite(queries)
@@ -97,7 +103,7 @@ def empirical_distribution(queries: np.ndarray, budget: int) -> np.ndarray:
 
 
 def mean_std(values: np.ndarray) -> dict[str, list]:
-    """Mean and deviation over axis 0 of what is finite, None where nothing is, and of how many."""
+    """Mean and deviation over finite values along axis 0, None without any, and their number."""
     finite = np.isfinite(values)
     count = finite.sum(axis=0)
     mean = np.where(finite, values, 0).sum(axis=0) / np.maximum(count, 1)

@@ -1,8 +1,8 @@
-"""Reading and writing of the JSON files that say what was done and what came of it.
+"""Reading and writing of the JSON files with settings and results.
 
-Each says in ``format`` what it is: ``weaknas.search/2`` is the summary of a search on a table.
-Those of version 0.1 say nothing, and are read all the same; any other format is refused by name. A
-new field is a line in `schemas`; `page` prints them all, for docs/formats.md.
+The field ``format`` of each file names its kind: ``weaknas.search/2`` is the summary of a search on
+a table. Files of version 0.1 have no such field and are still read; any other format is an error. A
+new field is a line in `schemas`; `page` prints all schemas, for docs/formats.md.
 """
 
 import json
@@ -17,7 +17,7 @@ VERSION = 2
 
 
 class SummaryError(ValueError):
-    """A file that is not what it should be; the message says which, why and what to do."""
+    """A file of a wrong kind or content; the message names it, the reason and a remedy."""
 
 
 class Kind(NamedTuple):
@@ -25,9 +25,9 @@ class Kind(NamedTuple):
 
     Attributes:
       file: its name.
-      about: what it is of.
-      fields: what it holds, see `schemas`.
-      upgrade: from the content that version 0.1 wrote.
+      about: what it describes.
+      fields: its fields, see `schemas`.
+      upgrade: converts content of version 0.1 to the current form.
     """
 
     file: str
@@ -58,7 +58,7 @@ KINDS = {
 
 
 def format_of(kind: str) -> str:
-    """What a file of ours says that it is.
+    """The value of ``format`` for a kind of file.
 
     >>> format_of("jobs")
     'weaknas.jobs/2'
@@ -70,20 +70,20 @@ def write(path: Path, kind: str, content: Mapping[str, Any]) -> None:
     """Writes a file of this kind, its ``format`` first.
 
     Raises:
-      ownership.NotOurs: somebody else's file has the name.
+      ownership.NotOurs: a file of that name exists that this program did not write.
     """
     files.write_json(path, {"format": format_of(kind), **content})
 
 
 def read(path: Path, kind: str) -> dict[str, Any]:
-    """The content of a file of this kind, also of one that version 0.1 wrote, as it is now.
+    """The content of a file of this kind; files of version 0.1 are converted.
 
     Args:
       path: the file.
       kind: see `KINDS`.
 
     Raises:
-      FileNotFoundError: there is none.
+      FileNotFoundError: the file is missing.
       SummaryError: it cannot be read, is damaged, or is of another kind or version.
     """
     try:
@@ -103,8 +103,10 @@ def read(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, kind: str, why: str) -> SummaryError:
-    of = KINDS[kind]
-    return SummaryError(f"{path}: not the {of.file} of {of.about}: {why}; name another folder")
+    record = KINDS[kind]
+    return SummaryError(
+        f"{path}: not the {record.file} of {record.about}: {why}; name another folder"
+    )
 
 
 _TYPES = {
@@ -119,7 +121,7 @@ _TYPES = {
 
 
 def _fault(value: Any, of: Mapping[str, Any], name: str = "it") -> str | None:
-    """Where a value is of another type than its schema says, or lacks a field; None = nowhere."""
+    """The first mismatch of a value and its schema, in type or missing fields; None = valid."""
     kinds = of.get("type", ())
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(isinstance(value, _TYPES[kind]) for kind in kinds):
@@ -137,23 +139,23 @@ def _fault(value: Any, of: Mapping[str, Any], name: str = "it") -> str | None:
 
 def schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of a kind of file."""
-    of = schemas.schema({"format": "string", **KINDS[kind].fields})
-    of["properties"]["format"] = {"const": format_of(kind)}
+    content = schemas.schema({"format": "string", **KINDS[kind].fields})
+    content["properties"]["format"] = {"const": format_of(kind)}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": KINDS[kind].about}
-    return head | of
+    return head | content
 
 
 def page() -> str:
     """All schemas as a page of Markdown."""
     parts = [_HEAD]
-    for kind, of in KINDS.items():
-        parts.append(f"## {format_of(kind)}\n\n`{of.file}` of {of.about}.\n")
+    for kind, record in KINDS.items():
+        parts.append(f"## {format_of(kind)}\n\n`{record.file}` of {record.about}.\n")
         parts.append(f"```json\n{_printed(schema(kind))}\n```\n")
     return "\n".join(parts)
 
 
 def _printed(value: Any, indent: str = "") -> str:
-    """JSON, in one line what fits into one."""
+    """JSON; parts that fit into a line are on one line."""
     line, below = json.dumps(value), indent + " "
     if len(indent) + len(line) <= 96 or not isinstance(value, dict):
         return line

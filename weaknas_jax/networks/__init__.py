@@ -1,9 +1,20 @@
-"""The networks that architectures of a space stand for, as Flax NNX modules, to train elsewhere.
+"""Networks of architectures as Flax NNX modules, to be trained elsewhere.
 
-`build` makes one of what a search left, `count` tells its parameters, which are the benchmark's.
+`build` makes the network of a search result; `count` counts its parameters, as the benchmark does.
 """
 
 from weaknas_jax.networks.answer import Answer, AnswerError, read
-from weaknas_jax.networks.registry import KINDS, Plan, build, count, outline, plan
+from weaknas_jax.networks.registry import KINDS, Plan, build, count, graph, outline, plan
 
-__all__ = ["KINDS", "Answer", "AnswerError", "Plan", "build", "count", "outline", "plan", "read"]
+__all__ = [
+    "KINDS",
+    "Answer",
+    "AnswerError",
+    "Plan",
+    "build",
+    "count",
+    "graph",
+    "outline",
+    "plan",
+    "read",
+]

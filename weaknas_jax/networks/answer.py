@@ -1,8 +1,8 @@
-"""An architecture to be built, read from what a search left and checked.
+"""Reads and checks the architecture to build from the results of a search.
 
-It may be the ``best.json`` of a search of a single run, the folder of one of many runs and the
-number of a run, the lists ``ks``, ``e`` and ``d`` of a sub-network (or its ``net.config``), or the
-content of such a file.
+Sources are the ``best.json`` of a search with a single run, the folder of a search with many runs
+and the number of a run, the lists ``ks``, ``e`` and ``d`` of a sub-network (or its ``net.config``),
+or the content of such a file.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ Source = str | Path | Mapping[str, Any]
 
 
 class AnswerError(ValueError):
-    """What cannot be built; the message names the file and the field, and says what to do."""
+    """An architecture that cannot be built; the message names file, field and a remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Answer:
     """An architecture.
 
     Attributes:
-      space: as tables name it.
+      space: name of the space, as in tables.
       architecture: in the space's own form (`spaces.own_form`).
-      dataset: what it was found on; empty = unknown.
-      name: of the table; None = none.
-      costs: by name, what the table knows.
-      where: it comes from, for messages.
+      dataset: data set of the search; empty = unknown.
+      name: its name in the table; None = none.
+      costs: its known costs by name.
+      where: its source, for messages.
     """
 
     space: str
@@ -43,22 +43,22 @@ class Answer:
     where: str = "the answer"
 
     def error(self, field: str, why: str) -> AnswerError:
-        """The error that says what is wrong with a field."""
+        """An error about a field."""
         return AnswerError(f"{self.where}: field {field!r}: {why}")
 
 
 def read(source: Source | Answer, run: int | None = None) -> Answer:
-    """The architecture that ``source`` holds.
+    """Reads the architecture in ``source``.
 
     >>> read({"ks": [3], "e": [4], "d": [2]}).space
     'mobilenet_v3'
 
     Args:
       source: see the module.
-      run: of a folder of many runs, the number of the one whose answer is meant.
+      run: number of the run, for a folder of many runs.
 
     Raises:
-      AnswerError: it holds none.
+      AnswerError: it holds no architecture.
     """
     if isinstance(source, Answer):
         return source
@@ -69,14 +69,14 @@ def read(source: Source | Answer, run: int | None = None) -> Answer:
         return _of_folder(path, run)
     if run is not None:
         raise AnswerError(
-            f"{path}: is a file of one answer; a run is of a folder with summary.json"
+            f"{path}: is a file with one answer; a run number needs a folder with summary.json"
         )
     return _of_content(_json(path), str(path))
 
 
 def _of_content(content: Any, where: str) -> Answer:
     if not isinstance(content, Mapping):
-        raise AnswerError(f"{where}: holds {type(content).__name__}, and an answer is an object")
+        raise AnswerError(f"{where}: holds {type(content).__name__}, but an answer is an object")
     if "format" not in content:
         if {"ks", "e", "d"} <= content.keys() or "blocks" in content:
             return Answer(SUBNETWORKS, content, where=where)
@@ -102,7 +102,7 @@ def _of_content(content: Any, where: str) -> Answer:
 
 
 def _of_folder(folder: Path, run: int | None) -> Answer:
-    """Of the folder of a search: the answer of a run, or the only one that there is."""
+    """The answer in the folder of a search: of a given run, or of its only run."""
     where = folder / "summary.json"
     if not where.exists():
         inside = sorted(path.parent.name for path in folder.glob("*/summary.json"))
@@ -115,30 +115,34 @@ def _of_folder(folder: Path, run: int | None) -> Answer:
         return _of_subnetworks(summary["best"][0], f"{where}: field 'best'")
     if "answers" not in summary:
         raise AnswerError(
-            f"{where}: has no field 'answers': it is of an earlier version, or of no search on a "
-            "table; weaknas reread prints the answers of the former"
+            f"{where}: has no field 'answers': it is from an earlier version, whose answers "
+            "weaknas reread prints, or not of a search on a table"
         )
     try:
-        runs = {int(one["run"]): one for one in summary["answers"]["runs"]}
+        runs = {int(record["run"]): record for record in summary["answers"]["runs"]}
         if run is None and len(runs) > 1:
             numbers = f"{min(runs)} to {max(runs)}"
-            raise AnswerError(f"{folder}: holds {len(runs)} runs; name one, {numbers}, by --run=I")
+            raise AnswerError(
+                f"{folder}: holds {len(runs)} runs; name one, {numbers}, with --run=I"
+            )
         if run is not None and run not in runs:
-            some = ", ".join(map(str, sorted(runs)[:5])) + ", ..." * (len(runs) > 5)
-            raise AnswerError(f"--run={run}: {folder} holds the runs {some}")
-        one = runs[run] if run is not None else next(iter(runs.values()))
-        if one["row"] is None:
-            raise AnswerError(f"{where}: run {one['run']} has no answer: none of its queries did")
-        about = {"space": summary["space"], "dataset": summary["dataset"], "format": FORMAT}
-        form = own_form(summary["space"], one["name"])
-        form = one.get("columns") if form is None else form
-        return _of_content({**about, **one, "architecture": form}, str(where))
+            known = ", ".join(map(str, sorted(runs)[:5])) + ", ..." * (len(runs) > 5)
+            raise AnswerError(f"--run={run}: {folder} holds the runs {known}")
+        record = runs[run] if run is not None else next(iter(runs.values()))
+        if record["row"] is None:
+            raise AnswerError(
+                f"{where}: run {record['run']} has no answer: none of its queries succeeded"
+            )
+        fields = {"space": summary["space"], "dataset": summary["dataset"], "format": FORMAT}
+        form = own_form(summary["space"], record["name"])
+        form = record.get("columns") if form is None else form
+        return _of_content({**fields, **record, "architecture": form}, str(where))
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise AnswerError(f"{where}: field 'answers': cannot be read ({error!r})") from None
 
 
 def _of_subnetworks(best: Any, where: str) -> Answer:
-    """The best of a search of sub-networks, whose number of parameters tells the supernet."""
+    """The best of a search of sub-networks; its number of parameters identifies the supernet."""
     if not isinstance(best, Mapping) or "arch" not in best:
         raise AnswerError(f"{where}: holds no sub-network")
     costs = _numbers({"params": best.get("parameters")})
@@ -146,7 +150,7 @@ def _of_subnetworks(best: Any, where: str) -> Answer:
 
 
 def _numbers(costs: Mapping[str, Any]) -> dict[str, float]:
-    """Those that are numbers."""
+    """The entries that are numbers."""
     return {name: cost for name, cost in costs.items() if type(cost) in (int, float)}
 
 

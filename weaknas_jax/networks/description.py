@@ -1,4 +1,4 @@
-"""What is said of a network before it is built: nothing is computed, shapes alone are followed."""
+"""Description of a network from shapes alone, without building it."""
 
 from typing import Any
 
@@ -9,17 +9,18 @@ FORMAT = "weaknas-network-1"
 
 
 def describe(plan: Plan, image_size: int | None = None) -> dict[str, Any]:
-    """A description as JSON has it, enough to build the network in any framework.
+    """A description as JSON, sufficient to build the network in any framework.
 
-    ``shapes`` are those of all trainable arrays by their path in the module, of ``parameters`` in
-    all; ``table_parameters`` is what the table says, None = it does not, or of other classes.
+    ``shapes`` are those of all trainable arrays by their path in the module, ``parameters`` their
+    total size; ``table_parameters`` is the number in the table, None = unknown, or for another
+    number of classes.
 
     Args:
-      plan: of the network (`registry.plan`).
-      image_size: side of the images, pixels; None = the usual.
+      plan: plan of the network (`registry.plan`).
+      image_size: side of the images, pixels; None = that of the plan.
 
     Raises:
-      ValueError: it cannot be built, or takes no images of that size.
+      ValueError: the network cannot be built, or does not accept images of that size.
     """
     network, size = outline(plan), image_size or plan.image_size
     answer, stated = plan.answer, plan.answer.costs.get("params")
@@ -40,33 +41,33 @@ def describe(plan: Plan, image_size: int | None = None) -> dict[str, Any]:
 
 
 def text(described: dict[str, Any], source: str, run: int | None = None) -> str:
-    """A description as it is printed, with the lines of Python that make the network.
+    """A description as printed text, with the Python code that builds the network.
 
     Args:
-      described: by `describe`.
-      source: what it was read from.
-      run: of a folder of many runs, which.
+      described: description, from `describe`.
+      source: path it was read from.
+      run: number of the run, for a folder of many runs.
     """
     name, stated = described["name"], described["table_parameters"]
     words = in_words(described["space"], name)
-    lists = described["architecture"] if isinstance(described["architecture"], dict) else {}
-    counted = f"{described['parameters']:,}"
+    choice_lists = described["architecture"] if isinstance(described["architecture"], dict) else {}
+    parameters = f"{described['parameters']:,}"
     if stated is not None:
         same = stated == described["parameters"]
-        counted += ", as the table says" if same else f"; the table says {stated:,}"
-    said = {"classes": described["classes"], "width": described["width"], "run": run}
-    given = "".join(f", {key}={value}" for key, value in said.items() if value is not None)
+        parameters += ", as in the table" if same else f"; {stated:,} in the table"
+    choices = {"classes": described["classes"], "width": described["width"], "run": run}
+    arguments = "".join(f", {key}={value}" for key, value in choices.items() if value is not None)
     rows = [
         ("architecture", name or "of " + described["space"]),
         *([("", words)] if words else []),
-        *[("", f"{key} {value}") for key, value in lists.items() if key in ("ks", "e", "d")],
+        *[("", f"{key} {value}") for key, value in choice_lists.items() if key in ("ks", "e", "d")],
         *([("width", f"{described['width']}, of the supernet")] if described["width"] else []),
-        ("parameters", counted),
+        ("parameters", parameters),
         ("images", f"{_shape(described['image_shape'])} to logits [B, {described['classes']}]"),
         ("in Python", "from flax import nnx"),
         ("", "from weaknas_jax.networks import build"),
         ("", ""),
-        ("", f"network = build({source!r}{given}, rngs=nnx.Rngs(0))"),
+        ("", f"network = build({source!r}{arguments}, rngs=nnx.Rngs(0))"),
     ]
     return "\n".join(f"  {label:<12}  {value}".rstrip() for label, value in rows)
 

@@ -1,7 +1,7 @@
-"""Weights that networks begin with, for the ``kernel_init`` of NNX's layers.
+"""Initial weights of networks, for the ``kernel_init`` of NNX layers.
 
-They are drawn flat, in powers of two: outside of `jax.jit` each other shape would be compiled for
-itself, and a network has dozens.
+They are drawn as flat arrays of power-of-two sizes: outside `jax.jit` every other shape would be
+compiled separately, and a network has dozens.
 """
 
 import math
@@ -13,23 +13,27 @@ import jax.numpy as jnp
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """Even in +-1/sqrt(inputs), as PyTorch's layers begin."""
+    """Uniform in +-1/sqrt(inputs), the initialization of PyTorch's layers."""
     return _drawn(jax.random.uniform, key, shape, dtype, minval=-1.0, maxval=1.0)
 
 
 def normal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """Normal of variance 1/inputs, cut at two deviations, as TensorFlow's variance scaling."""
+    """Normal of variance 1/inputs, truncated at two deviations: TensorFlow's variance scaling."""
     limits = {"lower": -2.0, "upper": 2.0}
     return _drawn(jax.random.truncated_normal, key, shape, dtype, **limits) / _DEVIATION
 
 
-_DEVIATION = 0.87962566103423978  # of a standard normal that is cut at two
+_DEVIATION = 0.87962566103423978  # of a standard normal truncated at two
 
 
 def _drawn(
-    draw: Callable[..., jax.Array], key: jax.Array, shape: tuple[int, ...], dtype: Any, **how: float
+    draw: Callable[..., jax.Array],
+    key: jax.Array,
+    shape: tuple[int, ...],
+    dtype: Any,
+    **limits: float,
 ) -> jax.Array:
-    """Draws over the square root of how many inputs an output has; the last axis are outputs."""
+    """Draws divided by the square root of the number of inputs; the last axis is the outputs."""
     size, inputs = math.prod(shape), math.prod(shape[:-1])
-    drawn = draw(key, shape=(2 ** math.ceil(math.log2(size)),), dtype=dtype, **how)
+    drawn = draw(key, shape=(2 ** math.ceil(math.log2(size)),), dtype=dtype, **limits)
     return drawn[:size].reshape(shape) / math.sqrt(inputs)

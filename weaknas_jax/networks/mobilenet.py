@@ -1,7 +1,7 @@
-"""A sub-network of the Once-for-all MobileNetV3 supernet, with NNX's switch of training.
+"""A sub-network of the Once-for-all MobileNetV3 supernet, with NNX's training mode.
 
-What is computed is in `supernets.mobilenet.subnet`, whose functions take the statistics as an
-argument; here they are kept as other NNX modules keep theirs, so that loops written for those work.
+The computation is in `supernets.mobilenet.subnet`, whose functions take the statistics as an
+argument; here the module holds them as other NNX modules do, so that common training loops work.
 """
 
 import jax
@@ -11,16 +11,16 @@ from weaknas_jax.spaces.mobilenet import arch as archs
 from weaknas_jax.spaces.mobilenet.config import SupernetConfig
 from weaknas_jax.supernets.mobilenet import recalibrate, subnet
 
-MOMENTUM = 0.9  # of running statistics, Flax's sense
+MOMENTUM = 0.9  # of running statistics, by Flax's definition
 
 
 class Network(nnx.Module):
-    """The whole network; ``train()`` and ``eval()`` say whose statistics normalise.
+    """The whole network; ``train()`` and ``eval()`` select batch or running statistics.
 
     Args:
       config: the supernet's geometry.
       arch: the sub-network.
-      rngs: of which ``params`` is drawn.
+      rngs: its stream ``params`` draws the weights.
     """
 
     def __init__(self, config: SupernetConfig, arch: archs.Arch, rngs: nnx.Rngs):

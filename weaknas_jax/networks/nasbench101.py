@@ -1,12 +1,12 @@
 """The network of a NAS-Bench-101 cell (Ying et al., ICML 2019), as a Flax NNX module.
 
 A 3x3 convolution to 128 channels; three stacks of three cells of 128, 256 and 512 channels, with a
-2x2 maximum before the second and the third; the mean over all places and a linear layer. In a cell
-nodes add what comes in, cut to their channels; what comes from the cell's input is projected to
-them by a 1x1 convolution; the output concatenates, and adds the input, projected. Parameters are
-those that the benchmark counts.
+2x2 max pooling before the second and the third; the mean over all positions and a linear layer.
+In a cell each node sums its inputs, cropped to its channels; the input of the cell is projected by
+a 1x1 convolution; the output concatenates, and adds the projected input. Parameters are those that
+the benchmark counts.
 
-Known deviations: none in what is computed; running variances are the biased ones.
+Known deviations: none in the computation; running variances are the biased ones.
 """
 
 import jax
@@ -17,7 +17,7 @@ from flax import nnx
 from weaknas_jax.networks.initial import normal
 from weaknas_jax.spaces.nasbench101.cells import NODES, OPS, Cells, channels
 
-STACK = 3  # cells of a stack
+STACK = 3  # cells per stack
 CHANNELS = (128, 256, 512)
 _KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}
 
@@ -43,10 +43,10 @@ class Cell(nnx.Module):
     """A cell between ``before`` and ``after`` channels.
 
     Attributes:
-      sources: of each node but the input, the nodes that lead to it.
-      widths: channels of each node but the input.
-      convolutions: by node, where its operation is one.
-      projections: by node, where the cell's input leads to it.
+      sources: source nodes of each node, empty for the input.
+      widths: channels of each node.
+      convolutions: by node, of nodes whose operation is one.
+      projections: by node, of nodes with an edge from the input of the cell.
     """
 
     def __init__(self, cell: Cells, before: int, after: int, rngs: nnx.Rngs):
@@ -88,8 +88,8 @@ class Network(nnx.Module):
 
     Args:
       cell: one cell, pruned (`spaces.nasbench101.cells.parse`).
-      classes: how many.
-      rngs: of which ``params`` is drawn.
+      classes: number of classes.
+      rngs: its stream ``params`` draws the weights.
     """
 
     def __init__(self, cell: Cells, classes: int, rngs: nnx.Rngs):

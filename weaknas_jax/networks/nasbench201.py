@@ -2,10 +2,10 @@
 
 A 3x3 convolution to 16 channels; three stages of five cells of 16, 32 and 64 channels, with a
 residual block of stride 2 before the second and the third; batch norm, ReLU, the mean over all
-places and a linear layer. Parameters are those that the benchmark counts, convolutions on edges
-that lead nowhere among them. Weights begin as PyTorch's do.
+positions and a linear layer. Parameters are those that the benchmark counts, with convolutions on
+unused edges. Weights are initialized as in PyTorch.
 
-Known deviations: none in what is computed; running variances are the biased ones.
+Known deviations: none in the computation; running variances are the biased ones.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from flax import nnx
 from weaknas_jax.networks.initial import uniform
 from weaknas_jax.spaces.nasbench201 import EDGES, OPS
 
-CELLS = 5  # of a stage
+CELLS = 5  # cells per stage
 CHANNELS = (16, 32, 64)
 _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 
@@ -49,25 +49,25 @@ class ReluConvNorm(nnx.Module):
 
 
 class Skip(nnx.Module):
-    """What comes in."""
+    """The identity."""
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return x
 
 
 class Pool(nnx.Module):
-    """The mean of 3x3 places, of those that are inside."""
+    """3x3 average pooling without padding in the average."""
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return nnx.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
 
 
 class Cell(nnx.Module):
-    """A cell: each node is the sum of its edges, an operation on an earlier node each.
+    """A cell: each node sums its edges, each an operation on an earlier node.
 
     Args:
       ops: the six operations, indices into `OPS`, in the order of `EDGES`.
-      channels: of all nodes.
+      channels: channels of all nodes.
     """
 
     def __init__(self, ops: Sequence[int], channels: int, rngs: nnx.Rngs):
@@ -92,7 +92,7 @@ class Cell(nnx.Module):
 
 
 class Reduction(nnx.Module):
-    """A residual block that halves the sides: two convolutions, beside the mean of 2x2 places."""
+    """A residual block that halves height and width: two convolutions, and 2x2 average pooling."""
 
     def __init__(self, before: int, after: int, rngs: nnx.Rngs):
         self.first = ReluConvNorm((before, after), 3, rngs, stride=2)
@@ -110,8 +110,8 @@ class Network(nnx.Module):
 
     Args:
       ops: the six operations of its cell (`spaces.nasbench201.parse`).
-      classes: how many.
-      rngs: of which ``params`` is drawn.
+      classes: number of classes.
+      rngs: its stream ``params`` draws the weights.
     """
 
     def __init__(self, ops: Sequence[int], classes: int, rngs: nnx.Rngs):
@@ -131,7 +131,7 @@ class Network(nnx.Module):
         """Logits [B, classes] of images [B, H, W, 3].
 
         Raises:
-          ValueError: a side is no multiple of 4, and cannot be halved twice.
+          ValueError: height or width is not a multiple of 4.
         """
         if any(side % 4 for side in images.shape[1:3]):
             size = " x ".join(map(str, images.shape[1:3]))

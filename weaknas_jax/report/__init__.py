@@ -1,1 +1,1 @@
-"""What experiments leave: text, pictures, folders."""
+"""Results of experiments: text, pictures, folders."""

@@ -1,4 +1,4 @@
-"""Rows of the printed table that say which architectures were found."""
+"""Rows of the report with the architectures that a search found."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,28 +6,28 @@ from typing import Any
 from weaknas_jax.report.numbers import cost, number
 from weaknas_jax.spaces.own_form import in_words
 
-MOST = 3  # answers of many runs that are printed
-LONGEST = 120  # letters of a name
+MOST = 3  # largest number of printed answers of many runs
+LONGEST = 120  # largest number of characters of a name
 
 
 def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Of a summary: the answer of its run, or the most frequent answers of its runs.
+    """The answer of a single run, or the most frequent answers of several runs.
 
-    Of version 0.1, whose summaries name none, nothing.
+    Summaries of version 0.1 have no answers: no rows.
     """
     answers, percent = summary.get("answers"), summary.get("percent", True)
     if answers is None:
         return []
-    counts, seeds, without = answers["counts"], len(answers["runs"]), answers["without"]
+    counts, seeds, num_without = answers["counts"], len(answers["runs"]), answers["without"]
     if not counts:
-        which = "the run" if seeds == 1 else "any run"
-        return [("the answer", f"none: no query of {which} returned a label")]
+        runs_text = "the run" if seeds == 1 else "any run"
+        return [("the answer", f"none: no query of {runs_text} returned a label")]
     if seeds == 1:
         (answer,) = answers["runs"]
         lines = [name(answer), values(answer, percent), *_words(summary["space"], answer)]
         return [("the answer", lines[0]), *(("", line) for line in lines[1:])]
     head = f"{len(counts)} different in {seeds} runs; the most frequent"
-    head += f"; none in {without}, whose queries returned no label" * bool(without)
+    head += f"; none in {num_without}, whose queries returned no label" * bool(num_without)
     out = [("answers", head)]
     for answer in counts[:MOST]:
         out.append(("", f"{name(answer)} in {answer['runs']} of {seeds} runs"))
@@ -38,7 +38,7 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def of_several(titles: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -> str:
-    """The most frequent answer of each of several searches, a line each; those of 0.1 left out."""
+    """The most frequent answer of each search, a line each; searches of version 0.1 are skipped."""
     lines = []
     for title, summary in zip(titles, summaries, strict=True):
         answers = summary.get("answers")
@@ -50,7 +50,7 @@ def of_several(titles: Sequence[str], summaries: Sequence[Mapping[str, Any]]) ->
 
 
 def name(answer: Mapping[str, Any]) -> str:
-    """An answer's name and row; of one without a name its columns stand for it."""
+    """The name and row of an answer; without a name its columns and row."""
     text = answer["name"]
     if text is None:
         columns = answer.get("columns", {}).items()
@@ -59,23 +59,23 @@ def name(answer: Mapping[str, Any]) -> str:
 
 
 def values(answer: Mapping[str, Any], percent: bool) -> str:
-    """An answer's scores and known costs."""
+    """The scores and known costs of an answer."""
     scores = [(key, answer[key]) for key in ("valid", "test") if answer[key] is not None]
     label = answer.get("label")
     if label is not None and not any(_same(label, value, percent) for _, value in scores):
         scores.append(("label in the search", label))
-    said = [f"{key} {number(value, percent)}" for key, value in scores]
-    said += [f"{column} {cost(value)}" for column, value in answer["costs"].items()]
-    return ", ".join(said)
+    parts = [f"{key} {number(value, percent)}" for key, value in scores]
+    parts += [f"{column} {cost(value)}" for column, value in answer["costs"].items()]
+    return ", ".join(parts)
 
 
 def _same(label: float, mean: float, percent: bool) -> bool:
-    """Whether a label is that mean, to what is kept of labels (`metrics.resolved`)."""
+    """Whether a label equals a mean, to the precision of labels (`metrics.resolved`)."""
     return abs(label - mean) <= 1e-5 * max(abs(mean), percent)
 
 
 def _words(space: str, answer: Mapping[str, Any]) -> list[str]:
-    """What a name that is a code stands for."""
+    """A name that is a code, in words."""
     words = in_words(space, answer["name"])
     if words is None and answer["name"] is not None and answer.get("columns"):
         words = ", ".join(f"{column}={value}" for column, value in answer["columns"].items())
@@ -83,7 +83,7 @@ def _words(space: str, answer: Mapping[str, Any]) -> list[str]:
 
 
 def _short(text: str, longest: int = LONGEST) -> str:
-    """A text without its middle, where it is too long for a line."""
+    """A text with its middle cut out, if it is too long for a line."""
     text = " ".join(text.split())
     half = longest // 2 - 2
     return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"

@@ -1,4 +1,4 @@
-"""The page of all methods, predictors and spaces, made from their records.
+"""Documentation page of all methods, predictors and spaces, made from the registries.
 
 python -m weaknas_jax.report.catalogue > docs/catalogue.md
 """
@@ -27,8 +27,14 @@ def markdown() -> str:
             "Methods (`--method`)",
             ("name", "what it is", "predictor", "neighbours", "numbers"),
             (
-                (name, of.title, _yes(of.predictor), _yes(of.neighbours), _numbers(of.numbers))
-                for name, of in METHODS.items()
+                (
+                    name,
+                    record.title,
+                    _yes(record.predictor),
+                    _yes(record.neighbours),
+                    _numbers(record.numbers),
+                )
+                for name, record in METHODS.items()
             ),
         ),
         _section(
@@ -37,33 +43,36 @@ def markdown() -> str:
             (
                 (
                     name,
-                    of.title,
-                    of.reads,
-                    _yes(of.deviation),
-                    of.draws,
-                    "host" if of.host else "device",
-                    _numbers(of.numbers),
+                    record.title,
+                    record.reads,
+                    _yes(record.deviation),
+                    record.draws,
+                    "host" if record.host else "device",
+                    _numbers(record.numbers),
                 )
-                for name, of in PREDICTORS.items()
+                for name, record in PREDICTORS.items()
             ),
         ),
         _section(
             "Acquisitions (`--acquisition`)",
             ("name", "what it is", "needs", "numbers"),
-            ((name, of.title, of.needs, _numbers(of.numbers)) for name, of in ACQUISITIONS.items()),
+            (
+                (name, record.title, record.needs, _numbers(record.numbers))
+                for name, record in ACQUISITIONS.items()
+            ),
         ),
         _section(
             "Sampling (`--sampling`)",
             ("name", "what it is", "draws in the top N", "numbers"),
             (
-                (name, of.title, _yes(of.in_top), _numbers(of.numbers))
-                for name, of in SAMPLINGS.items()
+                (name, record.title, _yes(record.in_top), _numbers(record.numbers))
+                for name, record in SAMPLINGS.items()
             ),
         ),
         _section(
             "Label transforms (`--label_transform`)",
             ("name", "what it is"),
-            ((name, of.title) for name, of in TRANSFORMS.items()),
+            ((name, record.title) for name, record in TRANSFORMS.items()),
         ),
         _section(
             "Spaces",
@@ -71,12 +80,12 @@ def markdown() -> str:
             (
                 (
                     name,
-                    of.title,
-                    f"{of.size:,}" if of.size else "too many to list",
-                    ", ".join(of.blocks),
-                    of.preset,
+                    record.title,
+                    f"{record.size:,}" if record.size else "too many to list",
+                    ", ".join(record.blocks),
+                    record.preset,
                 )
-                for name, of in SPACES.items()
+                for name, record in SPACES.items()
             ),
         ),
         _section("Defaults", ("choice", "on", *_SIZES, "numbers"), _default_rows()),
@@ -85,20 +94,20 @@ def markdown() -> str:
 
 
 def _default_rows() -> Iterable[Sequence[str]]:
-    """The defaults of each choice, and where those on a space differ."""
+    """Rows of the defaults of each choice, and of spaces where they differ."""
     choices = [("weaknas", name) for name in PREDICTORS]
-    choices += [(name, None) for name, of in METHODS.items() if not of.predictor]
+    choices += [(name, None) for name, record in METHODS.items() if not record.predictor]
     for method, predictor in choices:
-        usual = defaults.of(method, predictor)
+        general = defaults.of(method, predictor)
         for space in (None, *SPACES):
-            own = defaults.of(method, predictor, space)
-            if space is not None and own == usual:
+            specific = defaults.of(method, predictor, space)
+            if space is not None and specific == general:
                 continue
             sizes = [
-                "-" if predictor is None and name in _SIZES[:3] else str(getattr(own, name))
+                "-" if predictor is None and name in _SIZES[:3] else str(getattr(specific, name))
                 for name in _SIZES
             ]
-            yield (predictor or method, space or "any", *sizes, _numbers(own.numbers))
+            yield (predictor or method, space or "any", *sizes, _numbers(specific.numbers))
 
 
 def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

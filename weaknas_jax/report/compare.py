@@ -18,17 +18,17 @@ _COLUMNS = {
 
 
 def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What is compared of one search.
+    """The row of a search in a comparison.
 
     Args:
-      name: what sets it apart, e.g. ``{"top": "10"}``.
+      name: the settings that differ, e.g. ``{"top": "10"}``.
       summary: its ``summary.json``.
 
     Returns:
       ``name`` and: runs, mean queries to the optimum (``lower_bound``: censored runs count as the
       budget), its standard error, interval, median (None: more than half are censored), censored,
-      budget; what is reported in the table's unit, its deviation over runs, its regret (None =
-      unknown), that unit, and which end is the best.
+      budget; the reported score in the table's unit, its deviation over runs, its regret (None =
+      unknown), that unit, and whether the lowest or highest is best.
     """
     optimum, final = summary["queries_to_optimum"], summary["final"]
     reported = final["best_valid_mean"] if final["report"] == "best_valid" else final["test_mean"]
@@ -53,7 +53,7 @@ def row(name: Mapping[str, str], summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def difference(paired: Mapping[str, Any], digits: int = 1) -> str:
-    """What `stats.paired_difference` found, in a cell; n.s. = the interval holds 0.
+    """A result of `stats.paired_difference` as a table cell; n.s. = the interval contains 0.
 
     >>> difference({"mean": 2.0, "low": -0.5, "high": 4.0, "significant": False})
     '+2.0 [-0.5, +4.0] n.s.'
@@ -65,12 +65,12 @@ def difference(paired: Mapping[str, Any], digits: int = 1) -> str:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table to paste; ``>=``: a lower bound, some runs are censored at their budget."""
+    """The rows as a Markdown table; ``>=``: a lower bound, some runs are censored."""
     return texts.markdown(_cells(rows))
 
 
 def text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The same in columns."""
+    """The rows as text in columns."""
     return texts.columns(_cells(rows))
 
 

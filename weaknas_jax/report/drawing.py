@@ -1,4 +1,4 @@
-"""An architecture drawn from its nodes and edges."""
+"""Picture of an architecture from its nodes and edges."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ def draw(graph: Graph, path: str | Path, title: str = "", overwrite: bool = Fals
     """Draws nodes in columns by their distance from the input, and edges as arrows between them.
 
     Args:
-      graph: the architecture, as ``spaces.registry.SPACES[space].graph(name)`` gives it.
+      graph: the architecture, from ``spaces.registry.SPACES[space].graph(name)``.
       path: file to write; its ending chooses the format.
       title: above the picture.
-      overwrite: replace also a file that is no picture of ours.
+      overwrite: replace a file even if this program did not draw it.
     """
     depth = layers(graph)
     columns = [[n for n, d in enumerate(depth) if d == layer] for layer in range(max(depth) + 1)]
@@ -29,7 +29,7 @@ def draw(graph: Graph, path: str | Path, title: str = "", overwrite: bool = Fals
     }
     for begin, end, label in graph.edges:
         (x0, y0), (x1, y1) = place[begin], place[end]
-        bend = 0.25 * (x1 - x0 - 1) if y0 == y1 else 0.0  # round the nodes in between
+        bend = 0.25 * (x1 - x0 - 1) if y0 == y1 else 0.0  # around the nodes in between
         arrow = {"arrowstyle": "->", "color": "0.4", "shrinkA": 16, "shrinkB": 16}
         arrow["connectionstyle"] = f"arc3,rad={-bend}"
         axes.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)

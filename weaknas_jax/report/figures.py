@@ -1,6 +1,6 @@
 """The paper's figures: their numbers from traces and replays, and their pictures.
 
-Accuracies are percent, by test where the table has it. `weaknas paper figures` does the searches.
+Accuracies are percent, on test where the table has it. `weaknas paper figures` runs the searches.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from weaknas_jax.runs.replay import Round
 from weaknas_jax.tables.table import Table
 
 _SMALL = {"fontsize": "small"}
-PREDICTED_BEST = 200  # so many are looked at in Figure 3b
+PREDICTED_BEST = 200  # architectures in Figure 3b
 
 
 class Curve(NamedTuple):
@@ -28,7 +28,7 @@ class Curve(NamedTuple):
       name: for the legend.
       queries: int [n].
       accuracy: float64 [S, n] of each run; NaN = unknown.
-      points: whether they are single searches, one for each number of queries.
+      points: whether each number of queries is a search of its own.
     """
 
     name: str
@@ -38,22 +38,22 @@ class Curve(NamedTuple):
 
     @property
     def mean(self) -> np.ndarray:
-        """Over runs [n]."""
+        """Mean over runs [n]."""
         return self.accuracy.mean(axis=0)
 
     @property
     def deviation(self) -> np.ndarray:
-        """Of a run from their mean [n]; zeros for one run."""
+        """Deviation over runs [n]; zeros for one run."""
         return self.accuracy.std(axis=0, ddof=min(1, len(self.accuracy) - 1))
 
 
 class Look(NamedTuple):
-    """What Figure 3 shows of a round of a run.
+    """Data of Figure 3 for a round of a run.
 
     Attributes:
-      run, round, queries: which, and what was known by then.
+      run, round, queries: numbers of run and round, and queries made before.
       predicted_best: accuracy of the predicted best.
-      kendall, kendall_top50, top50_probability: of `dynamics.Dynamics`.
+      kendall, kendall_top50, top50_probability: as in `dynamics.Dynamics`.
       errors: float64 [200], errors of the predicted best 200, ascending.
     """
 
@@ -73,19 +73,21 @@ def accuracy_of(table: Table) -> np.ndarray:
 
 
 def looks(run: int, rounds: Iterable[Round], accuracy: np.ndarray) -> list[Look]:
-    """Figure 3 of one run; ``accuracy`` is float64 [N], by `accuracy_of`."""
-    found = []
-    for each in rounds:
-        places, of = np.asarray(ranking.positions(each.scores)), each.dynamics
+    """Data of Figure 3 for one run; ``accuracy`` is float64 [N], from `accuracy_of`."""
+    data = []
+    for step in rounds:
+        places, measured = np.asarray(ranking.positions(step.scores)), step.dynamics
         errors = np.sort(100 - accuracy[places < PREDICTED_BEST])
-        best = float(accuracy[int(of.predicted_top)])
-        tau, tau_top, share = map(float, (of.kendall, of.kendall_top50, of.top50_probability))
-        found.append(Look(run, each.number, each.told, best, tau, tau_top, share, errors))
-    return found
+        best = float(accuracy[int(measured.predicted_top)])
+        tau, tau_top, share = map(
+            float, (measured.kendall, measured.kendall_top50, measured.top50_probability)
+        )
+        data.append(Look(run, step.number, step.told, best, tau, tau_top, share, errors))
+    return data
 
 
 def some(rounds: Sequence[int], most: int) -> list[int]:
-    """At most so many of them, evenly: the first and the last among them.
+    """At most ``most`` of the rounds, evenly spaced, with the first and the last.
 
     >>> some(range(20), 4)
     [0, 6, 13, 19]
@@ -113,12 +115,12 @@ def plane(encoding: np.ndarray, rows: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def draw_curves(
-    of: Mapping[str, Sequence[Curve]], best: Mapping[str, float], path: str | Path
+    curves_by_name: Mapping[str, Sequence[Curve]], best: Mapping[str, float], path: str | Path
 ) -> None:
-    """Figures 1 and 5: accuracy against queries, a panel for each name; ``best`` is dotted."""
-    figure = canvas.blank(max(7.2, 4.4 * len(of)), 4.8)
-    panels = figure.subplots(1, len(of), squeeze=False)[0]
-    for axes, (name, curves) in zip(panels, of.items(), strict=True):
+    """Draws Figures 1 and 5: accuracy against queries, a panel per name; ``best`` is dotted."""
+    figure = canvas.blank(max(7.2, 4.4 * len(curves_by_name)), 4.8)
+    panels = figure.subplots(1, len(curves_by_name), squeeze=False)[0]
+    for axes, (name, curves) in zip(panels, curves_by_name.items(), strict=True):
         shown = [_curve(axes, curve, f"C{i}") for i, curve in enumerate(curves)]
         axes.axhline(best[name], color="0.4", ls=":", lw=1, label="best of the table")
         axes.set_ylim(canvas.limits([*shown, [best[name]]]))
@@ -126,12 +128,14 @@ def draw_curves(
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("test accuracy (%), mean and deviation")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(of), **_SMALL)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=2 * len(curves_by_name), **_SMALL
+    )
     canvas.save(figure, path)
 
 
 def _curve(axes: Axes, curve: Curve, color: str) -> np.ndarray:
-    """Draws one; returns what the limits are to be set by."""
+    """Draws a curve; returns the values that the limits must include."""
     mean, deviation = curve.mean, curve.deviation
     if curve.points:
         style = {"fmt": "o", "ms": 4, "capsize": 3, "color": color}
@@ -146,16 +150,16 @@ def _band(axes: Axes, x: np.ndarray, mean: np.ndarray, deviation: np.ndarray, co
     axes.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.13, lw=0)
 
 
-def draw_dynamics(found: Sequence[Look], best: float, title: str, path: str | Path) -> None:
-    """Figure 3: predicted best, error distribution of the predicted best 200, top 50.
+def draw_dynamics(data: Sequence[Look], best: float, title: str, path: str | Path) -> None:
+    """Draws Figure 3: predicted best, error distribution of the predicted best 200, top 50.
 
     Args:
-      found: of all runs and rounds.
+      data: of all runs and rounds.
       best: the best accuracy of the table.
-      title: above all.
+      title: title of the figure.
       path: file to write.
     """
-    queries = {look.round: look.queries for look in found}
+    queries = {look.round: look.queries for look in data}
     rounds = sorted(queries)
     x = [queries[number] for number in rounds]
     figure = canvas.blank(13, 4.4)
@@ -166,12 +170,12 @@ def draw_dynamics(found: Sequence[Look], best: float, title: str, path: str | Pa
         (c, "C0", "top50_probability", chance),
         (c, "C1", "kendall_top50", tau),
     ):
-        mean, deviation = over_runs(found, name, rounds)
+        mean, deviation = over_runs(data, name, rounds)
         axes.plot(x, mean, "o-", ms=3, color=color, label=label)
         _band(axes, x, mean, deviation, color)
     a.axhline(best, color="0.4", ls=":", lw=1, label="best of the table")
     shown = some(rounds, 6)
-    pooled = [np.concatenate([k.errors for k in found if k.round == number]) for number in shown]
+    pooled = [np.concatenate([k.errors for k in data if k.round == number]) for number in shown]
     widest = max(np.nanquantile(errors, 0.9) for errors in pooled)
     for i, (number, errors) in enumerate(zip(shown, pooled, strict=True)):
         label = f"{queries[number]} queries"
@@ -190,12 +194,12 @@ def draw_dynamics(found: Sequence[Look], best: float, title: str, path: str | Pa
 
 
 def over_runs(
-    found: Sequence[Look], name: str, rounds: Sequence[int]
+    data: Sequence[Look], name: str, rounds: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of a measure over the runs that have it, of each round."""
+    """Mean and deviation of a measure for each round, over the runs that have it."""
     mean, deviation = np.full((2, len(rounds)), np.nan)
     for i, number in enumerate(rounds):
-        values = np.array([getattr(look, name) for look in found if look.round == number])
+        values = np.array([getattr(look, name) for look in data if look.round == number])
         values = values[np.isfinite(values)]
         if len(values):
             mean[i], deviation[i] = values.mean(), values.std(ddof=min(1, len(values) - 1))
@@ -203,13 +207,13 @@ def over_runs(
 
 
 class Panel(NamedTuple):
-    """What Figure 4 shows of a round; bool [N] each.
+    """Data of Figure 4 for a round; bool [N] each.
 
     Attributes:
-      number: of the round; those that were left out before it are counted in.
-      top: the predicted best N, in which it draws.
-      before: evaluated before.
-      drawn: evaluated now.
+      number: number of the round.
+      top: the predicted best N, from which it draws.
+      before: evaluated before this panel.
+      drawn: evaluated since the panel before, rounds without a panel included.
     """
 
     number: int
@@ -219,74 +223,81 @@ class Panel(NamedTuple):
 
 
 def panels(trace: Trace, run: int, rounds: Iterable[Round], most: int = 6) -> list[Panel]:
-    """At most so many rounds of a run, the initial one among them, which has no ``top``."""
-    place = trace.run.tolist().index(run)
-    queried = trace.queried[place]
-    wanted = some(np.unique(trace.round[queried >= 0]).tolist(), most)
-    found, before = [], np.zeros(0, bool)
-    for each in rounds:  # it is what the next round draws by
-        if not found:
-            nothing = np.zeros(len(each.scores), bool)
-            before = _with(nothing, queried[trace.round == 0])
-            found.append(Panel(0, nothing, nothing, before))
-        number = each.number + 1
-        if number in wanted:
-            top = np.asarray(ranking.positions(each.scores)) < each.top
+    """Panels of at most ``most`` rounds of a run, with the initial one, whose ``top`` is empty."""
+    index = trace.run.tolist().index(run)
+    queried = trace.queried[index]
+    selected = some(np.unique(trace.round[queried >= 0]).tolist(), most)
+    data, before = [], np.zeros(0, bool)
+    for step in rounds:  # its scores are those from which the next round draws
+        if not data:
+            empty = np.zeros(len(step.scores), bool)
+            before = _with(empty, queried[trace.round == 0])
+            data.append(Panel(0, empty, empty, before))
+        number = step.number + 1
+        if number in selected:
+            top = np.asarray(ranking.positions(step.scores)) < step.top
             after = _with(before, queried[trace.round <= number])
-            found.append(Panel(number, top, before, after & ~before))
+            data.append(Panel(number, top, before, after & ~before))
             before = after
-    return found
+    return data
 
 
 def _with(marked: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """``marked`` bool [N] and these rows, -1 = none."""
+    """``marked``, bool [N], with ``rows`` set as well; -1 = no row."""
     marked = marked.copy()
     marked[rows[rows >= 0]] = True
     return marked
 
 
-def sample(found: Sequence[Panel], most: int, seed: int = 0) -> np.ndarray:
-    """Rows to show: so many at random, and all that were evaluated."""
-    size = len(found[-1].drawn)
-    few = np.random.default_rng(seed).choice(size, min(most, size), replace=False)
-    return np.union1d(few, np.flatnonzero(found[-1].before | found[-1].drawn))
+def sample(data: Sequence[Panel], most: int, seed: int = 0) -> np.ndarray:
+    """Rows to show: ``most`` at random, and all evaluated ones."""
+    size = len(data[-1].drawn)
+    random_rows = np.random.default_rng(seed).choice(size, min(most, size), replace=False)
+    return np.union1d(random_rows, np.flatnonzero(data[-1].before | data[-1].drawn))
 
 
 def draw_plane(
-    at: np.ndarray,
+    positions: np.ndarray,
     rows: np.ndarray,
-    found: Sequence[Panel],
+    data: Sequence[Panel],
     accuracy: np.ndarray,
     title: str,
     path: str | Path,
 ) -> None:
-    """Figure 4: the space in a plane, a panel for each round with what it draws from and drew.
+    """Draws Figure 4: the space in a plane, a panel for each round with its top N and draws.
 
     Args:
-      at: float64 [n, 2], places of the rows that are shown (`plane`).
-      rows: int [n], which these are.
-      found: by `panels`.
+      positions: float64 [n, 2], positions of the shown rows, from `plane`.
+      rows: int [n], the shown rows.
+      data: panels, from `panels`.
       accuracy: float64 [N].
-      title: above all.
+      title: title of the figure.
       path: file to write.
     """
-    columns = min(3, len(found))
-    lines = -(-len(found) // columns)
+    columns = min(3, len(data))
+    lines = -(-len(data) // columns)
     figure = canvas.blank(4.3 * columns + 0.9, 4.1 * lines + 0.6)
     axes_of = figure.subplots(lines, columns, squeeze=False).ravel()
-    of = accuracy[rows]
-    colors = {"c": of, "cmap": "Greys", "vmin": np.nanquantile(of, 0.2), "vmax": np.nanmax(of)}
-    for axes, each in zip(axes_of, found, strict=False):
-        space = axes.scatter(*at.T, s=5, lw=0, alpha=0.7, **colors)
-        for which, label, style in (
-            (each.top, "predicted top N", {"s": 13, "c": "C0", "alpha": 0.75}),
-            (each.before, "drawn before", {"s": 13, "c": "C1"}),
-            (each.drawn, "drawn now", {"s": 20, "c": "C3", "marker": "^"}),
+    shown = accuracy[rows]
+    colors = {
+        "c": shown,
+        "cmap": "Greys",
+        "vmin": np.nanquantile(shown, 0.2),
+        "vmax": np.nanmax(shown),
+    }
+    for axes, panel in zip(axes_of, data, strict=False):
+        space = axes.scatter(*positions.T, s=5, lw=0, alpha=0.7, **colors)
+        for mask, label, style in (
+            (panel.top, "predicted top N", {"s": 13, "c": "C0", "alpha": 0.75}),
+            (panel.before, "drawn before", {"s": 13, "c": "C1"}),
+            (panel.drawn, "drawn now", {"s": 20, "c": "C3", "marker": "^"}),
         ):
-            axes.scatter(*at[which[rows]].T, lw=0, label=label, **style)
-        how = " at random" * (each.number == 0)
-        axes.set(title=f"round {each.number}: {each.drawn.sum()} drawn{how}", xticks=[], yticks=[])
-    for axes in axes_of[len(found) :]:
+            axes.scatter(*positions[mask[rows]].T, lw=0, label=label, **style)
+        suffix = " at random" * (panel.number == 0)
+        axes.set(
+            title=f"round {panel.number}: {panel.drawn.sum()} drawn{suffix}", xticks=[], yticks=[]
+        )
+    for axes in axes_of[len(data) :]:
         axes.axis("off")
     handles, labels = axes_of[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, **_SMALL)

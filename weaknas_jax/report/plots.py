@@ -1,4 +1,4 @@
-"""Pictures of one or several experiments; each function returns the figure that it saved."""
+"""Pictures of one or several experiments; each function returns the saved figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,22 +17,22 @@ Color = str | tuple[float, ...]
 
 
 class Result(NamedTuple):
-    """What a curve is drawn from: a name for the legend and a ``summary.json``."""
+    """Data of a curve: a name for the legend and a ``summary.json``."""
 
     name: str
     summary: dict
 
 
 def draw(results: Sequence[Result], path: str | Path, overwrite: bool = False) -> Figure:
-    """Accuracy against queries with its spread, and the distribution of queries to the optimum.
+    """Plots accuracy against queries with its spread, and the share of runs that met the optimum.
 
-    Both end where the last run did. A curve whose runs ended sooner goes on dashed, and its legend
-    says how many runs ended early, and when.
+    Both end at the last query of any run. A curve whose runs ended earlier is continued dashed, and
+    its legend says how many runs ended early, and when.
 
     Args:
-      results: drawn over one another, in this order; a row of two panels for each data set.
+      results: drawn in this order; a row of two panels for each data set.
       path: file to write; its ending chooses the format.
-      overwrite: replace also a file that is no picture of ours.
+      overwrite: replace a file even if this program did not draw it.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -65,7 +65,7 @@ def draw_beside(
     heading: str,
     path: str | Path,
 ) -> Figure:
-    """Reported accuracy against queries, and points from elsewhere: (queries, percent, name)."""
+    """Plots reported accuracy against queries, with printed points: (queries, percent, name)."""
     figure = canvas.blank(7, 4.6)
     axes = figure.subplots()
     last = max((queries for queries, _, _ in printed), default=0)
@@ -88,18 +88,18 @@ def draw_beside(
 def draw_optimum(
     datasets: Mapping[str, Mapping[str, tuple[dict, float | None]]], path: str | Path
 ) -> Figure:
-    """Queries to the optimum of several methods with their standard errors, a panel a data set.
+    """Plots queries to the optimum of methods with standard errors, a panel for each data set.
 
     Args:
-      datasets: by data set and method a ``summary.json`` and what is printed elsewhere, if it is.
+      datasets: by data set and method, a ``summary.json`` and the printed number or None.
       path: file to write; its ending chooses the format.
     """
     methods = list(next(iter(datasets.values())))
     figure = canvas.blank(4 + 2.6 * len(datasets), 1.1 + 0.32 * len(methods))
     panels = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     places = -np.arange(len(methods))
-    for axes, (dataset, found) in zip(panels, datasets.items(), strict=True):
-        of = [summary["queries_to_optimum"] for summary, _ in found.values()]
+    for axes, (dataset, by_method) in zip(panels, datasets.items(), strict=True):
+        of = [summary["queries_to_optimum"] for summary, _ in by_method.values()]
         mean = np.array([o["mean"] for o in of])
         error = np.array([o["standard_error"] or 0.0 for o in of])
         axes.errorbar(mean, places, xerr=error, fmt="o", ms=4, color="C0", capsize=2, label="ours")
@@ -107,25 +107,27 @@ def draw_optimum(
         if bounds.any():
             style = {"marker": ">", "s": 40, "color": "C0", "label": "lower bound"}
             axes.scatter(mean[bounds], places[bounds], **style)
-        printed = [np.nan if p is None else p for _, p in found.values()]
+        printed = [np.nan if p is None else p for _, p in by_method.values()]
         axes.plot(printed, places, "kx", ms=5, label="printed in the paper")
         axes.set(xscale="log", title=dataset, xlabel="queries to the optimum")
         axes.grid(alpha=0.3)
     panels[0].set_yticks(places, methods)
     entries = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in panels)
-    of = {label: handle for each in entries for handle, label in each}  # some are in some panels
+    of = {
+        label: handle for each in entries for handle, label in each
+    }  # some labels are missing in some panels
     figure.legend(of.values(), of, fontsize="small", loc="outside lower center", ncols=3)
     return canvas.save(figure, path)
 
 
 def draw_pareto(pareto: Pareto, name: str, path: str | Path, unit: str = "accuracy (%)") -> Figure:
-    """Validation labels against cost: all that was evaluated, its front, the table's own front.
+    """Plots validation labels against cost: the evaluated, their front, the front of the table.
 
     Args:
-      pareto: what was found.
+      pareto: costs, labels and fronts.
       name: the title.
       path: file to write; its ending chooses the format.
-      unit: of the labels, as `text.axis` says it.
+      unit: name of the labels, by `text.axis`.
     """
     figure = canvas.blank(6, 4.2)
     axes = figure.subplots()
@@ -140,7 +142,7 @@ def draw_pareto(pareto: Pareto, name: str, path: str | Path, unit: str = "accura
     ):
         x, y = pareto.cost[front], pareto.score[front]
         axes.step(x, y, where="post", ms=3, lw=1, label=label, **style)
-    if len(pareto.found):  # from the cheap end of the best there is; what is far below says little
+    if len(pareto.found):  # from the cheap end of the best front; points far below it are cut off
         ends = pareto.score[[pareto.best[-1], pareto.best[0], pareto.found[-1]]]
         low, top = ends.min(), ends.max()
         margin = 0.05 * (top - low) or 1.0
@@ -158,7 +160,7 @@ def title(summary: dict) -> str:
 
 
 def _last(summary: dict) -> int:
-    """The query at which the last run ended; summaries of before say no more than the budget."""
+    """The query at which the last run ended; old summaries give only the budget."""
     return max(summary.get("queries_made", [summary["budget"]]))
 
 
@@ -169,9 +171,9 @@ def _accuracies(
 
     Args:
       axes: to draw on.
-      results: of one data set.
-      end: last query that is shown.
-      points: accuracies that are drawn beside them, which are to be seen as well.
+      results: results of one data set.
+      end: last query to show.
+      points: further accuracies that the limits must include.
     """
     best = np.array([_best(result.summary) for result in results])
     drawn = [
@@ -193,14 +195,14 @@ def _best(summary: dict) -> float:
 
 
 def _accuracy(axes: Axes, result: Result, color: Color, end: int) -> np.ndarray:
-    """Draws the reported curve (best valid, where there is no test); returns its mean."""
+    """Draws the reported curve (best valid, if there is no test accuracy); returns its mean."""
     summary = result.summary
     final, curves = summary["final"], summary["curve"]
     name = "best_valid" if final["test_mean"] is None else final["report"]
     mean, std = (np.array(curves[name][key], np.float64)[:end] for key in ("mean", "std"))
     queries, last = np.array(curves["queries"])[:end], _last(summary)
     label = canvas.label(f"{result.name}: {report.LABELS[name]}{_ended(summary)}")
-    marker = "o" if np.isfinite(mean[:last]).sum() == 1 else None  # a line of one point is none
+    marker = "o" if np.isfinite(mean[:last]).sum() == 1 else None  # a single point needs a marker
     axes.plot(queries[:last], mean[:last], color=color, marker=marker, ms=4, label=label)
     axes.plot(queries[last - 1 :], mean[last - 1 :], color=color, ls="--", lw=1)
     axes.fill_between(queries, mean - std, mean + std, color=color, alpha=0.2, lw=0)
@@ -208,7 +210,7 @@ def _accuracy(axes: Axes, result: Result, color: Color, end: int) -> np.ndarray:
 
 
 def _ended(summary: dict) -> str:
-    """How many runs ended before the budget, and when, for a legend."""
+    """Text for a legend: how many runs ended before the budget, and when."""
     made, budget = summary.get("queries_made", []), summary["budget"]
     early = [queries for queries in made if queries < budget]
     if not early:

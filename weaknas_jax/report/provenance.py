@@ -1,4 +1,4 @@
-"""Where results were made: the device, and versions of what they depend on."""
+"""Provenance of results: the device, and versions of the software."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ def device() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what results depend on."""
+    """Versions of Python and of the packages that results depend on."""
     names = ("jax", "jaxlib", "flax", "optax", "numpy")
-    found = {name: metadata.version(name) for name in names}
-    return {"weaknas_jax": __version__, "python": platform.python_version(), **found}
+    packages = {name: metadata.version(name) for name in names}
+    return {"weaknas_jax": __version__, "python": platform.python_version(), **packages}

@@ -1,9 +1,9 @@
-"""What a comparison of predictors leaves in its folder.
+"""Folder of a comparison of predictors.
 
 ``cells.jsonl`` holds one line for each (predictor, n, run), appended as it is computed, and is all
-that is needed to go on. The others are made of it: ``predictors.csv`` and ``predictors.md`` (mean
-and standard error over runs), ``predictors.png``, and ``predictors.json``, which is there from the
-start with the flags and gets each cell at the end.
+that resuming needs. The others are made from it: ``predictors.csv`` and ``predictors.md`` (mean and
+standard error over runs), ``predictors.png``, and ``predictors.json``, which holds the flags from
+the start and all cells at the end.
 """
 
 import json
@@ -24,22 +24,22 @@ FILES = (*_RESULTS, CELLS, ownership.LIST)
 
 
 def prepare(out: str | None, default_name: str, may_hold_one: bool) -> Path:
-    """The folder to write to, as `run_folder.prepare` makes it.
+    """Creates the folder to write to, as `run_folder.prepare`.
 
     Raises:
       FolderError: it cannot be used, or holds a comparison already.
-      ownership.NotOurs: somebody else's file has the name of one of ours.
+      ownership.NotOurs: a file that this program did not write has a needed name.
     """
     folder = run_folder.prepare(out, default_name, names=_RESULTS)
     _claim_cells(folder / CELLS)
     if not may_hold_one and any((folder / name).exists() for name in (*_RESULTS, CELLS)):
-        why = "holds a comparison; go on with it by --resume, or name another folder"
+        why = "holds a comparison; add --resume to continue it, or name another folder"
         raise FolderError(f"--out={out}: {why}")
     return folder
 
 
 def stored(folder: Path) -> dict | None:
-    """What ``predictors.json`` says of the comparison in ``folder``; None = there is none.
+    """Content of ``predictors.json`` in ``folder``; None = no such file.
 
     Raises:
       SummaryError: it cannot be read.
@@ -51,23 +51,23 @@ def stored(folder: Path) -> dict | None:
 
 
 def _claim_cells(path: Path) -> None:
-    """Finds that there is none, or one whose beginning is ours."""
+    """Raises NotOurs if ``path`` is a file that does not start like one of this program."""
     if not os.path.lexists(path):
         return
     start = json.dumps({"predictor": ""})[:-2].encode()
     if path.is_file():
         with open(path, "rb") as file:
             head = file.read(len(start))
-        begun = ownership.ours(path.parent / CONFIG) and start.startswith(head)  # cut short
-        if head == start or begun:
+        is_partial = ownership.ours(path.parent / CONFIG) and start.startswith(head)  # cut short
+        if head == start or is_partial:
             return
     ownership.refuse(path)
 
 
 def begin(folder: Path, config: dict) -> list[Cell]:
-    """Writes ``predictors.json`` and returns the cells that are there already.
+    """Writes ``predictors.json`` and returns the stored cells.
 
-    A last line that was cut short is removed, so that what is appended stands on its own.
+    An incomplete last line is removed, so that new cells start on their own line.
 
     Raises:
       FolderError: another line cannot be read.
@@ -75,33 +75,35 @@ def begin(folder: Path, config: dict) -> list[Cell]:
     path = folder / CELLS
     _claim_cells(path)
     content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
+    complete = content[: content.rfind(b"\n") + 1]
     try:
-        lines = enumerate(whole.decode().splitlines(), 1)
-        cells = [_parsed(line, f"{path}, line {at}") for at, line in lines]
+        lines = enumerate(complete.decode().splitlines(), 1)
+        cells = [_parsed(line, f"{path}, line {number}") for number, line in lines]
     except UnicodeDecodeError:
         raise FolderError(f"{path}: is damaged; name another folder") from None
-    if whole != content:
+    if complete != content:
         with open(path, "r+b") as file:
-            file.truncate(len(whole))
+            file.truncate(len(complete))
     _write_config(folder, config, cells)
     return cells
 
 
 def append(folder: Path, cell: Cell) -> None:
-    """Keeps a cell."""
+    """Appends a cell to ``cells.jsonl``."""
     with open(folder / CELLS, "a") as file:
         file.write(json.dumps(_plain(cell), allow_nan=False) + "\n")
 
 
 def save(folder: Path, config: dict, cells: Sequence[Cell], title: str) -> list[str]:
-    """Writes everything that is made of the cells; returns the paths."""
+    """Writes all files that are made from the cells; returns the paths."""
     rows = standings.summarize(cells)
     files.write_csv(folder / "predictors.csv", [standings.Row._fields, *rows])
     transforms = ", ".join(map(" ".join, config["label_transforms"].items()))
-    how = f"Fitted on n labels drawn uniformly, the same for all (seed {config['flags']['seed']})"
-    how += f"; label transforms: {transforms}."
-    page = f"# {title}\n\n{how}\n\n{standings.text(cells)}\n"
+    description = (
+        f"Fitted on n labels drawn uniformly, the same for all (seed {config['flags']['seed']})"
+    )
+    description += f"; label transforms: {transforms}."
+    page = f"# {title}\n\n{description}\n\n{standings.text(cells)}\n"
     files.write_text(folder / "predictors.md", page)
     standings.draw(rows, title, folder / "predictors.png")
     _write_config(folder, config, cells)
@@ -110,8 +112,8 @@ def save(folder: Path, config: dict, cells: Sequence[Cell], title: str) -> list[
 
 def _plain(cell: Cell) -> dict:
     metrics = {k: v if math.isfinite(v) else None for k, v in cell.quality.metrics.items()}
-    of = {"predictor": cell.predictor, "n": cell.n, "run": cell.run}
-    return of | {"nan": cell.quality.nan, "metrics": metrics}
+    key = {"predictor": cell.predictor, "n": cell.n, "run": cell.run}
+    return key | {"nan": cell.quality.nan, "metrics": metrics}
 
 
 def _parsed(line: str, where: str) -> Cell:
@@ -121,7 +123,9 @@ def _parsed(line: str, where: str) -> Cell:
         quality = Quality(int(cell["nan"]), metrics)
         return Cell(str(cell["predictor"]), int(cell["n"]), int(cell["run"]), quality)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FolderError(f"{where}: is damaged ({error!r}); remove the line, then go on") from None
+        raise FolderError(
+            f"{where}: is damaged ({error!r}); remove the line, then resume"
+        ) from None
 
 
 def _write_config(folder: Path, config: dict, cells: Sequence[Cell]) -> None:

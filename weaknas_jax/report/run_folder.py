@@ -1,9 +1,9 @@
-"""What an experiment leaves: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``.
+"""Folder of an experiment: ``config.json``, ``trace.npz``, ``summary.json``, ``curve.png``.
 
-With a cost, ``pareto.png`` as well; of a single run ``best.json``, its answer.
-``config.json`` is there from the first round on, with ``.weaknas-checkpoints/`` beside it while
-runs are under way; the others come at the end. One process at a time works in a folder (`locked`).
-What others put there stays, and is refused where it is in the way (`ownership`).
+With a cost also ``pareto.png``; for a single run also ``best.json``, its answer.
+``config.json`` is written before the first round, with ``.weaknas-checkpoints/`` beside it while
+runs are in progress; the others are written at the end. Only one process at a time works in a
+folder (`locked`). Other files are never changed; one with a needed name is an error (`ownership`).
 """
 
 import contextlib
@@ -35,7 +35,7 @@ CHECKPOINTS = ".weaknas-checkpoints"
 
 
 class FolderError(ValueError):
-    """A folder that cannot be used; the message says which, why and what to do."""
+    """A folder that cannot be used; the message names it, the reason and a remedy."""
 
 
 def prepare(
@@ -45,14 +45,14 @@ def prepare(
     names: Iterable[str] = NAMES,
     kind: str = "search",
 ) -> Path:
-    """The folder to write to, made and shown to be writable before anything is computed.
+    """Creates the folder to write to, and checks that it is writable.
 
     Args:
-      out: as asked for; None = ``runs/<default_name>-<date>-<time>``.
-      default_name: begins the name of a folder that was not asked for.
-      may_hold_one: whether an experiment may be there already.
-      names: of the files that will be written there.
-      kind: of the ``summary.json`` that will be written, see `summary.KINDS`.
+      out: its path; None = ``runs/<default_name>-<date>-<time>``.
+      default_name: start of the default name.
+      may_hold_one: whether the folder may hold an experiment already.
+      names: names of the files that will be written.
+      kind: kind of the ``summary.json`` that will be written, see `summary.KINDS`.
 
     Raises:
       FolderError: not a folder, not writable, or it holds an experiment already.
@@ -61,14 +61,14 @@ def prepare(
     if out == "":
         raise FolderError("--out=: is empty; name a folder, or leave the flag out")
     if out is None:
-        name = re.sub(r"[^\w-]+", "_", default_name)  # a table may call itself anything
+        name = re.sub(r"[^\w-]+", "_", default_name)  # the name of a table is arbitrary text
         out = str(_new_folder(Path("runs"), f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"))
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.probe(folder)
     except (FileExistsError, NotADirectoryError):
-        raise FolderError(f"--out={out}: is a file, or lies below one; name a folder") from None
+        raise FolderError(f"--out={out}: is a file, or is below one; name a folder") from None
     except OSError as error:
         raise FolderError(
             f"--out={out}: cannot be written to ({error.strerror}); name another"
@@ -78,7 +78,7 @@ def prepare(
 
 
 def _new_folder(parent: Path, name: str) -> Path:
-    """Makes a folder that nobody else has, though several may start in the same second."""
+    """Makes a new folder, with a number if processes start in the same second."""
     folder, attempt = parent / name, 1
     while True:
         try:
@@ -88,27 +88,27 @@ def _new_folder(parent: Path, name: str) -> Path:
             attempt += 1
             folder = parent / f"{name}-{attempt}"
         except OSError as error:
-            why = f"cannot be made ({error.strerror}); name a folder that can by --out"
+            why = f"cannot be made ({error.strerror}); name another folder with --out"
             raise FolderError(f"{folder}: {why}") from None
 
 
 def discard(folder: Path) -> None:
-    """Removes a folder that this process made and nothing was written to."""
+    """Removes a folder if it is empty."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of ``folder``; a process that dies lets go of it.
+    """Locks ``folder`` against other processes; the lock ends with the process.
 
     Raises:
-      FolderError: another process is at work there.
+      FolderError: another process has locked it.
     """
     handle = _handle(folder)
     try:
         if not filelock.lock_descriptor(handle, blocking=False):
-            why = "another process is at work there; wait for it, or name another folder"
+            why = "another process is using it; wait for it, or name another folder"
             raise FolderError(f"--out={folder}: {why}")
         yield
     finally:
@@ -116,14 +116,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _handle(folder: Path) -> int:
-    """Of the folder itself; of a file in it on Windows, which opens no folders."""
+    """Handle of the folder; on Windows, which cannot open folders, of a file in it."""
     if os.name == "nt":
         return os.open(folder / ".weaknas-lock", os.O_RDWR | os.O_CREAT)
     return os.open(folder, os.O_RDONLY)
 
 
 def stored_config(folder: Path) -> dict | None:
-    """The ``config.json`` of an experiment that may be resumed; None = there is none.
+    """The ``config.json`` of an experiment that may be resumed; None = no such file.
 
     Raises:
       SummaryError: it cannot be read.
@@ -135,10 +135,10 @@ def stored_config(folder: Path) -> dict | None:
 
 
 def begin(folder: Path, config: dict, anew: bool) -> None:
-    """Writes ``config.json``; ``anew``: the experiment of ours that was there is removed first.
+    """Writes ``config.json``; ``anew``: removes the existing experiment first.
 
     Raises:
-      ownership.NotOurs: somebody else's file has the name of one that will be written.
+      ownership.NotOurs: a file that this program did not write has a needed name.
     """
     claim(folder, may_hold_one=True)
     if anew:
@@ -153,23 +153,23 @@ def claim(
     names: Iterable[str] = NAMES,
     kind: str = "search",
 ) -> None:
-    """Finds that an experiment may be written to a folder, which need not exist yet.
+    """Checks that an experiment may be written to a folder, which need not exist yet.
 
-    Args and errors as of `prepare`.
+    Arguments and errors as in `prepare`.
     """
     if os.path.lexists(folder) and not folder.is_dir():
-        raise ownership.NotOurs(f"{folder}: is no folder; move it away, or name another --out")
+        raise ownership.NotOurs(f"{folder}: is not a folder; move it, or name another with --out")
     ownership.claim(folder, names, kind)
     checkpoints(folder).claim()
     if not may_hold_one and any(ownership.ours(folder / name) for name in FILES):
         raise FolderError(
-            f"--out={folder}: holds an experiment; go on with it by --resume, replace it by "
-            "--overwrite, or name another folder"
+            f"--out={folder}: holds an experiment; add --resume to continue it, "
+            "--overwrite to replace it, or name another folder"
         )
 
 
 def clear(folder: Path) -> None:
-    """Removes the experiment of ours that a folder holds; whatever else is there stays."""
+    """Removes the experiment in a folder; other files stay."""
     config = folder / "config.json"
     before = json.loads(config.read_bytes()) if ownership.ours(config) else None
     for name in NAMES:
@@ -179,10 +179,10 @@ def clear(folder: Path) -> None:
 
 
 def earlier(folder: Path) -> tuple[Trace | None, dict | None]:
-    """The runs that earlier calls finished, and their summary if it is of all of those.
+    """The trace of earlier calls, and its summary if that covers all its runs; None = missing.
 
     Raises:
-      FolderError, SummaryError: they are there and cannot be read.
+      FolderError, SummaryError: a file cannot be read.
     """
     trace = load_trace(folder) if (folder / "trace.npz").exists() else None
     summary = load_summary(folder) if (folder / "summary.json").exists() else None
@@ -196,17 +196,17 @@ def checkpoints(folder: Path, stored: dict | None = None, part: str = "") -> Che
 
     Args:
       folder: its folder.
-      stored: what its JSON said of it before, if it is gone on with.
-      part: of a sweep, which of its programs.
+      stored: its stored ``config.json`` or ``sweep.json``, if it is resumed.
+      part: number of the program, in a sweep.
     """
     before = None
-    if stored is not None and "checkpoints" not in stored:  # begun by version 0.1
+    if stored is not None and "checkpoints" not in stored:  # written by version 0.1
         before = folder / "checkpoints" / part
     return Checkpoints(folder / "-".join(filter(None, (CHECKPOINTS, part))), before)
 
 
 def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None) -> list[str]:
-    """Writes the results; returns the paths. ``summary.json`` comes last: it says done."""
+    """Writes the results, ``summary.json`` last as a mark of completion; returns their paths."""
     ownership.remove(folder / "summary.json")
     with files.replacing(folder / "trace.npz") as file:
         np.savez_compressed(file, allow_pickle=False, **trace._asdict())
@@ -223,7 +223,7 @@ def save(folder: Path, trace: Trace, summary: dict, pareto: Pareto | None = None
 
 
 def paths(folder: Path) -> list[str]:
-    """Of an experiment that is finished."""
+    """Paths of the files of a finished experiment."""
     return [str(folder / name) for name in NAMES if (folder / name).exists()]
 
 
@@ -231,11 +231,11 @@ def load_trace(folder: str | os.PathLike) -> Trace:
     """The trace of an experiment.
 
     Raises:
-      FolderError: there is none, or it cannot be read.
+      FolderError: it is missing or cannot be read.
     """
     path = Path(folder) / "trace.npz"
     if not os.path.exists(path):
-        raise FolderError(f"{folder}: no trace.npz there; name the folder of an experiment")
+        raise FolderError(f"{folder}: has no trace.npz; name the folder of an experiment")
     try:
         return traces.from_arrays(read_npz(path))
     except (TableError, KeyError) as error:
@@ -246,12 +246,12 @@ def load_summary(folder: str | os.PathLike) -> dict:
     """The summary of an experiment.
 
     Raises:
-      FolderError: there is none.
+      FolderError: it is missing.
       SummaryError: it cannot be read.
     """
     try:
         return summaries.read(Path(folder) / "summary.json", "search")
     except (FileNotFoundError, NotADirectoryError):
         raise FolderError(
-            f"{folder}: no summary.json there; name the folder of a finished experiment"
+            f"{folder}: has no summary.json; name the folder of a finished experiment"
         ) from None

@@ -1,4 +1,4 @@
-"""A whole search on a table from Python: the same words as the command line, the same search."""
+"""Search on a table from Python, with the settings and results of the command line."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,13 +15,13 @@ from weaknas_jax.tables.table import Table
 
 
 class TableSearch(NamedTuple):
-    """What a search on a table found.
+    """Result of a search on a table.
 
     Attributes:
-      config: its settings, every default in its place.
-      trace: what each run asked for and was told.
-      summary: the results, as ``summary.json`` of a run folder has them.
-      notes: defaults that the table was too small for.
+      config: its settings, with all defaults filled in.
+      trace: queries and scores of each run.
+      summary: the results, as in ``summary.json`` of a run folder.
+      notes: defaults that were reduced because the table is small.
     """
 
     config: SearchConfig
@@ -30,7 +30,7 @@ class TableSearch(NamedTuple):
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """The table that the command prints."""
+        """The report that the command prints."""
         return text.text(self.summary, [])
 
 
@@ -42,31 +42,32 @@ def search_table(
     progress: Callable[[Progress], None] | None = None,
     **settings: Any,
 ) -> TableSearch:
-    """Searches a table, as the command ``search`` does with flags of the same names.
+    """Searches a table like the command ``search``, with settings named like its flags.
 
     >>> import weaknas_jax as wn
-    >>> found = wn.search_table(wn.load_nasbench201("cifar10"), method="random", seeds=2, budget=20)
-    >>> found.trace.queried.shape
+    >>> table = wn.load_nasbench201("cifar10")
+    >>> result = wn.search_table(table, method="random", seeds=2, budget=20)
+    >>> result.trace.queried.shape
     (2, 20)
 
     Args:
-      table: the table, e.g. of `load_table`.
+      table: the table, e.g. from `load_table`.
       chunk: architectures scored at once; None = planned.
       progress: called after each call of the program.
       **settings: fields of `SearchConfig`, and numeric settings of the method, predictor,
         acquisition and sampling by name.
 
     Raises:
-      ConfigError: settings are unknown or do not go together.
-      TableError: the table cannot serve a switch of the protocol.
-      PlanError: it does not fit into memory.
+      ConfigError: settings are unknown or contradict each other.
+      TableError: the table lacks data that a switch of the protocol needs.
+      PlanError: the search does not fit into memory.
     """
     if not isinstance(table, Table):
         kind = type(table).__name__
-        raise ConfigError(f"table: give a Table, e.g. of load_table(path), not a {kind}")
-    own = {name: value for name, value in settings.items() if name in FIELDS}
+        raise ConfigError(f"table: give a Table, e.g. from load_table(path), not a {kind}")
+    fields = {name: value for name, value in settings.items() if name in FIELDS}
     numbers = {name: value for name, value in settings.items() if name not in FIELDS}
-    search = prepare(table, SearchConfig(**own, numbers=numbers))
+    search = prepare(table, SearchConfig(**fields, numbers=numbers))
     config = search.config
 
     runs = range(config.first_run, config.first_run + config.seeds)

@@ -1,4 +1,4 @@
-"""Predictors side by side: means over runs, as rows, as a table and as a picture."""
+"""Comparison of predictors: means over runs, as rows, as a table and as a picture."""
 
 import itertools
 import math
@@ -20,10 +20,10 @@ class Row(NamedTuple):
     """One metric of one predictor at one n, over runs.
 
     Attributes:
-      predictor, n, metric: of what.
-      mean, standard_error: over the runs in which it is defined; None: too few of them.
-      runs: how many those are.
-      undefined: runs in which it is not: a prediction was NaN, or all were equal.
+      predictor, n, metric: predictor, number of labels, and name of the metric.
+      mean, standard_error: over the runs in which the metric is defined; None = too few runs.
+      runs: number of those runs.
+      undefined: number of the other runs: a prediction was NaN, or all were equal.
     """
 
     predictor: str
@@ -36,12 +36,12 @@ class Row(NamedTuple):
 
 
 def summarize(cells: Sequence[Cell]) -> list[Row]:
-    """The rows of the table, in the order of the cells; each n of a predictor once a metric."""
+    """The rows of the table, in the order of the cells: one per predictor, n and metric."""
     values: dict[tuple[str, int, str], list[float]] = {}
     for cell in cells:
         for metric, value in cell.quality.metrics.items():
             values.setdefault((cell.predictor, cell.n, metric), []).append(value)
-    return [_row(*of, np.array(found)) for of, found in values.items()]
+    return [_row(*key, np.array(numbers)) for key, numbers in values.items()]
 
 
 def _row(predictor: str, n: int, metric: str, values: np.ndarray) -> Row:
@@ -52,7 +52,7 @@ def _row(predictor: str, n: int, metric: str, values: np.ndarray) -> Row:
 
 
 def text(cells: Sequence[Cell]) -> str:
-    """A Markdown table a metric: predictors, the best at the largest n first, against n."""
+    """A Markdown table for each metric: predictors, best at the largest n first, against n."""
     rows = summarize(cells)
     runs = max(row.runs + row.undefined for row in rows)
     parts = [
@@ -62,13 +62,15 @@ def text(cells: Sequence[Cell]) -> str:
     parts.append("`*`: the highest mean of its column.")
     if any(row.undefined for row in rows):
         why = "a prediction was NaN, or all were equal"
-        parts.append(f"Where not all {runs} runs count, the others have no such value: {why}.")
+        parts.append(
+            f"Where fewer than {runs} runs count, the metric is undefined in the others: {why}."
+        )
     nan: dict[tuple[str, int], list[str]] = {}
     for cell in cells:
         if cell.quality.nan:
             nan.setdefault(cell[:2], []).append(f"{cell.run} ({cell.quality.nan:,})")
-    for (name, n), found in nan.items():
-        parts.append(f"NaN from {name}, n = {n}, in run (how many): {', '.join(found)}.")
+    for (name, n), nan_runs in nan.items():
+        parts.append(f"NaN from {name}, n = {n}, in run (how many): {', '.join(nan_runs)}.")
     return "\n\n".join(parts)
 
 
@@ -79,11 +81,11 @@ def _by_metric(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 def _table(rows: Sequence[Row], runs: int) -> str:
     sizes = sorted({row.n for row in rows})
-    of = {(row.predictor, row.n): row for row in rows}
+    by_cell = {(row.predictor, row.n): row for row in rows}
     means = {n: [r.mean for r in rows if r.n == n and r.mean is not None] for n in sizes}
 
     def entry(name: str, n: int) -> str:
-        row = of.get((name, n))
+        row = by_cell.get((name, n))
         if row is None:
             return ""
         if row.mean is None:
@@ -93,18 +95,20 @@ def _table(rows: Sequence[Row], runs: int) -> str:
         value += " *" if min(means[n]) < row.mean == max(means[n]) else "  "
         return value + f" ({row.runs} of {runs} runs)" * (row.runs < runs)
 
-    def place(name: str) -> list[float]:
-        mine = [of[name, n].mean if (name, n) in of else None for n in reversed(sizes)]
-        return [math.inf if mean is None else -mean for mean in mine]
+    def rank_key(name: str) -> list[float]:
+        means_of_name = [
+            by_cell[name, n].mean if (name, n) in by_cell else None for n in reversed(sizes)
+        ]
+        return [math.inf if mean is None else -mean for mean in means_of_name]
 
-    names = sorted(dict.fromkeys(row.predictor for row in rows), key=place)
+    names = sorted(dict.fromkeys(row.predictor for row in rows), key=rank_key)
     lines = [["predictor", *(f"n = {n}" for n in sizes)]]
     lines += [[name, *(entry(name, n) for n in sizes)] for name in names]
     return texts.markdown(lines).rstrip("\n")
 
 
 def draw(rows: Sequence[Row], title: str, path: Path) -> None:
-    """A panel a metric: mean and standard error against n, a line a predictor."""
+    """Plots a panel for each metric: mean and standard error against n, a line per predictor."""
     groups = _by_metric(rows)
     names = list(dict.fromkeys(row.predictor for row in rows))
     sizes = sorted({row.n for row in rows})
@@ -112,14 +116,16 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
     for axes, (metric, group) in zip(
         np.ravel(figure.subplots(1, len(groups))), groups.items(), strict=True
     ):
-        for (at, name), marker in zip(enumerate(names), itertools.cycle("osD^v<>PX*")):
-            mine = sorted(row for row in group if row.predictor == name and row.mean is not None)
+        for (index, name), marker in zip(enumerate(names), itertools.cycle("osD^v<>PX*")):
+            selected = sorted(
+                row for row in group if row.predictor == name and row.mean is not None
+            )
             axes.errorbar(
-                [row.n for row in mine],
-                [row.mean for row in mine],
-                [row.standard_error or 0.0 for row in mine],
-                color=f"C{at}",
-                ls="-" if at < 10 else "--",
+                [row.n for row in selected],
+                [row.mean for row in selected],
+                [row.standard_error or 0.0 for row in selected],
+                color=f"C{index}",
+                ls="-" if index < 10 else "--",
                 marker=marker,
                 ms=4,
                 lw=1.3,

@@ -1,4 +1,4 @@
-"""The summary of an experiment, as JSON and as the table that is printed."""
+"""The summary of an experiment, as JSON and as the printed report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +25,12 @@ def summarize(
     costs: Mapping[str, np.ndarray] | None = None,
     **more: Any,
 ) -> dict:
-    """Everything that ``summary.json`` holds of the results; ``more`` is put beside it.
+    """The content of ``summary.json``: all results, and the fields ``more``.
 
-    ``costs`` are those of the table's architectures that its columns do not name, float64 [N].
+    ``costs`` are further costs of the architectures, by name, float64 [N].
 
-    Labels are in the table's unit and direction (``percent``, ``minimize``). ``final`` is of the
-    state at the end of each run; its ``test_mean``, ``regret`` and ranks are of what
+    Labels are in the table's unit and direction (``percent``, ``minimize``). ``final`` describes
+    the end of each run; its ``test_mean``, ``regret`` and ranks are of the quantity that
     ``protocol.report`` names; a regret is never negative. After ``repeats``
     (`repeats.ask_again`) the best by validation is their answer.
     """
@@ -40,10 +40,10 @@ def summarize(
     curves = metrics.curves(trace, table, protocol)
     test = metrics.test_accuracy(table)
     last = {name: getattr(curves, name)[:, -1] for name in LABELS if name != "best_valid"}
-    asked_again = {}
+    repeat_fields = {}
     if repeats is not None:
         before = of_accuracy(last["best_valid_test"], test, table.minimize)
-        asked_again["repeats"] = repeats_.summary(repeats, table) | {"before": before}
+        repeat_fields["repeats"] = repeats_.summary(repeats, table) | {"before": before}
         last["best_valid_test"] = np.where(repeats.answer >= 0, test[repeats.answer], np.nan)
     each = {name: of_accuracy(accuracy, test, table.minimize) for name, accuracy in last.items()}
     return {
@@ -95,18 +95,18 @@ def summarize(
             if round_ >= 0
         },
         "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),
-        **asked_again,
+        **repeat_fields,
         **more,
     }
 
 
 def of_accuracy(accuracy: np.ndarray, test: np.ndarray, minimize: bool = False) -> dict:
-    """Mean, deviation, regret to the best of the table, and both readings of rank.
+    """Mean, deviation, regret to the best of the table, mean rank, and rank of the mean.
 
     Args:
-      accuracy: of each run [S]; all is over the ``runs`` in which it is known, and None where that
-        is none.
-      test: of the table [N], in the same unit.
+      accuracy: of each run [S]; results are over the ``runs`` in which it is known, and None if it
+        is known in none.
+      test: accuracies of the table [N], in the same unit.
       minimize: the lowest is the best.
     """
     accuracy = accuracy[np.isfinite(accuracy)]
@@ -126,15 +126,15 @@ def of_accuracy(accuracy: np.ndarray, test: np.ndarray, minimize: bool = False) 
 
 
 def axis(summary: dict) -> str:
-    """What a summary's labels are called on an axis."""
+    """Name of a summary's labels on an axis."""
     if summary["percent"]:
         return "accuracy (%)"
     return "loss (the lowest is the best)" if summary["minimize"] else "score"
 
 
-TEST_LABELS = "the search saw test labels: not comparable with the paper's numbers as they stand"
+TEST_LABELS = "the search saw test labels: not directly comparable with the paper's numbers"
 _TIMES = ("run_s", "compile_s")
-FRONT = 10  # so many points of a Pareto front are printed
+FRONT = 10  # largest number of printed points of a Pareto front
 LABELS = {
     "best_valid_test": "test of best by valid",
     "oracle_test": "best test (oracle)",
@@ -144,8 +144,8 @@ LABELS = {
 
 
 def shared(summaries: list[dict]) -> str:
-    """What several searches have in common of how they were done, printed."""
-    first, *others = [_what(summary) for summary in summaries]
+    """Printed rows that several searches share, and their total time."""
+    first, *others = [_setup(summary) for summary in summaries]
     rows = [row for row in first if all(row in other for other in others)]
     shares = [summary.get("timing_of_searches", 1) for summary in summaries]
     spent = [
@@ -159,8 +159,8 @@ def shared(summaries: list[dict]) -> str:
 
 
 def text(summary: dict, files: list[str]) -> str:
-    """The printed table."""
-    rows = [*_what(summary), *_queries(summary["queries_to_optimum"], summary["num_runs"])]
+    """The printed report of a summary."""
+    rows = [*_setup(summary), *_queries(summary["queries_to_optimum"], summary["num_runs"])]
     for name, reached in summary["milestones"].items():
         met = f"in {summary['num_runs'] - reached['censored']} of {summary['num_runs']} runs"
         rows.append((f"queries to {name}", f"median {_median(reached)}, {met}"))
@@ -202,24 +202,24 @@ def _devices(summaries: list[dict]) -> str:
     return ", ".join(dict.fromkeys(summary["device"] for summary in summaries))
 
 
-def _what(summary: dict) -> list[tuple[str, str]]:
-    """Rows of the printed table: what was searched, how, under which protocol."""
+def _setup(summary: dict) -> list[tuple[str, str]]:
+    """Rows of the report: search space, method and protocol."""
     protocol, seeds = summary["protocol"], summary["num_runs"]
     searched = f"{summary['space']} / {summary['dataset']}"
     searched += f" {summary['table_version']}" * bool(summary["table_version"])
     best = "lowest" if summary["minimize"] else "highest"
     unit = "in percent" if summary["percent"] else "in the table's unit"
-    own = summary["space"] not in registry.SHIPPED
+    is_own_table = summary["space"] not in registry.SHIPPED
     method = summary["method"] + f" with {summary['predictor']}" * bool(summary["predictor"])
     switches = ("labels", "normalize", "counting", "predicted_top")
-    how = ("label_transform", "acquisition", "sampling")
-    said = [f"{name}={summary[name]}" for name in how if summary.get(name)]
+    choice_names = ("label_transform", "acquisition", "sampling")
+    choices = [f"{name}={summary[name]}" for name in choice_names if summary.get(name)]
     return [
         ("searched", f"{searched}, {summary['architectures']:,} architectures"),
-        *([("best is", f"the {best} score, {unit}")] if own else []),
+        *([("best is", f"the {best} score, {unit}")] if is_own_table else []),
         *([("constraint", _constraint(summary))] if summary.get("constraint") else []),
         ("method", f"{method}, {seeds} run{'s' * (seeds != 1)} of {summary['budget']} queries"),
-        *([("", ", ".join(said))] if said else []),
+        *([("", ", ".join(choices))] if choices else []),
         ("protocol", protocol["name"]),
         ("", ", ".join(f"{switch}={protocol[switch]}" for switch in switches)),
         *([("", TEST_LABELS)] if protocol["labels"] == "test" else []),
@@ -232,10 +232,10 @@ def _constraint(summary: dict) -> str:
 
 
 def _repeats(repeats: dict, seeds: int, percent: bool) -> list[tuple[str, str]]:
-    """Rows of the printed table: what was trained again, and what that changed."""
+    """Rows of the report: repeated trainings at the end, and their effect."""
     if repeats["mean"] is None:
-        return [("trained again", "nothing: the best by label have no other training")]
-    spent = f"{repeats['repeats']:.1f} trainings more a run, {repeats['trainings']:.1f} in all"
+        return [("trained again", "none: the best by label have no other training")]
+    counts = f"{repeats['repeats']:.1f} more trainings per run, {repeats['trainings']:.1f} in all"
     changed = f"another answer in {repeats['changed']} of {seeds} run{'s' * (seeds != 1)}"
     mean = number(repeats["mean"], percent)
     if repeats["standard_error"] is not None:
@@ -246,30 +246,34 @@ def _repeats(repeats: dict, seeds: int, percent: bool) -> list[tuple[str, str]]:
     if repeats["before"]["regret"] is not None:
         compared += f"; by test without them {number(repeats['before']['regret'], percent)}"
     return [
-        ("trained again", f"{spent}; {changed}"),
+        ("trained again", f"{counts}; {changed}"),
         ("label of the answer", mean),
         ("regret of the answer", compared),
     ]
 
 
 def _pareto(pareto: dict, percent: bool = True) -> list[tuple[str, str]]:
-    """Rows of the printed table: the front of valid score against cost, its dearest end."""
+    """Rows of the report: the front of valid score against cost, its most expensive end."""
     front, size, share = (pareto[key] for key in ("front", "table_front", "share_of_table_front"))
-    said = f"{len(front)} evaluated that no other beats in valid and {pareto['cost']}"
+    description = (
+        f"{len(front)} evaluated architectures, not dominated in valid and {pareto['cost']}"
+    )
     if share is not None:
-        said += f"; a run evaluated {100 * share:.0f} % of the {size} of the table"
+        description += f"; a run evaluated {100 * share:.0f} % of the {size} of the table"
     if unknown := pareto.get("cost_unknown"):
-        said += f"; {unknown:,} of unknown cost are left out"
-    lines = [("cost", "valid", "test", "runs", "row", "name" * any(one["name"] for one in front))]
-    for one in front[-FRONT:]:
-        test = "-" if one["test"] is None else number(one["test"], percent)
-        name = one["name"] or ""
-        cost, valid = f"{one['cost']:.7g}", number(one["valid"], percent)
-        lines.append((cost, valid, test, str(one["runs"]), str(one["row"]), name))
+        description += f"; {unknown:,} of unknown cost are skipped"
+    lines = [
+        ("cost", "valid", "test", "runs", "row", "name" * any(point["name"] for point in front))
+    ]
+    for point in front[-FRONT:]:
+        test = "-" if point["test"] is None else number(point["test"], percent)
+        name = point["name"] or ""
+        cost, valid = f"{point['cost']:.7g}", number(point["valid"], percent)
+        lines.append((cost, valid, test, str(point["runs"]), str(point["row"]), name))
     table = columns(lines).split("\n")
     if len(front) > FRONT:
         table.insert(1, f"... {len(front) - FRONT} cheaper ones, see summary.json")
-    return [("pareto front", said), *(("", line) for line in table)]
+    return [("pareto front", description), *(("", line) for line in table)]
 
 
 def _median(queries: dict) -> str:
@@ -277,7 +281,7 @@ def _median(queries: dict) -> str:
 
 
 def _queries(optimum: dict, seeds: int) -> list[tuple[str, str]]:
-    """Rows of the printed table: queries to the optimum."""
+    """Rows of the report: queries to the optimum."""
     budget, censored, (low, high) = optimum["budget"], optimum["censored"], optimum["ci95"]
     bound = ">= " * (censored > 0)
     interval = f" (95% CI {low:.1f} .. {high:.1f})" if low is not None else ""

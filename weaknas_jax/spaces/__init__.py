@@ -1,1 +1,1 @@
-"""Architecture spaces: strings, encodings, neighbours; one file a space."""
+"""Architecture spaces: strings, encodings, neighbours; one file for each space."""

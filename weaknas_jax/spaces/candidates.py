@@ -1,11 +1,11 @@
 """The rows that a search of `Choices` ranks: the whole of a small space, a sample of a large one.
 
-A sample is refreshed now and then. What was asked for keeps its row; of the other rows some, the
-most promising, stay, half are mutations of the best known architectures, and the rest is new. Every
-draw depends on the seed and the number of the refresh alone, so that a replay finds the same rows.
+A sample is refreshed periodically. Rows that were asked for stay; of the others the most promising
+stay, half become mutations of the best known architectures, and the rest is new. Every draw depends
+only on the seed and the number of the refresh, so that a replay gives the same rows.
 
-Of a *tight* space, one whose constraint is hardly ever met by chance, the rows are those that were
-found to meet it so far (`feasible`), at most as many; the rest is empty until more are found.
+In a *tight* space, where random rows rarely meet the constraint, the sample holds the feasible rows
+found so far (`feasible`); the rest is empty until more are found.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ SIZE = 10_000
 _STAY, _PARENTS, _TRIES = 0.2, 8, 200
 _SAMPLE, _SHARE = 10_000, 0.005  # a constraint that fewer of so many rows meet is tight
 LOOKS = {"start": 2_000_000, "refresh": 20_000, "last": 1_000_000}
-"""Rows of a tight space that are looked at in search of allowed ones: at the start, to refresh the
-sample, and each time that all of those known were asked for. A constraint that is a function is
-called once for each."""
+"""Rows of a tight space to examine for allowed ones: at the start, at a refresh of the sample, and
+each time that all known ones were asked for. A constraint that is a function is called once for
+each."""
 
 
 class Pool(NamedTuple):
@@ -32,10 +32,10 @@ class Pool(NamedTuple):
 
     Attributes:
       codes: [N, choices], see `choices.Choices`.
-      whole: it is all of the space, and never changes.
-      refreshes: how often it was refreshed.
-      filled: how many rows, the first ones, hold an architecture; None = all of them.
-      looked: rows that were looked at to find these; 0: the space is not tight.
+      whole: it is the whole space, and never changes.
+      refreshes: number of refreshes.
+      filled: number of rows that hold an architecture, from the first; None = all of them.
+      looked: number of rows examined to find these; 0 = the space is not tight.
     """
 
     codes: np.ndarray
@@ -46,12 +46,12 @@ class Pool(NamedTuple):
 
     @property
     def held(self) -> int:
-        """How many architectures it holds."""
+        """Number of architectures that it holds."""
         return len(self.codes) if self.filled is None else self.filled
 
 
 def start(choices: Choices, seed: int, size: int = SIZE) -> Pool:
-    """The space, or a sample of ``size`` rows of it where there are more.
+    """The whole space, or a sample of ``size`` rows if it is larger.
 
     Raises:
       SpaceError: no architecture meets the constraint, or none was found that does.
@@ -94,14 +94,14 @@ def refresh(
     worth: np.ndarray,
     looks: int = LOOKS["refresh"],
 ) -> Pool:
-    """A sample with new rows in place of those that were not asked for.
+    """A sample in which rows that were not asked for are replaced by new ones.
 
     Args:
       choices, pool, seed: of the search.
       asked: bool [N], rows that stay where they are.
       best: rows of known architectures, the best first.
-      worth: float32 [N], by which a part of the others stays.
-      looks: rows that are looked at for allowed ones, where the space is tight.
+      worth: float32 [N], predicted scores; the best of the other rows stay.
+      looks: rows to examine for allowed ones, in a tight space.
     """
     if pool.whole:
         return pool
@@ -120,7 +120,7 @@ def refresh(
     else:
         fresh = _fill(choices, pool.codes[kept], parents, wanted, rng)[0]
     codes, open_rows = pool.codes.copy(), np.setdiff1d(np.arange(size), kept)
-    if len(fresh) < len(open_rows):  # nearly all that there is: some old rows stay
+    if len(fresh) < len(open_rows):  # the space is nearly exhausted: some old rows stay
         new = {row.tobytes() for row in fresh}
         old = [row for row in pool.codes[open_rows] if row.tobytes() not in new]
         fresh = np.concatenate([fresh, old[: len(open_rows) - len(fresh)]])
@@ -129,7 +129,7 @@ def refresh(
 
 
 def find(pool: Pool, codes: np.ndarray) -> int | None:
-    """The row of an architecture, None if it has none."""
+    """The row of an architecture, None if it is not in the pool."""
     rows = np.flatnonzero((pool.codes[: pool.held] == codes).all(axis=1))
     return int(rows[0]) if len(rows) else None
 
@@ -157,9 +157,9 @@ def mutate(choices: Choices, parents: np.ndarray, rng: np.random.Generator) -> n
 
 
 def _refreshed_tight(choices, pool: Pool, rng, worst: np.ndarray, parents, looks: int) -> Pool:
-    """Empty rows are filled first, then a part of those not asked for makes room, ``worst`` first.
+    """Fills empty rows first, then replaces a part of those not asked for, ``worst`` first.
 
-    Half of the new rows are found near ``parents``, where there are any.
+    Half of the new rows are found near ``parents``, if there are any.
     """
     there, size = pool.codes[: pool.held], len(pool.codes)
     empty = np.arange(pool.held, size)
@@ -181,7 +181,7 @@ def _refreshed_tight(choices, pool: Pool, rng, worst: np.ndarray, parents, looks
 
 
 def _padded(rows: np.ndarray, size: int) -> np.ndarray:
-    """Rows [n, choices] again and again up to ``size``, so that all together look the same."""
+    """Rows [n, choices] repeated up to ``size``, which keeps their distribution."""
     return rows[np.arange(size) % len(rows)]
 
 
@@ -206,7 +206,7 @@ def _fill(
 ) -> tuple[np.ndarray, int]:
     """Up to ``size`` rows that are not ``taken``, half of them children of ``parents``.
 
-    Also how many were looked at before the space turned out to be tight, 0 = it is not.
+    Also the number of rows examined if the space turned out to be tight, 0 = it is not.
     """
     known = {row.tobytes() for row in np.ascontiguousarray(taken, choices.dtype)}
     found, want_children = [], size // 2 if len(parents) else 0
@@ -214,12 +214,12 @@ def _fill(
     for _ in range(_TRIES):
         if len(found) >= size:
             break
-        some = max(64, size - len(found))
+        count = max(64, size - len(found))
         if len(found) < want_children:
-            drawn = mutate(choices, parents[rng.integers(len(parents), size=some)], rng)
+            drawn = mutate(choices, parents[rng.integers(len(parents), size=count)], rng)
             limit = want_children
         else:
-            drawn = choices.complete(np.full((some, len(choices.names)), -1, choices.dtype), rng)
+            drawn = choices.complete(np.full((count, len(choices.names)), -1, choices.dtype), rng)
             limit = size
         allowed = drawn[choices.allowed(drawn)]
         looked, met = looked + len(drawn), met + len(allowed)
@@ -239,8 +239,8 @@ def _fill(
 def _reporter(choices: Choices, size: int, there: np.ndarray) -> Callable[[int, int], None]:
     clock = Clock(f"constraint={_short(choices.constraint)}:")
 
-    def report(more: int, looked: int) -> None:
-        count = len(there) + more
+    def report(new: int, looked: int) -> None:
+        count = len(there) + new
         clock(f"{count:,} of {size:,} architectures found so far, {looked:,} looked at now")
 
     return report

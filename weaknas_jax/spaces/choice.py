@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 BIG = 2**15
-"""Options beyond which an integer is described by its ends, and also mutated by steps."""
+"""Number of options beyond which an integer is described by its ends and mutated by steps."""
 MOST = 2**62
-"""Options that a choice may have: their places, and sums of two, are int64."""
+"""Most options of a choice: their indices, and sums of two, must fit into int64."""
 _ENDS = 2**63
 
 
@@ -50,7 +50,7 @@ class Choice:
         return isinstance(self.options, range) or self._table.dtype.kind == "f"
 
     def place(self, value: Any) -> int | None:
-        """The place of a value among the options, None = it is none of them; True is not 1."""
+        """The index of a value among the options, None = not an option; True is not 1."""
         if isinstance(self.options, range):
             number = whole(value)
             there = number is not None and number in self.options

@@ -1,4 +1,4 @@
-"""A space of one's own, described by named choices.
+"""Custom search spaces, described by named choices.
 
     space = Choices(
         {
@@ -11,9 +11,10 @@
     )
 
 An architecture is a dict of a value for each choice; a conditional choice (``when``) whose
-condition does not hold is *inactive*, its value None. Inside, it is a row of codes: the place of
-each value among the options, -1 = inactive. All of a small space is enumerated; of a large one the
-search holds a `spaces.candidates`. A list of architectures is a space too: `Choices.from_list`.
+condition does not hold is *inactive*, its value None. Internally, it is a row of codes: the index
+of each value among the options, -1 = inactive. A small space is enumerated; of a large one the
+search holds a sample (`spaces.candidates`). A list of architectures is a space too:
+`Choices.from_list`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,23 +38,23 @@ from weaknas_jax.spaces.listed import Arch
 __all__ = ["Arch", "Choice", "Choices", "SpaceError", "categorical", "integer", "ordinal"]
 
 _SAMPLE = 2_000  # architectures
-_MOST = 200_000  # rows that are looked at when a space is enumerated
+_MOST = 200_000  # most rows of a space that is enumerated
 
 
 class Choices:
     """A space of named choices.
 
     Args:
-      choices: by name; a condition may only name choices above it. None = what ``architectures``
-        show: numbers ordered, others categorical, a choice that is missing or None inactive.
-      constraint: what every architecture must meet: an expression of the choices
+      choices: by name; a condition may only name choices above it. None = inferred
+        from ``architectures``: numbers ordered, others categorical, missing or None = inactive.
+      constraint: a condition that every architecture must meet: an expression of the choices
         (`expressions`; a comparison with an inactive choice is false), or a function of the
         architecture.
-      cost: what is to be small beside a large score, likewise; reported, not searched for.
-      encoding: a function of the architecture that gives D numbers, for predictors; by default
-        options one-hot, ordered ones by their place in [0, 1].
-      architectures: dicts, which are then the whole of the space (each counts once); a constraint
-        leaves out those that do not meet it.
+      cost: a value to be small beside a large score, in the same forms; reported, not optimised.
+      encoding: a function of the architecture that returns D numbers, for predictors; by default
+        options one-hot, ordered ones by their position in [0, 1].
+      architectures: dicts, the whole of the space (duplicates count once); a constraint removes
+        those that do not meet it.
 
     Raises:
       SpaceError: no choices, an unknown name in a condition, constraint or cost, or an
@@ -89,17 +90,20 @@ class Choices:
         self._rows: np.ndarray | None = None
 
     @classmethod
-    def from_list(cls, architectures: Iterable[Mapping[str, Any]], **more: Any) -> "Choices":
-        """The space of some architectures, dicts of values by name.
+    def from_list(cls, architectures: Iterable[Mapping[str, Any]], **arguments: Any) -> "Choices":
+        """The space of a list of architectures, dicts of values by name.
+
+        >>> Choices.from_list([{"op": "conv", "k": 3}, {"op": "pool", "k": None}]).names
+        ('op', 'k')
 
         Args:
           architectures: e.g. ``[{"op": "conv", "width": 16}, {"op": "pool", "width": None}]``.
-          **more: ``constraint``, ``cost``, ``encoding``, as of `Choices`.
+          **arguments: ``constraint``, ``cost``, ``encoding``, as of `Choices`.
         """
-        return cls(architectures=architectures, **more)
+        return cls(architectures=architectures, **arguments)
 
     def replace(self, **changes: Any) -> "Choices":
-        """The same space but for some of its arguments."""
+        """A copy of the space with some arguments changed."""
         same = {"choices": None if self._inferred else self.choices}
         same |= {"constraint": self.constraint, "cost": self.cost, "encoding": self.encoding}
         same |= {"architectures": self.architectures}
@@ -107,12 +111,12 @@ class Choices:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the choices, in order."""
+        """Names of the choices, in order."""
         return tuple(self.choices)
 
     @property
     def architectures(self) -> list[Arch] | None:
-        """Those that the space was listed by, each once; None where it was not."""
+        """The listed architectures, without duplicates; None where the space is not a list."""
         return None if self._list is None else self.archs(self._list)
 
     def codes(self, arch: Mapping[str, Any]) -> np.ndarray:
@@ -146,7 +150,7 @@ class Choices:
         return [dict(zip(self.choices, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def columns(self, codes: np.ndarray) -> dict[str, np.ndarray]:
-        """Of each choice the values of codes [N, choices], as `expressions` reads them."""
+        """The values of codes [N, choices] by choice, as `expressions` reads them."""
         pairs = zip(self.choices.items(), codes.T, strict=True)
         return {name: choice.column(column) for (name, choice), column in pairs}
 
@@ -157,7 +161,7 @@ class Choices:
             allowed &= listed.among(codes, self._list)
         if self._meets is not None and allowed.any():
             met = np.asarray(self._meets(codes[allowed]))
-            allowed[allowed] = met.astype(bool) & (met == met)  # NaN is no truth
+            allowed[allowed] = met.astype(bool) & (met == met)  # NaN counts as false
         return allowed
 
     def costs(self, codes: np.ndarray) -> np.ndarray | None:
@@ -165,9 +169,9 @@ class Choices:
         return None if self._costs is None else np.asarray(self._costs(codes), np.float64)
 
     def remarks(self) -> list[str]:
-        """Whether the constraint drops architectures for want of a value alone; one line a choice.
+        """Warnings of architectures excluded only by a missing value, one line for each choice.
 
-        It is told by a sample: a constraint that is a function says nothing of this.
+        They are estimated from a sample; empty for a constraint that is a function.
         """
         if not isinstance(self.constraint, str):
             return []
@@ -177,7 +181,7 @@ class Choices:
         return expressions.parse(self.constraint, what).remarks(columns)
 
     def enumerate(self) -> np.ndarray | None:
-        """All architectures that are allowed, [N, choices]; None: too many to list."""
+        """The codes of all allowed architectures, [N, choices]; None = too many to list."""
         if self._list is not None:
             if self._rows is None:
                 self._rows = self._list[self.allowed(self._list)]
@@ -198,37 +202,37 @@ class Choices:
     def complete(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Codes [N, choices] made consistent.
 
-        What is inactive becomes -1, and what is active and has no option (-1) is drawn evenly.
+        Inactive choices become -1, and active ones without an option (-1) are drawn uniformly.
         """
         codes = codes.astype(self.dtype)
         for at, choice in enumerate(self.choices.values()):
             drawn = rng.integers(len(choice.options), size=len(codes))
-            kept = np.where(codes[:, at] < 0, drawn, codes[:, at])
-            codes[:, at] = np.where(self._active(codes, at), kept, -1)
+            filled = np.where(codes[:, at] < 0, drawn, codes[:, at])
+            codes[:, at] = np.where(self._active(codes, at), filled, -1)
         return codes
 
     def space(self, codes: np.ndarray) -> Space:
-        """What a method may know of codes [N, choices]: encoding and feature blocks."""
+        """The `Space` of codes [N, choices]: encoding and feature blocks."""
         if self.encoding is not None:
             return choice_columns.space_of_numbers(self._own_encoding(codes))
         return choice_columns.space_of(list(self.choices.values()), codes)
 
     def describe(self) -> dict[str, Any]:
-        """What `spacefile` reads; functions are given by name only."""
+        """The space as JSON that `choices_file` reads; functions by name only."""
         described: dict[str, Any] = {}
         if not self._inferred:
             described["choices"] = {name: c.describe() for name, c in self.choices.items()}
         if self._list is not None:
             described["architectures"] = self.architectures
-        more = {"constraint": self.constraint, "cost": self.cost, "encoding": self.encoding}
+        settings = {"constraint": self.constraint, "cost": self.cost, "encoding": self.encoding}
         return described | {
             k: v if isinstance(v, str) else f"function {getattr(v, '__name__', '')}"
-            for k, v in more.items()
+            for k, v in settings.items()
             if v is not None
         }
 
     def needs(self, name: str) -> set[str]:
-        """The choices that decide whether a choice is active, and what those need."""
+        """The choices that decide whether a choice is active, and those that they depend on."""
         above = set(self.choices[name].when)
         return above.union(*(self.needs(other) for other in above))
 
@@ -247,7 +251,7 @@ class Choices:
         return encoding
 
     def _condition(self, name: str) -> list[tuple[int, list[int]]]:
-        """Of the choices that decide whether ``name`` is active the places that they must have."""
+        """The choices that decide whether ``name`` is active, with the indices they must have."""
         choice, above = self.choices[name], list(self.choices).index(name)
         if not isinstance(name, str):
             raise SpaceError(f"choice {name!r}: its name must be a text")
@@ -303,13 +307,13 @@ class Choices:
         return lambda codes: expression(self.columns(codes))
 
     def _called(self, what: str, function: Callable[[Arch], Any], codes: np.ndarray) -> np.ndarray:
-        """A user's function of each of codes [N, choices]: bool of a constraint, else float64."""
+        """A user's function applied to codes [N, choices]: bool for a constraint, else float64."""
         kind, results = bool if what == "constraint" else _number, []
         clock = Clock(f"{what}: called")
         for arch in self.archs(codes):
             try:
                 results.append(kind(function(arch)))
-            except ArithmeticError as error:  # of a cost: it is not known there
+            except ArithmeticError as error:  # the cost of this one is unknown
                 if kind is bool:
                     raise _failure(what, arch, error) from error
                 results.append(np.nan)
@@ -326,11 +330,11 @@ def _failure(what: str, arch: Arch, error: Exception) -> SpaceError:
 
 
 def _dtype(choices: Iterable[Any]) -> type:
-    """The smallest type of codes that holds them all, int16 or larger."""
+    """The smallest integer type that holds all codes, int16 or larger."""
     most = max((len(c.options) for c in choices if isinstance(c, Choice)), default=1)
     return next(t for t in (np.int16, np.int32, np.int64) if most - 1 <= np.iinfo(t).max)
 
 
 def _number(value: Any) -> float:
-    """Of a cost; what is none is not known."""
+    """A cost as a float; None, an unknown cost, is NaN."""
     return np.nan if value is None else float(value)

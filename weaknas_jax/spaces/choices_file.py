@@ -36,7 +36,7 @@ FIELDS = {
     "constraint": (str, "an expression as a text"),
     "cost": (str, "an expression as a text"),
 }
-"""Of a file: what each must be."""
+"""Fields of a file and their types."""
 
 
 def from_json(text: str, where: str = "space") -> Choices:
@@ -73,7 +73,7 @@ def from_json(text: str, where: str = "space") -> Choices:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; SpaceError where a name is there twice, of which Python keeps the last."""
+    """A JSON object; SpaceError for duplicate names, of which Python keeps the last."""
     content: dict[str, Any] = {}
     for name, value in pairs:
         if name in content:

@@ -8,7 +8,7 @@ EVERY = 5.0
 
 
 class SlowSpaceWarning(RuntimeWarning):
-    """A space takes long to search, or holds fewer architectures than wanted; not an error."""
+    """A space is slow to search, or holds fewer architectures than wanted; not an error."""
 
 
 class Clock:

@@ -88,7 +88,7 @@ class Expression:
             return np.broadcast_to(self._meaning(read), size).copy()
 
     def remarks(self, columns: Columns) -> list[str]:
-        """Of a condition: how many rows it drops for want of a value alone, one line a column.
+        """Counts of rows that a condition excludes only by a missing value, one line a column.
 
         Of those rows some value that the column has elsewhere would meet it. A column of which it
         asks ``is None`` is left out.
@@ -186,7 +186,7 @@ def parse(text: str, what: str) -> Expression:
 
 
 class _Reader:
-    """Gives each part of a syntax tree its meaning, or refuses it: whitelist and evaluator in one.
+    """Evaluates the allowed nodes of a syntax tree, and rejects all others.
 
     A meaning takes the columns to an array [N] or [] of bool, float64, text or objects.
     """
@@ -196,13 +196,13 @@ class _Reader:
         self.names, self.asked = set(), set()
 
     def as_written(self, part: str) -> str:
-        """A part of the text with its names in backticks again."""
+        """A part of the text, with names in backticks restored."""
         for word, name in self.quoted.items():
             part = part.replace(word, f"`{name}`")
         return part
 
     def read(self, node: ast.AST, depth: int = 0) -> _Meaning:
-        """A number, a truth or a column."""
+        """A number, a truth value or a column."""
         if depth > DEPTH:
             raise ValueError(f"{self.what}: is nested more than {DEPTH} deep")
         read = functools.partial(self.read, depth=depth + 1)
@@ -283,7 +283,7 @@ class _Reader:
         return lambda columns: _OF_ONE[name](cells.number(values[0](columns)))
 
     def _side(self, node: ast.AST, depth: int) -> _Meaning:
-        """Of a comparison: here text is allowed."""
+        """An operand of a comparison, where text is allowed."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = self._constant(node)
             return lambda columns: text

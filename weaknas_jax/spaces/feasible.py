@@ -1,10 +1,9 @@
-"""Looking for the architectures that meet a tight constraint, where drawing at random hardly does.
+"""Local search for architectures that meet a tight constraint, which random rows rarely do.
 
-Walkers go through the space. One that meets the constraint makes a small change (a choice or two,
-a swap) and either stays among those that meet it or leaves and is mended; one that does not meet it
-changes what a `judge` says is at fault, and keeps what is no worse. A part of the rows is drawn at
-random, most of them where nothing leads the walkers. Nothing here decides what is allowed: that is
-always `Choices.allowed`.
+Walkers move through the space. One that meets the constraint makes a small change (a choice or two,
+a swap); if the result does not meet it, it is repaired. One that does not meet it changes a choice
+that a `judge` blames, and keeps the change if it is no worse. A part of the rows is drawn at
+random, most of them if no judge guides the walkers. Only `Choices.allowed` decides what is allowed.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +15,10 @@ from weaknas_jax.spaces.choices import Choices
 from weaknas_jax.spaces.judge import by_nothing, judge_of
 
 WALKERS, RANDOM = 256, 4096
-"""Rows of a step: of walkers, and drawn at random as long as nothing leads walkers."""
+"""Rows of a step: walkers, and random rows while walkers are not guided."""
 ENOUGH, LONG, LONGEST = 1_000, 200_000, 500_000
-"""So many architectures do once so many rows were looked at; so many rows at most where walkers are
-led: what they have not come to by then they hardly will."""
+"""Architectures that suffice after LONG examined rows; most rows to examine with guided walkers,
+which rarely find anything new after that."""
 _TRIED = 64
 _OTHER, _STEP, _COPY, _SWAP = range(4)
 
@@ -33,17 +32,17 @@ def look(
     homes: Sequence[np.ndarray],
     report: Callable[[int, int], None] = lambda met, looked: None,
 ) -> tuple[np.ndarray, int]:
-    """Up to ``want`` allowed rows that are not ``taken``, and how many rows were looked at.
+    """Up to ``want`` allowed rows that are not ``taken``, and the number of rows examined.
 
-    Ends early where walkers only meet what they have met before.
+    Ends early if walkers only find known rows.
 
     Args:
       choices: the space.
       rng: of all draws.
-      want, most: rows that are wanted, and that are looked at.
-      taken: codes [n, choices] that are there.
+      want, most: rows to find, and most rows to examine.
+      taken: codes [n, choices] that are known already.
       homes: allowed codes [m, choices] to start from, the most important ones.
-      report: called with what was met so far, now and then.
+      report: called periodically with the numbers of rows found and examined.
     """
     slots = len(choices.names)
     nothing = np.full((WALKERS, slots), -1, choices.dtype)
@@ -97,7 +96,7 @@ def look(
 
 
 class _Met:
-    """Rows that were met, each once."""
+    """Allowed rows found so far, without duplicates."""
 
     def __init__(self, want: int, taken: np.ndarray):
         self._want, self._again = want, 0
@@ -106,11 +105,11 @@ class _Met:
 
     @property
     def stale(self) -> bool:
-        """Whether nothing new came for long although much was met."""
+        """Whether many allowed rows in succession were known already."""
         return self._again > 200 + 5 * len(self._names)
 
     def take(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Notes allowed rows; returns the new ones."""
+        """Adds allowed rows; returns the new ones."""
         fresh = []
         for row in rows:
             name = row.tobytes()
@@ -131,9 +130,9 @@ def _moved(
     gap: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Rows with a choice changed in each, drawn by ``weights`` [P, choices]; consistent again.
+    """Rows with one choice changed in each, drawn by ``weights`` [P, choices], and completed.
 
-    A step of an ordered choice is as often as not one of the ``gap`` [P] of its row in values.
+    Half of the steps of an ordered choice have the size ``gap`` [P] of the row, in values.
     """
     count, own = len(rows), list(choices.choices.values())
     options = np.array([len(choice.options) for choice in own])

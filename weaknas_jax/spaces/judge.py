@@ -1,11 +1,11 @@
-"""What is wrong with rows that do not meet a tight constraint, and which choices are at fault.
+"""Diagnosis of rows that violate a tight constraint: how badly, and which choices to change.
 
-- Of an expression the parts that ``and`` joins are, each with the choices that it names; an
-  equation or inequality says also by how much it is missed.
-- Of a function the choices are that it had read before it said no, the last ones first.
-- Of anything else, and of a function that reads everything first, nothing is known.
+- Expression: each violated part of those joined by ``and`` blames the choices that it names; an
+  equation or inequality also gives the size of its violation.
+- Function: the choices that it read before it returned False are blamed, the last ones most.
+- Anything else, or a function that reads everything first: all choices are blamed equally.
 
-What is allowed `Choices.allowed` says alone; this says what may be worth a change.
+Only `Choices.allowed` decides what is allowed; this suggests what to change.
 """
 
 import ast
@@ -21,12 +21,12 @@ from weaknas_jax.spaces.choices import Choices, SpaceError
 
 
 class Verdict(NamedTuple):
-    """What is wrong with P rows.
+    """Diagnosis of P rows.
 
     Attributes:
-      faults: float64 [P], 0 = the row is allowed; else the smaller, the nearer it is to that.
-      blame: float64 [P, choices], how likely a change of each choice mends something; 0 = not.
-      gap: float64 [P], by how much some equation or inequality is missed; 0 = nobody knows.
+      faults: float64 [P], 0 = the row is allowed; else smaller = nearer to that.
+      blame: float64 [P, choices], how likely a change of each choice helps; 0 = not at all.
+      gap: float64 [P], size of the violation of an equation or inequality; 0 = unknown.
     """
 
     faults: np.ndarray
@@ -38,7 +38,7 @@ Judge = Callable[[np.ndarray], Verdict]
 
 
 def judge_of(choices: Choices, some: np.ndarray) -> Judge:
-    """The judge of a space, the best that its constraint allows: ``some`` codes are tried."""
+    """The most informative judge of a space; a function is tried on the codes ``some``."""
     if type(choices).allowed is Choices.allowed and isinstance(choices.constraint, str):
         return functools.partial(_by_parts, choices, _parts(choices))
     if type(choices).allowed is Choices.allowed and callable(choices.constraint):
@@ -53,7 +53,7 @@ class _Part(NamedTuple):
 
     Attributes:
       holds: the condition.
-      missed: by how much it is missed, in numbers; None = that has no size.
+      missed: size of its violation; None = it has no size.
       names: float64 [choices], 1 = it depends on that choice.
     """
 
@@ -68,7 +68,7 @@ def _parts(choices: Choices) -> list[_Part]:
         holds = expressions.parse(f"({text}) and True", "constraint")
         missed = None
         if difference is not None and all(choices.choices[n].numeric for n in holds.names):
-            with contextlib.suppress(ValueError):  # a text that is compared with
+            with contextlib.suppress(ValueError):  # a comparison with text
                 missed = expressions.parse(difference, "constraint")
         about = set(holds.names).union(*(choices.needs(name) for name in holds.names))
         parts.append(_Part(holds, missed, np.isin(choices.names, list(about)).astype(np.float64)))
@@ -76,10 +76,10 @@ def _parts(choices: Choices) -> list[_Part]:
 
 
 def _conditions(text: str) -> Iterator[tuple[str, str | None]]:
-    """The conditions that ``and`` joins, and of a comparison the difference of its sides."""
+    """The conditions joined by ``and``, and for a comparison the difference of its sides."""
     try:
         nodes = [ast.parse(text.strip(), mode="eval").body]
-    except SyntaxError:  # a way of writing that is not Python's
+    except SyntaxError:  # not Python syntax
         yield text, None
         return
     while nodes:
@@ -115,7 +115,7 @@ def _by_parts(choices: Choices, parts: Sequence[_Part], codes: np.ndarray) -> Ve
 
 
 def _by_reading(choices: Choices, codes: np.ndarray) -> Verdict:
-    """What a function reads before it says no is at fault, what it reads last more likely."""
+    """Blames the choices that a function read before it returned False, the last ones most."""
     slots, names = len(choices.names), choices.names
     columns = {name: at for at, name in enumerate(names)}
     needs = [[columns[other] for other in choices.needs(name)] for name in names]
@@ -135,7 +135,7 @@ def _by_reading(choices: Choices, codes: np.ndarray) -> Verdict:
 
 
 def readings(choices: Choices, codes: np.ndarray) -> Iterator[dict[str, None] | None]:
-    """Of each of codes [P, choices] the names that its constraint read, in order; None = met."""
+    """The names that the constraint read of each of codes [P, choices], in order; None = met."""
     for arch in choices.archs(codes):
         watched = _Watched(arch)
         watched.read = []
@@ -147,20 +147,20 @@ def readings(choices: Choices, codes: np.ndarray) -> Iterator[dict[str, None] | 
 
 
 def by_nothing(choices: Choices, codes: np.ndarray) -> Verdict:
-    """Only whether rows are allowed."""
+    """A verdict of allowed or not, which blames all choices equally."""
     faults = np.where(choices.allowed(codes), 0.0, 1.0)
     return Verdict(faults, np.ones(codes.shape), np.zeros(len(codes)))
 
 
 def _or_all(blame: np.ndarray) -> np.ndarray:
-    """Where nothing is to blame everything is."""
+    """``blame`` with rows of zeros replaced by ones."""
     return np.where(blame.any(axis=1, keepdims=True), blame, 1.0)
 
 
 class _Watched(dict):
-    """An architecture that notes what is read of it, in order; all, where it is read as a whole.
+    """An architecture that records the names read from it, in order; a read of the whole, as all.
 
-    Reading past it does no harm: less is known of what is at fault.
+    Reads that bypass it are harmless: the blame is only less precise.
     """
 
     __slots__ = ("read",)

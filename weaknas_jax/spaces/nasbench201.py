@@ -155,7 +155,7 @@ def neighbours(ops: Iterable[int]) -> np.ndarray:
 
 
 def canonical(ops: Iterable[int]) -> str:
-    """What the cell computes: skips contracted, zeros cut, sums in a fixed order.
+    """Canonical form of what the cell computes: skips contracted, zeros cut, sums in a fixed order.
 
     Two cells with the same text are the same function up to their weights. A node is the sum of
     its inputs; an operation on nothing is nothing; ``x`` is the cell's input, ``0`` nothing.

@@ -34,7 +34,7 @@ def one_apart(codes: np.ndarray) -> np.ndarray:
 
 
 def of_columns(encoding: np.ndarray) -> np.ndarray:
-    """`one_apart` of the choices that are read from columns [N, D] (`generic.slots_of`).
+    """`one_apart` of the choices that are read from columns [N, D] (`columns.slots_of`).
 
     >>> of_columns(np.array([[1, 0, 3], [0, 1, 3], [0, 0, 3], [0, 0, 4]])).tolist()
     [[1, 2, -1], [0, 2, -1], [0, 1, 3], [-1, -1, 2]]

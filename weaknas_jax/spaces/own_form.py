@@ -1,7 +1,7 @@
 """Architectures of the benchmarks in the form that their papers and libraries use.
 
-A table names an architecture in one line; here is what the name stands for, as JSON has it. A space
-of which that is known is one more entry of `FORMS`.
+A table names an architecture in one line; this module translates the name to JSON. To add a space,
+add an entry to `FORMS`.
 """
 
 import json
@@ -20,8 +20,8 @@ class Form(NamedTuple):
     """The form of one space.
 
     Attributes:
-      content: of a name, what JSON holds of the architecture; ValueError where it is no name.
-      words: of such content, a line for people; None = the name is one.
+      content: from a name to the architecture as JSON; ValueError for an invalid name.
+      words: from this JSON to one readable line; None = the name is readable.
     """
 
     content: Callable[[str], Any]
@@ -29,7 +29,7 @@ class Form(NamedTuple):
 
 
 def own_form(space: str, name: str | None) -> Any | None:
-    """What a name stands for; None = unknown: of another space, or no name of this one.
+    """The architecture of a name as JSON; None = unknown space, or no name of this one.
 
     >>> own_form("nasbench101", "108400/p....")["ops"]
     ['input', 'maxpool3x3', 'output']
@@ -43,7 +43,7 @@ def own_form(space: str, name: str | None) -> Any | None:
 
 
 def in_words(space: str, name: str | None) -> str | None:
-    """What a name stands for, as one line for people; None = unknown, or the name says it all.
+    """The architecture of a name as one readable line; None = unknown, or the name is readable.
 
     >>> in_words("nasbench101", "108400/p....")
     '1 = maxpool3x3(input), output = 1 + input'
@@ -69,7 +69,7 @@ def _nasbench101(name: str) -> dict[str, list]:
 
 
 def _cell_in_words(content: dict[str, list]) -> str:
-    """Each node with what it is made of; the output concatenates nodes and adds the input."""
+    """Each node with its operation and inputs; the output concatenates nodes and adds the input."""
     matrix, ops = np.asarray(content["matrix"]), content["ops"]
     last, parts = len(ops) - 1, []
     for node in range(1, last):

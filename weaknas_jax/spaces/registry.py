@@ -1,8 +1,8 @@
-"""Spaces of architectures by name: what each of them knows of its architectures.
+"""Spaces by name: one record each, from which tables get encodings, features and neighbours.
 
 A space is one record of `SPACES`: how its architectures are encoded, described by feature blocks,
-joined to neighbours and drawn as graphs, and which kernel the Gaussian process has on it. Nothing
-outside of this file asks which space it is. A table of a space without a record (or without
+joined to neighbours and drawn as graphs, and which kernel the Gaussian process has on it. No
+other file depends on the name of a space. A table of a space without a record (or without
 names) is described by the columns of its encoding alone (`spaces.columns`).
 """
 
@@ -21,11 +21,11 @@ from weaknas_jax.storage import cache
 
 
 class SpaceRecord(NamedTuple):
-    """What is known of a space; each function takes the names str [N] of architectures.
+    """Functions and facts of a space; each function takes the names str [N] of architectures.
 
     Attributes:
       title: what it is, and its source.
-      encoding: float32 [N, D], what predictors learn from.
+      encoding: float32 [N, D], input of predictors.
       blocks: names of the feature blocks.
       features: those blocks, float32 [N, d] each.
       preset: the kernel of the Gaussian process, a name in `predictors.presets.PRESETS`.
@@ -52,7 +52,7 @@ def _operations(names: np.ndarray) -> np.ndarray:
 
 
 def _neighbours_of_cells(names: np.ndarray) -> np.ndarray:
-    """Those of the whole of NAS-Bench-101 take long, and are kept; of a part they are quick."""
+    """Neighbour table of cells; that of all of NAS-Bench-101 is slow to compute, and cached."""
 
     def compute() -> np.ndarray:
         return rows.rows(cells.read_names(names))
@@ -113,24 +113,24 @@ def features(
     Returns:
       Blocks by name, float32 [N, d] each; a name in `predictors.presets.PRESETS`.
     """
-    of = record(space, names) if kind in ("space", "all") else None
-    if of is None:
+    entry = record(space, names) if kind in ("space", "all") else None
+    if entry is None:
         return columns.features(encoding), columns.PRESET
     generic = columns.features(encoding) if kind == "all" else {}
-    return {**generic, **of.features(names)}, of.preset
+    return {**generic, **entry.features(names)}, entry.preset
 
 
 def neighbours(space: str, names: np.ndarray | None, encoding: np.ndarray) -> np.ndarray:
     """The rows that are one edit away from each of N architectures, int32 [N, d], -1 = none."""
-    of = record(space, names)
-    if of is None or of.neighbours is None:
+    entry = record(space, names)
+    if entry is None or entry.neighbours is None:
         return adjacent.of_columns(encoding)
-    return of.neighbours(names)
+    return entry.neighbours(names)
 
 
 def prefixes(space: str, names: np.ndarray | None, encoding: np.ndarray) -> np.ndarray:
-    """Which of N architectures begin alike, int32 [L, N], see `core.types.Space`."""
-    of = record(space, names)
-    if of is None or of.prefixes is None:
+    """Groups of N architectures with a common prefix, int32 [L, N], see `core.types.Space`."""
+    entry = record(space, names)
+    if entry is None or entry.prefixes is None:
         return adjacent.prefixes(encoding)
-    return of.prefixes(names)
+    return entry.prefixes(names)

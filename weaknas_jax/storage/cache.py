@@ -1,4 +1,4 @@
-"""Rows of neighbours on disk, for tables where they take long to find."""
+"""Disk cache of neighbour tables that are slow to compute."""
 
 import contextlib
 import os
@@ -12,33 +12,33 @@ from weaknas_jax.storage.npz import TableError, content_sha256, read_npz, write_
 
 
 def folder() -> Path:
-    """``weaknas_jax`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``; all in it may be deleted."""
+    """``weaknas_jax`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``; its files may be deleted."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "weaknas_jax"
 
 
 def rows(kind: str, names: np.ndarray, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """What ``make`` gives, int32 [N, d], -1 only at the ends of rows; made once and kept.
+    """The result of ``make``, int32 [N, d], -1 only at the ends of rows; computed once and cached.
 
-    A damaged file is made anew; where none can be written, they are made each time.
+    A damaged file is replaced; where none can be written, the rows are computed each time.
 
     Args:
-      kind: says what is kept and by which method; other names, other files.
-      names: of the N architectures; of other ones, another file.
-      make: gives the rows.
+      kind: content and method, a part of the file name.
+      names: of the N architectures; their checksum is a part of the file name.
+      make: computes the rows.
     """
     try:
         path = folder() / f"{kind}-{content_sha256({'names': names})[:16]}.npz"
-    except RuntimeError:  # there is no home
+    except RuntimeError:  # no home folder
         return make()
     with contextlib.suppress(TableError):
-        kept = read_npz(path, require_checksum=True)
-        found = np.full((len(names), kept["count"].max(initial=0)), -1, np.int32)
-        found[np.arange(found.shape[1]) < kept["count"][:, None]] = kept["rows"]
-        return found
-    found = make()
+        stored = read_npz(path, require_checksum=True)
+        result = np.full((len(names), stored["count"].max(initial=0)), -1, np.int32)
+        result[np.arange(result.shape[1]) < stored["count"][:, None]] = stored["rows"]
+        return result
+    result = make()
     with contextlib.suppress(OSError, ownership.NotOurs):
         path.parent.mkdir(parents=True, exist_ok=True)
-        there = found >= 0
-        arrays = {"count": there.sum(axis=1, dtype=np.int32), "rows": found[there]}
+        exists = result >= 0
+        arrays = {"count": exists.sum(axis=1, dtype=np.int32), "rows": result[exists]}
         write_npz(path, arrays, overwrite=True)  # in a folder of ours
-    return found
+    return result

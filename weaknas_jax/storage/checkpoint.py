@@ -1,9 +1,9 @@
-"""Batches under way, on disk: Orbax's atomic folders, with a checksum over what they hold.
+"""Checkpoints of unfinished batches: Orbax's atomic folders, with a checksum of their content.
 
-A checkpoint appears whole or not at all; the latest two are kept. One that is damaged all the same
-is passed over for the one before it. Arrays only: nothing is ever unpickled. A folder of several
-has a marker: nothing is written to one without, and of one with it nothing but our checkpoints is
-ever removed.
+Checkpoints are written atomically, and the latest two are kept. If the latest is damaged, the one
+before it is read. They hold arrays only: nothing is ever unpickled. A folder of checkpoints has a
+marker: nothing is written to a folder without it, and only our checkpoints are removed from one
+that has it.
 """
 
 import contextlib
@@ -32,33 +32,33 @@ _FOLDERS_OF_ONE = re.compile(r"\.|array_metadatas|ocdbt\.process_\d+|(ocdbt\.pro
 
 
 class CheckpointError(OSError):
-    """A checkpoint that could not be written; those before it are as they were."""
+    """A checkpoint could not be written; earlier ones are unchanged."""
 
 
 class Checkpoints:
     """The checkpoints in a folder, which need not exist yet; numbered from 1.
 
     Args:
-      folder: where they are kept.
-      before: where version 0.1 kept them, without a marker; read, never written to.
+      folder: folder of the checkpoints.
+      before: folder of version 0.1, without a marker; read, never written to.
     """
 
     def __init__(self, folder: Path, before: Path | None = None):
         self.folder, self.before = folder.absolute(), before and before.absolute()
 
     def claim(self) -> None:
-        """Raises `ownership.NotOurs` where the folder's name is taken by what is not ours."""
+        """Raises `ownership.NotOurs` if the folder exists and is not ours."""
         free = not os.path.lexists(self.folder)
         if not (free or _is_marked(self.folder) or _is_empty(self.folder)):
             why = "was not made by weaknas_jax; move it away, or name another place by --out"
             raise ownership.NotOurs(f"{self.folder}: {why}")
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keeps ``arrays``.
+        """Writes ``arrays`` as the next checkpoint.
 
         Raises:
-          CheckpointError: the disk would not take it.
-          ownership.NotOurs: the folder's name is taken by what is not ours.
+          CheckpointError: it could not be written.
+          ownership.NotOurs: the folder exists and is not ours.
         """
         self.claim()
         try:
@@ -71,7 +71,7 @@ class Checkpoints:
         self._prune(_KEEP)
 
     def load(self) -> dict[str, np.ndarray] | None:
-        """The latest checkpoint that is whole; None = there is none."""
+        """The latest undamaged checkpoint, None = there is none."""
         for folder in filter(None, (self.folder, self.before)):
             for number in reversed(_numbers(folder)):
                 if (arrays := load(folder / str(number))) is not None:
@@ -79,7 +79,7 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Removes all of them, and the folder if nothing is left; what is not ours stays."""
+        """Removes all checkpoints, and the folder if it is empty then; other files stay."""
         if _is_marked(self.folder):
             self._prune(0)
             if os.listdir(self.folder) == [_MARKER]:
@@ -90,11 +90,11 @@ class Checkpoints:
             ours = [step for step in steps if load(step) is not None]
             for step in ours:
                 _remove(step)
-            if ours:  # an empty folder of that name may be somebody else's
+            if ours:  # an empty folder of that name may not be ours
                 _remove_empty(self.before)
 
     def _prune(self, keep: int) -> None:
-        """Removes all but the latest, and halves of a process that died."""
+        """Removes all but the latest, and incomplete ones of a process that died."""
         for number in _numbers(self.folder)[: -keep or None]:
             _remove(self.folder / str(number))
         for half in self.folder.glob("*.orbax-checkpoint-tmp*"):
@@ -111,7 +111,7 @@ def _is_marked(folder: Path) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing, or what a process left that died as it made the marker."""
+    """Whether a folder is empty, except for an incomplete marker of a process that died."""
     return folder.is_dir() and not [n for n in os.listdir(folder) if not files.is_scratch(n)]
 
 
@@ -121,7 +121,7 @@ def _remove(step: Path) -> None:
         return
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         if "('sha256',)" not in json.loads((step / "_METADATA").read_text())["tree_metadata"]:
-            return  # somebody else's
+            return  # not ours
     for folder, _, names in os.walk(step, topdown=False):
         for path in (Path(folder) / name for name in names):
             ours = _OF_A_CHECKPOINT.fullmatch(path.relative_to(step).as_posix())
@@ -141,7 +141,7 @@ def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes ``arrays`` as the folder ``path``, which must not be there yet.
 
     Raises:
-      CheckpointError: the disk would not take it.
+      CheckpointError: it could not be written.
     """
     arrays = {name: np.asarray(value) for name, value in arrays.items()}
     digest = np.frombuffer(bytes.fromhex(content_sha256(arrays)), np.uint8)
@@ -154,7 +154,7 @@ def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load(path: Path) -> dict[str, np.ndarray] | None:
-    """What `save` wrote; None = it is not that, or damaged."""
+    """The arrays that `save` wrote; None = not a checkpoint, or damaged."""
     path = path.absolute()
     try:
         with _quiet(), _checkpointer() as checkpointer:
@@ -176,7 +176,7 @@ def _unwritten(path: Path, error: Exception) -> CheckpointError:
 
 
 def _reason(error: Exception) -> str:
-    """What the system said, if it is in there; else the beginning of what Orbax says."""
+    """The system's error message, if there is one; else the first line of the error."""
     if code := re.search(r"os_error_code='(\d+)'", str(error)):
         return os.strerror(int(code.group(1)))
     if isinstance(error, OSError) and error.strerror:
@@ -186,7 +186,7 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax logs pages of what it also raises, some of it from threads that end later."""
+    """Silences Orbax, which logs the errors that it raises, some from threads that end later."""
     if sys.unraisablehook is not _unraisable:
         _unraisable.before = sys.unraisablehook
         sys.unraisablehook = _unraisable
@@ -199,11 +199,11 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-def _unraisable(what) -> None:
-    if "Event loop is closed" not in str(what.exc_value):
-        _unraisable.before(what)
+def _unraisable(event) -> None:
+    if "Event loop is closed" not in str(event.exc_value):
+        _unraisable.before(event)
 
 
 def _not_a_write(record: stdlib.LogRecord) -> bool:
-    """Whether asyncio speaks of something else than a write that failed, which is raised too."""
+    """Whether a record of asyncio is not of a failed write, which is raised too."""
     return "exception was never retrieved" not in record.getMessage()

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and replace nothing but what we wrote (`ownership`)."""
+"""Atomic writes of files, which replace only files that we wrote (`ownership`)."""
 
 import contextlib
 import os
@@ -19,12 +19,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Writes a JSON file as `text.to_json` has it."""
+    """Writes a JSON file in the format of `text.to_json`."""
     write_text(path, texts.to_json(content))
 
 
 def write_csv(path: str | os.PathLike, rows: texts.Rows) -> None:
-    """Writes rows as `text.to_csv` has them."""
+    """Writes rows in the format of `text.to_csv`."""
     write_text(path, texts.to_csv(rows))
 
 
@@ -40,17 +40,17 @@ def write_picture(
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the place of ``path`` once it is complete and on disk.
+    """A file to write to, which replaces ``path`` once it is complete and on disk.
 
-    If the body or the disk fails, ``path`` stays as it was. Of a link the target is replaced. A
-    file keeps the permissions that it had; a new one has those that the process gives.
+    If the body or the disk fails, ``path`` stays as it was. If it is a link, its target is
+    replaced. An existing file keeps its permissions; a new one gets the process defaults.
 
     Args:
       path: a file, which need not exist.
-      overwrite: the user named this very file and said that it may be replaced, whoever wrote it.
+      overwrite: the user allowed this file to be replaced, whoever wrote it.
 
     Raises:
-      ownership.NotOurs: we did not write what is there, or it is no regular file.
+      ownership.NotOurs: the existing file is not ours, or not a regular file.
     """
     path = Path(path)
     ownership.check(path, overwrite=overwrite)
@@ -73,19 +73,19 @@ def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[I
 
 
 def probe(folder: Path) -> None:
-    """Raises OSError where no file can be made in ``folder``."""
+    """Raises OSError if no file can be created in ``folder``."""
     scratch, handle = _scratch(folder)
     os.close(handle)
     scratch.unlink()
 
 
 def is_scratch(name: str) -> bool:
-    """Whether a file is what a process leaves that dies while it writes."""
+    """Whether a file is the incomplete output of a process that died while writing."""
     return name.startswith(ownership.SCRATCH) and name.endswith(".tmp")
 
 
 def _scratch(folder: Path) -> tuple[Path, int]:
-    """A new empty file of a name that nothing had, open for writing."""
+    """A new empty file with an unused name, open for writing."""
     while True:
         path = folder / f"{ownership.SCRATCH}{secrets.token_hex(8)}.tmp"
         with contextlib.suppress(FileExistsError):

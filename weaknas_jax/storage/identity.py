@@ -1,11 +1,11 @@
-"""Whether stored work is the work that is to go on: one answer for folders, journals and caches.
+"""Check that stored work belongs to the current settings, for folders, journals and caches.
 
-What a search began with is stored beside it. Before it goes on, that is compared with what is asked
-for now, leaf by leaf, and whatever differs and may not is refused in one form (`check`)::
+The settings of a search are stored with it. Before it is resumed, they are compared with the
+current ones, leaf by leaf, and differences that are not allowed are an error (`check`)::
 
     runs/a: was begun otherwise: --budget was 35, is 50; only --seeds may differ; name another --out
 
-Files whose names hold a checksum of all that they depend on (`storage.cache`) need no such answer.
+Files whose names hold a checksum of all that they depend on (`storage.cache`) need no such check.
 """
 
 import json
@@ -17,7 +17,7 @@ _NOTHING = object()
 
 
 class IdentityError(ValueError):
-    """Stored work that is not the work asked for: what differs, what may, and how to go on."""
+    """Stored work has other settings; says what differs, what may differ, and how to go on."""
 
 
 def check(
@@ -28,7 +28,7 @@ def check(
     free: Collection[str] = (),
     do: str = "name another place",
 ) -> None:
-    """Finds that ``stored`` work is the ``current`` one.
+    """Checks that ``stored`` and ``current`` settings agree, except for free ones.
 
     >>> check("a", {"seed": 0, "workers": 2}, {"seed": 0, "workers": 4}, free=["workers"])
     >>> check("a", {"seed": 0}, {"seed": 1}, do="stop")
@@ -84,7 +84,7 @@ def text(leaves: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def _shown(stored: Any, current: Any) -> tuple[str, str]:
-    """Both as JSON; of long ones what surrounds the first difference."""
+    """Both as JSON; long ones are cut to the part around the first difference."""
     first, second = (
         "nothing" if value is _NOTHING else json.dumps(value) for value in (stored, current)
     )

@@ -34,15 +34,15 @@ FORMAT, UNCHAINED = "weaknas-journal-2", "weaknas-journal-1"
 
 
 class JournalError(ValueError):
-    """A journal that cannot be used; says which file, why, and what to do."""
+    """A journal that cannot be used; the message says which file, why, and what to do."""
 
 
 class DamageError(JournalError):
-    """A journal with a line that is not as it was written; `repair` keeps those before it."""
+    """A journal with a damaged line; `repair` keeps the lines before it."""
 
 
 class Repair(NamedTuple):
-    """What `repair` did.
+    """Result of `repair`.
 
     Attributes:
       kept, dropped: lines.
@@ -94,7 +94,7 @@ class Journal:
 def opened(
     path: str | os.PathLike, header: dict[str, Any], free: Collection[str] = ()
 ) -> Iterator[Journal]:
-    """The journal at ``path``, begun if there is none, for one process at a time.
+    """The journal at ``path``, created if it is missing, for one process at a time.
 
     Args:
       path: a file.
@@ -162,7 +162,7 @@ def repair(path: str | os.PathLike) -> Repair:
 
 
 class _Scan(NamedTuple):
-    """What a file holds: the records up to the damage, if any, and how many bytes they are."""
+    """Content of a file: the records up to the damage, if any, and their size in bytes."""
 
     records: list[dict[str, Any]]
     good: int
@@ -245,7 +245,7 @@ def _must_begin_like_one(path: Path, content: bytes, first: bytes) -> None:
 
 
 def _kept_aside(path: Path, content: bytes) -> Path:
-    """A copy of a file beside it, under a name that was free."""
+    """A copy of a file beside it, under an unused name."""
     number = 1
     while True:
         copy = path.with_name(f"{path.name}.damaged-{number}")
@@ -259,7 +259,7 @@ def _kept_aside(path: Path, content: bytes) -> Path:
 
 @contextlib.contextmanager
 def _locked(path: Path, mode: str) -> Iterator[Any]:
-    """An open file, read from its beginning, that no other process has."""
+    """An open file, locked against other processes, at its beginning."""
     if path.exists() and not path.is_file():
         raise JournalError(f"{path}: is no regular file; name another")
     with open(path, mode, buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What the lines of a search's journal may say, one after another.
+"""Validation of the sequence of lines in a search's journal.
 
 A journal whose lines are not chained (`journal`) may have lost one, or have one twice, and each
 line is right by itself. Most of that shows: every line follows from those before it.
@@ -23,7 +23,7 @@ _FIELDS = {
 
 
 def key(arch: Any) -> str:
-    """An architecture as a text that is equal for equal ones."""
+    """An architecture as a text, equal for equal architectures."""
     return json.dumps(arch, sort_keys=True)
 
 
@@ -42,7 +42,7 @@ def misfit(mode: str, records: Sequence[Mapping[str, Any]]) -> tuple[int, str] |
 
 
 class _Story:
-    """The state of a search as far as its journal tells it."""
+    """The state of a search, from its journal."""
 
     def __init__(self, mode: str):
         self.rounds = mode == "rounds"
@@ -56,7 +56,7 @@ class _Story:
         self.repeated: dict[str, int] = {}
 
     def read(self, at: int, record: Mapping[str, Any]) -> str | None:
-        """Takes a record in; says why, where it does not fit."""
+        """Applies a record; returns why it is invalid, None = it is valid."""
         kind = record.get("kind")
         if kind not in _FIELDS:
             return f"is of the kind {kind!r}, which this version does not know"

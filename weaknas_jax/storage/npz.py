@@ -1,4 +1,4 @@
-"""Flat ``.npz`` files without pickles, with a checksum over what they hold."""
+"""Flat ``.npz`` files without pickles, with a checksum of their content."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What may be replaced or removed: only what we can prove to have written.
+"""Which files may be replaced or removed: only those that are provably ours.
 
 A file proves itself by its content (`kind_of`: the ``format`` of our JSON, the arrays of our
 ``.npz``, the mark in our pictures). What cannot, text above all, is listed with its checksum in
@@ -26,10 +26,10 @@ from weaknas_jax.core.trace import RENAMED, Trace
 
 LIST = ".weaknas-files"
 SCRATCH = ".weaknas-"
-"""Begins the names of files that are not complete yet."""
+"""Prefix of the names of incomplete files."""
 _HEAD = {"format": "weaknas-files-1"}
 MARK = "weaknas-picture-1"
-"""In the metadata of every picture."""
+"""Entry in the metadata of every picture."""
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFCHR: "a device",
@@ -57,7 +57,7 @@ FIELDS = {
 
 
 class NotOurs(ValueError):
-    """A file that is in the way and stays as it is; the message names it and says what to do."""
+    """A file in the way that is not ours; it is unchanged, the message says what to do."""
 
 
 def ours(path: Path) -> bool:
@@ -120,13 +120,13 @@ def is_picture(path: Path) -> bool:
 
 
 def picture_metadata(kind: str) -> dict[str, str] | None:
-    """By which a picture proves itself, for Matplotlib; None = the kind can hold none."""
+    """Metadata for Matplotlib that marks a picture as ours; None = its format has none."""
     field = {"png": "Software", "pdf": "Creator", "svg": "Creator"}.get(kind)
     return field and {field: f"weaknas_jax {__version__}, {MARK}"}
 
 
 def listed(path: Path) -> bool:
-    """Whether ``path`` has the content that the list beside it says we wrote."""
+    """Whether the content of ``path`` agrees with our list in its folder."""
     sums = {line["sha256"] for line in _lines(path.parent) or () if line.get("file") == path.name}
     return bool(sums) and sha256(path) in sums
 
@@ -161,7 +161,7 @@ def has_list(folder: Path) -> bool:
 
 
 def _lines(folder: Path) -> list[dict] | None:
-    """What our list says; None = there is none, or it is not ours."""
+    """The entries of our list; None = there is none, or it is not ours."""
     place = folder / LIST
     if not os.path.isfile(place):
         return None
@@ -183,17 +183,17 @@ def _record(line: str) -> dict | None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content."""
+    """SHA-256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check(path: Path, *, overwrite: bool = False) -> str | None:
-    """Finds that ``path`` is free, or a file that may be replaced.
+    """Checks that ``path`` is free, or a file that may be replaced.
 
     Args:
       path: links are followed.
-      overwrite: the user named this very file and said that it may be replaced.
+      overwrite: the user allowed this file to be replaced.
 
     Returns:
       `kind_of` what is there; None = nothing, or it is known by the list alone.
@@ -223,7 +223,7 @@ def refuse(path: Path) -> NoReturn:
 
 
 def claim(folder: Path, names: Iterable[str], kind: str | None = None) -> None:
-    """Finds that all files that will be written to ``folder`` may be, before anything is computed.
+    """Checks, before anything is computed, that all files for ``folder`` may be written.
 
     What version 0.1 left, which had no list, is listed now.
 
@@ -291,14 +291,14 @@ def _read(path: Path) -> object:
 
 
 def remove_list(folder: Path) -> None:
-    """Removes a folder's list if nothing that it names is there any more."""
+    """Removes a folder's list if none of its files exists any more."""
     lines = _lines(folder)
     if lines is not None and not any((folder / str(line.get("file"))).exists() for line in lines):
         (folder / LIST).unlink()
 
 
 def remove(path: Path) -> bool:
-    """Removes a file if it is ours (of a link the target); returns whether nothing is there now."""
+    """Removes a file if it is ours (of a link the target); returns whether it is gone."""
     if ours(path):
         Path(os.path.realpath(path)).unlink()
     return not path.exists()

@@ -26,7 +26,7 @@ def to_json(content: Any) -> str:
     }
 
     Raises:
-      ValueError: there is a NaN or an infinity in it, which JSON has not.
+      ValueError: it contains NaN or infinity, which JSON cannot hold.
     """
     text = json.dumps(content, indent=1, allow_nan=False)
     return _NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"

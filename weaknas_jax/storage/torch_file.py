@@ -1,4 +1,4 @@
-"""PyTorch's ``.pth`` files as plain data: nothing that a file asks for is imported or run."""
+"""Reader of PyTorch's ``.pth`` files as plain data: no code of a file is imported or run."""
 
 import os
 import re
@@ -22,7 +22,7 @@ INSTALL = (
 
 
 def read_plain(path: str | os.PathLike) -> Any:
-    """What a ``.pth`` holds: dicts, lists, numbers, texts, tensors; NumPy's scalars as Python's.
+    """Content of a ``.pth``: dicts, lists, numbers, texts, tensors; NumPy's scalars as Python's.
 
     Raises:
       TableError: PyTorch is missing or too old to be safe; the file is missing, damaged, too
@@ -30,7 +30,7 @@ def read_plain(path: str | os.PathLike) -> Any:
     """
     torch, path = _torch(path), Path(path)
     try:
-        if zipfile.is_zipfile(path):  # PyTorch does not look at the checksums in there
+        if zipfile.is_zipfile(path):  # PyTorch does not verify the checksums of the archive
             with zipfile.ZipFile(path) as archive:
                 if (damaged := archive.testzip()) is not None:
                     raise TableError(f"{path}: {damaged} in it is damaged; download it again")
@@ -83,7 +83,7 @@ def _scalar(dtype: _Dtype, raw: bytes) -> float | int | bool:
 
 
 def _scalars() -> list[tuple[Callable, str]]:
-    """What is called in the place of NumPy when it pickled a scalar, old and new names."""
+    """Replacements of the functions that a pickled NumPy scalar calls, old and new names."""
     return [
         (_Dtype, "numpy.dtype"),
         (_scalar, "numpy.core.multiarray.scalar"),

@@ -1,4 +1,4 @@
-"""Accuracy by counting, and the accuracy that a sub-network inherits (WeakNAS, section 3.2)."""
+"""Accuracy of networks, and the accuracy that a sub-network inherits (WeakNAS, section 3.2)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from weaknas_jax.supernets.training import Data
 
 
 class Counts(NamedTuple):
-    """Of images: how many, and how many of them had their class among the likeliest.
+    """Numbers of images, and of those whose class is the likeliest or among the five likeliest.
 
     Attributes:
       images, top1, top5: int32 [].
@@ -27,10 +27,10 @@ class Counts(NamedTuple):
 def counted(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Counts:
     """Counts by the logits [B, classes] of a batch, labels [B], bool [B]; may be traced.
 
-    With five classes or fewer, top5 is all of them.
+    With five classes or fewer, top5 counts all valid images.
     """
     _, likeliest = jax.lax.top_k(logits, min(5, logits.shape[-1]))
-    # NaN is the largest of all to top_k: a network that gives them is right about nothing
+    # top_k takes NaN as the largest: a network that returns NaN has no hits
     hit = (likeliest == labels[:, None]) & jnp.isfinite(logits).all(-1, keepdims=True)
     hit &= valid[:, None]
     return Counts(valid.sum(), hit[:, 0].sum(), hit.any(-1).sum())
@@ -41,14 +41,18 @@ def count(predict: Callable[[jax.Array], jax.Array], batch: Batch) -> Counts:
     """Counts of the valid images of a batch; may be traced.
 
     Args:
-      predict: logits [B, classes] of normalised images [B, H, W, 3], such as a network.
+      predict: normalised images [B, H, W, 3] -> logits [B, classes], e.g. a network.
       batch: bytes and labels.
     """
     return counted(predict(normalized(batch.images)), batch.labels, batch.valid)
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """The sum of the counts of batches, as numbers of the host."""
+    """The sum of the counts of batches, as Python numbers.
+
+    >>> total([Counts(4, 2, 3), Counts(1, 1, 1)])
+    Counts(images=5, top1=3, top5=4)
+    """
     whole = Counts(0, 0, 0)
     for part in counts:
         whole = Counts(*(a + int(b) for a, b in zip(whole, part, strict=True)))
@@ -57,10 +61,10 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 @with_conventions
 def accuracy(predict: Callable[[jax.Array], jax.Array], tested: Data) -> jax.Array:
-    """Percent of ``tested`` that a network is right about, float32 []; may be traced.
+    """Top-1 accuracy on ``tested``, percent, float32 []; may be traced.
 
     Args:
-      predict: as of `count`.
+      predict: as in `count`.
       tested: images in memory, in batches [m, B, ...].
     """
 
@@ -79,7 +83,7 @@ def inherited(
     calibration: Sequence[Batch],
     validation: Sequence[Batch],
 ) -> Callable[[Any], dict[str, float]]:
-    """A function from a sub-network to ``score`` and ``top5``, percent of what was counted.
+    """A function from a sub-network to ``score`` (top-1) and ``top5``, percent.
 
     Args:
       recalibrate: (sub-network, batches) -> the network with the statistics of the sub-network.
@@ -90,7 +94,7 @@ def inherited(
     @with_conventions
     def evaluate(arch: Any) -> dict[str, float]:
         network = recalibrate(arch, calibration)
-        # a list: all are under way before the first is waited for
+        # a list: dispatches all batches before waiting for the first
         images, top1, top5 = total([count(network, arch, batch) for batch in validation])
         if not images:
             raise ValueError("no validation image can be read")

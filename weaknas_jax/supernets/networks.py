@@ -1,4 +1,4 @@
-"""What a search needs of a supernet's space: the network of an architecture, its name, its size."""
+"""Interface of a supernet's space: network, name and size of an architecture."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -10,21 +10,21 @@ class Networks(Protocol):
     """A `Choices` whose architectures are the sub-networks of a supernet.
 
     Attributes:
-      image_size: side of the images that multiply-adds are counted for, pixels.
+      image_size: side of the images for which multiply-adds are counted, pixels.
     """
 
     image_size: int
 
     def network(self, arch: Mapping[str, Any]) -> Any:
-        """The sub-network of named choices, in the form that evaluations take."""
+        """The sub-network of named choices, as evaluations take it."""
         ...
 
     def name(self, network: Any) -> str:
-        """A text of its own for each sub-network: evaluations are kept by it."""
+        """A unique text for each sub-network, the key of its evaluation."""
         ...
 
     def as_json(self, network: Any) -> Any:
-        """A sub-network as JSON, as ``best.json`` holds it."""
+        """A sub-network as JSON, for ``best.json``."""
         ...
 
     def sizes(self, networks: Sequence[Any]) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 """Batch-norm statistics of a sub-network, from images (Once-for-all, section 3.2).
 
-A sub-network without them is worthless: its share of the running statistics belongs to the
-largest network. *Statistics* here are a tree of arrays, (mean, biased variance) of each
-normalisation; what they belong to is the caller's to know.
+A sub-network needs its own: the running statistics of a supernet are those of the largest network.
+*Statistics* are a tree of arrays, (mean, biased variance) of each normalisation, in an order that
+the caller defines.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,30 +22,32 @@ Statistics = Any
 def means(
     of_batch: Callable[[jax.Array], Statistics], before: Statistics, batches: jax.Array
 ) -> Statistics:
-    """Means over batches of each batch's own statistics; may be traced.
+    """Means of the statistics of batches; may be traced.
 
-    What no batch changes stays as it was, to the bit: a sub-network has no statistics where it has
+    Values that no batch changes stay bit-identical: a sub-network has no statistics where it has
     no channels.
 
     Args:
-      of_batch: statistics of images [B, H, W, 3] by themselves.
+      of_batch: statistics of images [B, H, W, 3] alone.
       before: the network's own, as ``of_batch`` returns them.
-      batches: images [n, B, H, W, 3]; all batches weigh the same, `pooled` joins other ones.
+      batches: images [n, B, H, W, 3], with equal weights; `pooled` joins unequal ones.
     """
     old, tree = jax.tree.flatten(before)
 
     def add(carry, images):
         new = jax.tree.leaves(of_batch(images))
         return [
-            (total + a, same & (a == b))
-            for (total, same), a, b in zip(carry, new, old, strict=True)
+            (total + a, unchanged & (a == b))
+            for (total, unchanged), a, b in zip(carry, new, old, strict=True)
         ], None
 
-    nothing = [(jnp.zeros_like(b), jnp.ones(b.shape, bool)) for b in old]
-    sums, _ = jax.lax.scan(add, nothing, batches)
+    initial = [(jnp.zeros_like(b), jnp.ones(b.shape, bool)) for b in old]
+    sums, _ = jax.lax.scan(add, initial, batches)
     averages = [
-        jnp.where(same, b, total / len(batches))  # to the bit: three thirds may not be a whole
-        for (total, same), b in zip(sums, old, strict=True)
+        jnp.where(
+            unchanged, b, total / len(batches)
+        )  # exact: the mean of equal values may be rounded
+        for (total, unchanged), b in zip(sums, old, strict=True)
     ]
     return jax.tree.unflatten(tree, averages)
 
@@ -61,14 +63,14 @@ def pooled(parts: Iterable[tuple[int, Statistics]]) -> Statistics:
 def of_readable(
     of_batch: Callable[[np.ndarray], Statistics], batches: Iterable[Batch]
 ) -> Statistics:
-    """Statistics of all images of batches that can be read.
+    """Statistics of the readable images of batches.
 
     Args:
       of_batch: statistics of bytes [B, H, W, 3], usually under ``jax.jit``.
-      batches: one with images that do not count is made smaller.
+      batches: images marked invalid are removed.
 
     Raises:
-      ValueError: none can be read.
+      ValueError: no image can be read.
     """
     parts = []
     for batch in batches:

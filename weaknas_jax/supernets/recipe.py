@@ -1,12 +1,12 @@
-"""Training of any network from scratch: the recipe that WeakNAS retrains by (Table 7).
+"""Training of any network from scratch by the retraining recipe of WeakNAS (Table 7).
 
-RMSProp in TensorFlow's form, warm-up and cosine by whole epochs, an average of the weights,
+RMSProp in TensorFlow's form, warm-up and cosine by whole epochs, a moving average of the weights,
 dropout, label smoothing, random erasing (`augment`); pure functions of a `State`. The network is an
-NNX module of images [B, H, W, 3] that gives logits [B, classes].
+NNX module from images [B, H, W, 3] to logits [B, classes].
 
 Known deviations from timm's command: with several devices batch statistics are those of the whole
-batch, not of a device's share, so that the number of devices changes nothing; running variances
-are the biased ones; the images of a network that is trained in bfloat16 are normalised in float32.
+batch, not of a device's share, so that results do not depend on the number of devices; running
+variances are the biased ones; images are normalised in float32 even when training in bfloat16.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ class Recipe:
 
     Attributes:
       epochs: passes over the images; 600 for the network of 1000 queries, 300 for that of 800.
-      rate: peak of the learning rate.
-      warmup: epochs of a linear rise from ``first_rate``.
-      first_rate, last_rate: at the beginning of the rise, and of the cosine's end.
+      rate: peak learning rate.
+      warmup: epochs of linear warm-up from ``first_rate``.
+      first_rate, last_rate: learning rates at the start of the warm-up and the end of the cosine.
       weight_decay: L2, added to the gradient of matrices and kernels, not of norms and biases.
-      decay, momentum, epsilon: of RMSProp; epsilon lies inside the root.
+      decay, momentum, epsilon: of RMSProp; epsilon is inside the root.
       dropout: share of the features before the classifier, for a `Forward` that reads it.
-      ema: decay of the average of weights and running statistics.
-      smoothing: share of the label that is spread evenly.
+      ema: decay of the moving average of weights and running statistics.
+      smoothing: label smoothing.
       erase: share of the images with an erased rectangle.
       bf16: compute in bfloat16; parameters, norms and loss stay float32.
     """
@@ -62,12 +62,12 @@ class Recipe:
 
 @struct.dataclass
 class State:
-    """Everything that training carries on.
+    """The state of a training.
 
     Attributes:
-      step: int32 [], steps done.
+      step: int32 [], number of steps done.
       params, stats: parameters and running statistics, as NNX states.
-      averaged: the same two, averaged.
+      averaged: moving average of both.
       optimizer: Optax's state.
     """
 
@@ -79,14 +79,14 @@ class State:
 
 
 class Training(NamedTuple):
-    """Functions of a `State`, and what they were made for.
+    """Functions of a `State`, with the settings they were made for.
 
     Attributes:
       recipe: the settings.
-      steps_per_epoch: by which the learning rate moves.
+      steps_per_epoch: steps between changes of the learning rate.
       init: () -> state.
-      step: (state, `Batch`, key) -> (state, loss []); the key is the run's.
-      network: (state, averaged: bool) -> the network with the state's arrays, ready to be used.
+      step: (state, `Batch`, key) -> (state, loss []); the same key for all steps of a run.
+      network: (state, averaged: bool) -> the network with the state's arrays, in evaluation mode.
     """
 
     recipe: Recipe
@@ -104,8 +104,8 @@ after this batch, as ``nnx.state(network, nnx.BatchStat)``."""
 def forward(
     net: nnx.Module, images: jax.Array, key: jax.Array, recipe: Recipe
 ) -> tuple[jax.Array, nnx.State]:
-    """The training pass of a module whose own layers know how to train (`nnx.BatchNorm`,
-    `nnx.Dropout`); ``key`` decides all that they draw."""
+    """The training pass of a module with NNX training layers (`nnx.BatchNorm`, `nnx.Dropout`);
+    ``key`` determines all random draws."""
     del recipe
     net.train()
     leaves, tree = jax.tree.flatten(nnx.state(net, nnx.RngKey))
@@ -117,7 +117,7 @@ def forward(
 
 
 def rate(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule:
-    """The learning rate of each step: constant in an epoch, as timm's scheduler has it."""
+    """The learning rate of each step: constant in an epoch, as in timm's scheduler."""
 
     def schedule(step: jax.Array) -> jax.Array:
         epoch = step // steps_per_epoch
@@ -130,8 +130,8 @@ def rate(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule:
 
 
 def optimizer(recipe: Recipe, steps_per_epoch: int) -> optax.GradientTransformation:
-    """RMSProp as TensorFlow and timm's ``rmsproptf`` have it: the mean square begins at one,
-    epsilon is inside the root, and the learning rate inside the momentum."""
+    """RMSProp of TensorFlow and timm's ``rmsproptf``: the mean square starts at one, epsilon is
+    inside the root, and the learning rate inside the momentum."""
     return optax.chain(
         optax.add_decayed_weights(
             recipe.weight_decay, lambda params: jax.tree.map(lambda p: p.ndim > 1, params)
@@ -150,12 +150,12 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> optax.GradientTransformat
 def make(
     net: nnx.Module, recipe: Recipe, steps_per_epoch: int, forward: Forward = forward
 ) -> Training:
-    """Training of a network.
+    """Makes the training functions of a network.
 
     Args:
-      net: its arrays are those that training begins with; it is not changed.
+      net: the network with its initial arrays; it is not changed.
       recipe: the settings.
-      steps_per_epoch: by which the learning rate moves.
+      steps_per_epoch: steps between changes of the learning rate.
       forward: its training pass.
     """
     graph, params, stats, rest = nnx.split(net, nnx.Param, nnx.BatchStat, ...)
@@ -171,26 +171,26 @@ def make(
         x = augment.erased(erase_key, normalized(batch.images), recipe.erase)
         if recipe.bf16:
             x, params = x.astype(jnp.bfloat16), _narrow(params, stats)
-        # variables of this trace, since the pass may set them
+        # new variables for this trace, since the pass may set them
         stats, others = jax.tree.map(lambda array: array, (stats, rest))
         network = nnx.merge(graph, params, stats, others)
         logits, stats = forward(network, x, drop_key, recipe)
         logits = logits.astype(jnp.float32)
         labels = jax.nn.one_hot(batch.labels, logits.shape[-1])
         labels = optax.smooth_labels(labels, recipe.smoothing)
-        each = optax.softmax_cross_entropy(logits, labels)
+        losses = optax.softmax_cross_entropy(logits, labels)
         weight = batch.valid / jnp.maximum(1, batch.valid.sum())
-        return jnp.sum(jnp.where(batch.valid, each, 0.0) * weight), stats
+        return jnp.sum(jnp.where(batch.valid, losses, 0.0) * weight), stats
 
     @with_conventions
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, jax.Array]:
         key = jax.random.fold_in(key, state.step)
         value = jax.value_and_grad(loss_of, has_aux=True)
         (loss, stats), gradient = value(state.params, state.stats, batch, key)
-        change, learnt = updates.update(gradient, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, change)
+        changes, optimizer_state = updates.update(gradient, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, changes)
         averaged = optax.incremental_update((params, stats), state.averaged, 1 - recipe.ema)
-        return State(state.step + 1, params, stats, averaged, learnt), loss
+        return State(state.step + 1, params, stats, averaged, optimizer_state), loss
 
     @with_conventions
     def network(state: State, averaged: bool = True) -> nnx.Module:
@@ -203,7 +203,7 @@ def make(
 
 
 def _narrow(params: nnx.State, stats: nnx.State) -> nnx.State:
-    """In bfloat16, but for what normalises: what stands beside running statistics."""
+    """Parameters in bfloat16, except those of normalisations (beside running statistics)."""
     norms = {path[:-1] for path, _ in nnx.to_flat_state(stats)}
 
     def cast(path, variable):
@@ -215,7 +215,7 @@ def _narrow(params: nnx.State, stats: nnx.State) -> nnx.State:
 
 
 def count(net: nnx.Module, batch: Batch) -> Counts:
-    """Of a batch of images in the middle, how many a network is right about; may be traced."""
+    """Counts of correct predictions on a batch; may be traced."""
     return evaluation.count(net, batch)
 
 
@@ -226,20 +226,24 @@ def arrays(state: State) -> dict[str, jax.Array]:
 
 
 def restored(like: State, stored: dict[str, Any]) -> State:
-    """The state that `arrays` gave.
+    """The inverse of `arrays`, for a state ``like`` that of the network.
 
     Raises:
-      ValueError: it is that of another network.
+      ValueError: the arrays are those of another network.
     """
     names = arrays(like)
     wrong = [n for n in names.keys() | stored.keys() if n not in names or n not in stored]
     wrong += [n for n in names if n not in wrong and names[n].shape != stored[n].shape]
     if wrong:
-        raise ValueError(f"a checkpoint of another network: {sorted(wrong)[0]}")
+        raise ValueError(f"the checkpoint is of another network: {sorted(wrong)[0]}")
     leaves = [jnp.asarray(stored[name], leaf.dtype) for name, leaf in names.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def epoch_order(seed: int, epoch: int, images: int, batch: int) -> np.ndarray:
-    """Places of the images in the order of an epoch, whole batches only."""
+    """Indices of the images in the order of an epoch, whole batches only.
+
+    >>> sorted(epoch_order(0, 1, 4, 2).tolist())
+    [0, 1, 2, 3]
+    """
     return np.random.default_rng([seed, epoch]).permutation(images)[: images // batch * batch]

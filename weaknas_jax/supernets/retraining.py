@@ -1,6 +1,6 @@
-"""A training on a folder of images that may be stopped at any step and goes on from there.
+"""Training on a folder of images that can be stopped at any step and resumed.
 
-Any network that `recipe.make` trains, on all devices there are, each with an equal share of a
+Works for any network that `recipe.make` trains, on all devices, each with an equal share of a
 batch. Checkpoints, ``log.csv`` and event files are in its folder.
 """
 
@@ -23,14 +23,14 @@ from weaknas_jax.supernets.training_log import Log
 
 
 class Progress(NamedTuple):
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
-      epoch: the one under way, from 1.
-      step, steps: done, and to be done in all.
-      loss: of the last step.
-      images_per_second: in this epoch.
-      left: seconds, at that pace.
+      epoch: number of the current epoch, from 1.
+      step, steps: steps done, and all steps.
+      loss: loss of the last step.
+      images_per_second: speed in this epoch.
+      left: remaining seconds at that speed.
     """
 
     epoch: int
@@ -42,13 +42,13 @@ class Progress(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """What is trained on, and tested on after each epoch.
+    """Images to train on, and to test on after each epoch.
 
     Attributes:
       train, tested: images of the same classes.
-      size: side that they are brought to, pixels.
-      batch: images in a step, on all devices together.
-      threads: that read and decode; None = one for each core.
+      size: side of the images after resizing, pixels.
+      batch: images in a step over all devices.
+      threads: threads that read and decode; None = one per core.
     """
 
     train: images.Images
@@ -59,14 +59,14 @@ class Pictures(NamedTuple):
 
 
 class Retraining:
-    """A training under way, gone on with if its folder has a checkpoint.
+    """A training, resumed if its folder has a checkpoint.
 
     Args:
-      folder: of it.
-      training: of `recipe.make`, for `steps_per_epoch` of the pictures.
-      pictures: to train and test on.
-      seed: of the order of images, their augmentation, and what the network draws.
-      begun: what the folder's settings say, by which its checkpoints are found.
+      folder: its folder.
+      training: from `recipe.make`, for `steps_per_epoch` of the pictures.
+      pictures: images to train and test on.
+      seed: seed of the order of images, their augmentation, and random draws of the network.
+      begun: stored settings of the folder, which locate its checkpoints.
 
     Raises:
       ValueError: the checkpoint is of another network.
@@ -95,7 +95,7 @@ class Retraining:
 
     @property
     def done(self) -> int:
-        """Steps that were made."""
+        """Number of steps done."""
         return int(self.state.step)
 
     @with_conventions
@@ -107,13 +107,13 @@ class Retraining:
         every: float = 20.0,
         save_every: float = 600.0,
     ) -> bool:
-        """Trains to the end (True), or until ``stop`` (False); what is done is kept.
+        """Trains to the end (True), or until ``stop`` (False), and saves a checkpoint.
 
         Args:
-          stop: looked at after each step.
-          progress: called now and then.
-          every, save_every: seconds between two calls of it, and between two checkpoints besides
-            that after each epoch.
+          stop: called after each step.
+          progress: called every ``every`` seconds.
+          every, save_every: seconds between calls of ``progress``, and between checkpoints besides
+            those after each epoch.
 
         Raises:
           ValueError: the loss is not finite.
@@ -157,7 +157,7 @@ class Retraining:
 
     @with_conventions
     def tested(self, averaged: bool) -> dict[str, float]:
-        """Top-1 and top-5 of all images to test on, percent."""
+        """Top-1 and top-5 accuracy on the test images, percent."""
         pictures, network = self.pictures, self.training.network(self.state, averaged)
         batches = images.batches(
             pictures.tested, pictures.size, pictures.batch, threads=pictures.threads
@@ -182,7 +182,7 @@ class Retraining:
 
 
 def steps_per_epoch(pictures: Pictures) -> int:
-    """Whole batches of the images to train on."""
+    """Number of whole batches of training images."""
     return len(pictures.train.paths) // pictures.batch
 
 
@@ -190,5 +190,5 @@ def _check(losses: list[jax.Array], done: int) -> None:
     if losses and not np.isfinite(np.asarray(jax.device_get(losses))).all():
         raise ValueError(
             f"the loss is not finite, at or before step {done:,}; the last checkpoint is kept; "
-            "begin in another folder with a lower rate"
+            "start in another folder with a lower rate"
         )

@@ -1,15 +1,15 @@
 """Search among the sub-networks of a supernet (WeakNAS, section 4.3).
 
-`run` is `jobs.search` in threads of this process, and adds what such searches have in common:
+`run` is `jobs.search` in threads of this process, with the following additions:
 
-- evaluations are kept in a `Cache`, also for other searches. In rounds mode the queries depend on
-  the scores alone: a search that is begun again goes the same way, at once as far as it had come.
-- the ranked pool is refreshed around the best, if wanted: mutations of the best sub-networks take
-  the place of rows that promise nothing (`spaces.candidates`). The paper ranks one pool all
-  through, and can find nothing that is not in it.
-- what the method expected of each sub-network, and what it expects most of in the end.
+- evaluations are stored in a `Cache`, also for other searches. In rounds mode the queries depend
+  only on the scores: a restarted search repeats its queries from the cache at once.
+- the ranked pool is refreshed around the best on request: mutations of the best sub-networks
+  replace rows with poor predictions (`spaces.candidates`). The paper ranks one fixed pool, and
+  cannot find anything outside it.
+- the predicted score of each sub-network, and the sub-network with the best final prediction.
 
-For evaluations in other processes, or on a cluster, give the space to `jobs.search` itself.
+For evaluations in other processes, or on a cluster, pass the space to `jobs.search` itself.
 """
 
 import contextlib
@@ -31,23 +31,23 @@ from weaknas_jax.storage import journal as journals
 from weaknas_jax.storage.journal_lines import key
 from weaknas_jax.supernets.networks import Networks
 
-NEVER = 2**31  # told queries between refreshes of a pool that stays
+NEVER = 2**31  # value of ``refresh`` for a fixed pool
 Evaluate = Callable[[Any], Mapping[str, Any]]
-"""From a sub-network to ``score``, larger is better, and whatever else is worth keeping by name."""
+"""Sub-network -> ``score``, larger is better, and any further values to store, by name."""
 
 
 class Result(NamedTuple):
-    """What a search came to.
+    """Result of a search.
 
     Attributes:
-      evaluations: in the order in which the method was told; ``arch`` of each is the sub-network.
-      expected: float32 [n], the score that was expected of each when it was asked for; NaN = it
-        was drawn blindly.
-      expected_at_end: float32 [n], the score that the last fit expects of each.
-      promised: the sub-network of the last pool that the last fit expects most of, evaluated or
-        not, and what it expects: the paper's answer. None = nothing was fitted.
-      complete: it was not stopped.
-      reused: queries whose evaluation was known before.
+      evaluations: in the order in which the method received them; ``arch`` is the sub-network.
+      expected: float32 [n], the predicted score of each when it was queried; NaN = drawn without a
+        prediction.
+      expected_at_end: float32 [n], the score that the last fit predicts for each.
+      promised: the sub-network of the last pool with the best prediction of the last fit,
+        evaluated or not, and its prediction: the paper's answer. None = nothing was fitted.
+      complete: whether the search ended without being stopped.
+      reused: number of queries with an evaluation from before.
     """
 
     evaluations: list[Evaluation]
@@ -58,7 +58,7 @@ class Result(NamedTuple):
     reused: int
 
     def best(self, count: int = 1) -> list[Evaluation]:
-        """The best evaluations, the best first."""
+        """The best ``count`` evaluations, the best first."""
         return scored(self.evaluations)[:count]
 
     def curve(self) -> np.ndarray:
@@ -68,13 +68,13 @@ class Result(NamedTuple):
 
 
 class Cache:
-    """Evaluations by name of the sub-network; `cache` keeps them on disk.
+    """Evaluations by name of the sub-network; `cache` stores them on disk.
 
     Args:
       records: ``name``, ``found`` (``score`` and more by name; empty = it failed), ``error``,
         ``seconds``.
-      write: called with each new one.
-      about: what evaluations depend on, as JSON.
+      write: called with each new record.
+      about: everything the evaluations depend on, as JSON.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Cache:
         self.about, self._write = dict(about), write
 
     def keep(self, name: str, evaluation: Evaluation) -> None:
-        """Adds the evaluation of a sub-network that has none."""
+        """Adds an evaluation unless the sub-network has one."""
         if name in self.records:
             return
         score, info = evaluation.score, dict(evaluation.info)
@@ -104,19 +104,19 @@ class Cache:
 
 @contextlib.contextmanager
 def cache(path: str | os.PathLike, about: Mapping[str, Any]) -> Iterator[Cache]:
-    """The cache at ``path``, begun if there is none, for one process at a time.
+    """The cache at ``path``, created if missing, for one process at a time.
 
     Args:
       path: a file.
-      about: what evaluations depend on (weights, images, ...), as JSON.
+      about: everything the evaluations depend on (weights, images, ...), as JSON.
 
     Raises:
-      ValueError: a cache of something else (names what), a damaged file, or one in use.
+      ValueError: the cache is of other evaluations (names the difference), damaged, or in use.
       OSError: it cannot be written.
     """
     with journals.opened(path, {"holds": "evaluations", **about}) as book:
         worked = any(record["error"] is None for record in book.records)
-        # where nothing ever worked, what was wrong may be mended
+        # if every evaluation failed, the cause may be fixed by now: try again
         yield Cache(book.records if worked else (), book.write, about)
 
 
@@ -143,52 +143,52 @@ def run(
     Args:
       method: e.g. ``methods.make("gp", init=10, per_round=1, budget=100)``.
       space: `Networks`, such as ``mobilenet.encodings.SubNetworks``.
-      evaluate: see `Evaluate`; what it raises is recorded as the failure of that sub-network, but
-        for an OSError (a disk, a folder), which ends the search.
-      seed: of the method and of the pool.
-      pool: sub-networks that are ranked.
-      refresh: told queries between two refreshes of the pool; None = it stays.
-      workers: evaluations at once, in threads.
-      mode, retries, timeout, give_up: as of `jobs.search`.
-      journal: as of `jobs.search`; a search in async mode needs one to go on to the same queries.
-      cache: evaluations there are; new ones are added.
+      evaluate: see `Evaluate`; its exceptions are recorded as failures of the sub-network, except
+        an OSError (a disk, a folder), which ends the search.
+      seed: seed of the method and of the pool.
+      pool: number of sub-networks to rank.
+      refresh: queries between refreshes of the pool; None = never.
+      workers: number of parallel evaluations, in threads.
+      mode, retries, timeout, give_up: as in `jobs.search`.
+      journal: as in `jobs.search`; in async mode, resuming to the same queries needs one.
+      cache: known evaluations; new ones are added.
       progress: called with each finished evaluation.
-      stop: once it is True nothing new begins.
+      stop: once it returns True no evaluation is started.
 
     Raises:
-      JobsError: an argument that cannot be used, or nothing but failures.
-      OSError: of an evaluation.
+      JobsError: an argument is invalid, or every evaluation failed.
+      OSError: raised by an evaluation.
     """
-    kept = cache or Cache()
+    store = cache or Cache()
     networks = cast(Networks, space)
-    known, problems, drivers = dict(kept.records), [], []
+    known, problems, drivers = dict(store.records), [], []
 
     def attempt(arch: Mapping[str, Any]) -> Any:
         network = networks.network(arch)
         record = known.get(networks.name(network))
         if record is not None:
-            return _again(record)
+            return _replay(record)
         try:
             return _finite(evaluate(network))
-        except OSError as problem:  # not of this sub-network
+        except OSError as problem:  # not specific to this sub-network
             problems.append(problem)
             raise CancelledError from None
         except Exception:
-            if stop():  # which may be what ended it
+            if stop():  # the stop may have caused the error
                 raise CancelledError from None
             raise
 
     def finished(now: Progress) -> None:
-        kept.keep(networks.name(networks.network(now.last.arch)), now.last)
+        store.keep(networks.name(networks.network(now.last.arch)), now.last)
         progress(now)
 
-    def make_driver(*arguments: Any, **named: Any) -> Driver:
-        drivers.append(_Observed(*arguments, refresh=refresh or NEVER, **named))
+    def make_driver(*args: Any, **kwargs: Any) -> Driver:
+        drivers.append(_Observed(*args, refresh=refresh or NEVER, **kwargs))
         return drivers[0]
 
     threads = ThreadPoolExecutor(workers)
     try:
-        done = jobs.search(
+        outcome = jobs.search(
             method,
             attempt,
             space,
@@ -198,7 +198,7 @@ def run(
             seed=seed,
             pool=pool,
             journal=journal,
-            about={"refresh": refresh or 0, "evaluations": kept.about},
+            about={"refresh": refresh or 0, "evaluations": store.about},
             retries=retries,
             timeout=timeout,
             give_up=give_up,
@@ -206,29 +206,29 @@ def run(
             stop=lambda: bool(problems) or stop(),
             make_driver=make_driver,
         )
-    finally:  # what still runs is not waited for: whoever broke in ends it
+    finally:  # does not wait for running evaluations: the interrupting code ends them
         threads.shutdown(wait=False, cancel_futures=True)
     if problems:
         raise problems[0]
-    names = [networks.name(networks.network(e.arch)) for e in done.evaluations]
+    names = [networks.name(networks.network(e.arch)) for e in outcome.evaluations]
     return Result(
         [
-            _as_kept(e, networks.network(e.arch), kept.records.get(name))
-            for e, name in zip(done.evaluations, names, strict=True)
+            _from_record(e, networks.network(e.arch), store.records.get(name))
+            for e, name in zip(outcome.evaluations, names, strict=True)
         ],
-        *drivers[0].expectations(done.evaluations),
+        *drivers[0].expectations(outcome.evaluations),
         promised=drivers[0].promised(networks),
-        complete=done.complete,
-        reused=sum(name in known or at < done.resumed for at, name in enumerate(names)),
+        complete=outcome.complete,
+        reused=sum(name in known or at < outcome.resumed for at, name in enumerate(names)),
     )
 
 
 class _Observed(Driver):
-    """A driver that keeps what the method expected of each architecture when it asked for it."""
+    """A driver that records the predicted score of each architecture when it is queried."""
 
-    def __init__(self, *arguments: Any, **named: Any):
-        super().__init__(*arguments, **named)
-        self.asked: dict[str, tuple[int, float]] = {}  # architecture: its row, the score expected
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.asked: dict[str, tuple[int, float]] = {}  # architecture: its row, its predicted score
 
     def ask(self, pending: Sequence[int] = ()) -> list[int]:
         return self._keep(super().ask(pending))
@@ -247,15 +247,15 @@ class _Observed(Driver):
         return getattr(self.state, "prediction", None) is not None
 
     def expectations(self, evaluations: Sequence[Evaluation]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores expected when they were asked for, and now; float32 [n] each."""
-        each = [self.asked[key(e.arch)] for e in evaluations]
-        then = np.array([score for _, score in each], np.float32)
-        if not each or not self._predicts():
-            return then, np.full(len(each), np.nan, np.float32)
-        return then, self.expected_scores([row for row, _ in each])
+        """Predicted scores at the time of the query, and now; float32 [n] each."""
+        records = [self.asked[key(e.arch)] for e in evaluations]
+        at_query = np.array([score for _, score in records], np.float32)
+        if not records or not self._predicts():
+            return at_query, np.full(len(records), np.nan, np.float32)
+        return at_query, self.expected_scores([row for row, _ in records])
 
     def promised(self, space: Networks) -> tuple[Any, float] | None:
-        """The sub-network of the pool that most is expected of, and how much."""
+        """The sub-network of the pool with the best prediction, and its prediction."""
         if not self._predicts() or not int(self.state.history.told):
             return None
         top = int(np.argmax(np.asarray(self.state.prediction.mean)))
@@ -263,29 +263,29 @@ class _Observed(Driver):
 
 
 class KnownFailure(RuntimeError):
-    """What an evaluation failed by when it was made; says it again."""
+    """The stored error of an evaluation, raised again."""
 
 
-def _again(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _replay(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if record["error"] is not None:
         raise KnownFailure(record["error"])
     return record["found"]
 
 
 def _finite(returned: Any) -> Any:
-    """As JSON has it; a number that is not finite is unknown, None, but for the score."""
+    """Values for JSON; numbers that are not finite become None, except the score."""
     if not isinstance(returned, Mapping):
         return returned
 
-    def known(value: Any) -> Any:
+    def json_value(value: Any) -> Any:
         is_number = isinstance(value, float | np.floating)
         return None if is_number and not np.isfinite(value) else plain(value)
 
-    return {name: v if name == "score" else known(v) for name, v in returned.items()}
+    return {name: v if name == "score" else json_value(v) for name, v in returned.items()}
 
 
-def _as_kept(done: Evaluation, network: Any, record: Mapping[str, Any] | None) -> Evaluation:
-    """An evaluation with its sub-network; error and seconds are those of when it was made."""
+def _from_record(done: Evaluation, network: Any, record: Mapping[str, Any] | None) -> Evaluation:
+    """An evaluation with its sub-network, and the error and seconds of its first evaluation."""
     if record is None:
         return done._replace(arch=network)
     return done._replace(arch=network, error=record["error"], seconds=record["seconds"])

@@ -1,4 +1,4 @@
-"""What a search among sub-networks leaves: ``summary.json``, ``results.csv``, ``best.json`` and
+"""Results of a search of sub-networks: ``summary.json``, ``results.csv``, ``best.json`` and
 ``search.png``."""
 
 import json
@@ -23,12 +23,12 @@ _BEST = 10
 
 
 class Findings(NamedTuple):
-    """What is reported; made by `gather`.
+    """Data of the report, from `gather`.
 
     Attributes:
-      results: of the repeats of a search.
-      space: what was searched.
-      rows: of each query what the tables say, by name; repeat after repeat, in order.
+      results: results of the repeats of a search.
+      space: the space.
+      rows: a row of named values for each query; repeat after repeat, in order.
     """
 
     results: Sequence[Result]
@@ -37,15 +37,15 @@ class Findings(NamedTuple):
 
 
 def gather(results: Sequence[Result], space: Networks) -> Findings:
-    """The repeats of a search, and multiply-adds and parameters of what was evaluated."""
-    done = [e for result in results for e in result.evaluations]
-    sizes = space.sizes([e.arch for e in done])
+    """Collects the repeats of a search, with multiply-adds and parameters of the evaluated."""
+    evaluations = [e for result in results for e in result.evaluations]
+    sizes = space.sizes([e.arch for e in evaluations])
     expected = [value for result in results for value in result.expected]
-    places = [(at, q) for at, result in enumerate(results) for q in range(len(result.evaluations))]
+    indices = [(at, q) for at, result in enumerate(results) for q in range(len(result.evaluations))]
     rows = [
         {"repeat": place[0], "query": place[1] + 1}
         | _row(e, {name: int(column[i]) for name, column in sizes.items()}, expected[i], space)
-        for i, (place, e) in enumerate(zip(places, done, strict=True))
+        for i, (place, e) in enumerate(zip(indices, evaluations, strict=True))
     ]
     return Findings(results, space, rows)
 
@@ -63,7 +63,7 @@ def _row(e: Evaluation, sizes: dict[str, int], expected: float, space: Networks)
 
 
 def summarize(findings: Findings, **more: Any) -> dict[str, Any]:
-    """Everything that ``summary.json`` holds; ``more`` is put beside it."""
+    """Content of ``summary.json``, with the fields ``more``."""
     results, space, rows = findings
     at_end = [_number(value) for result in results for value in result.expected_at_end]
     scored = [
@@ -110,7 +110,7 @@ def save(folder: Path, findings: Findings, summary: dict[str, Any]) -> list[str]
 
 
 def text(summary: dict[str, Any], paths: Sequence[str]) -> str:
-    """The summary as it is printed."""
+    """The summary as printed text."""
     lines = ["  top-1   top-5  expected  million multiply-adds  parameters"]
     for entry in summary["best"][:5]:
         top5, expected = (
@@ -141,13 +141,13 @@ def text(summary: dict[str, Any], paths: Sequence[str]) -> str:
 
 
 def _of_equal_length(curves: Sequence[Sequence[float | None]]) -> np.ndarray:
-    """Float64 [repeats, queries of the shortest]."""
+    """Curves cut to the shortest, float64 [repeats, queries]."""
     least = min(map(len, curves))
     return np.array([curve[:least] for curve in curves], np.float64).reshape(len(curves), least)
 
 
 def draw(path: Path, findings: Findings, summary: dict[str, Any]) -> Figure:
-    """Score against multiply-adds, and the best so far against queries; returns the figure."""
+    """Plots score against multiply-adds, and the best so far against queries."""
     figure = canvas.blank(10, 4.2)
     left, right = figure.subplots(1, 2)
     names = "multiply_adds", "score", "query"

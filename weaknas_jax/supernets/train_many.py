@@ -1,4 +1,4 @@
-"""Many networks trained from scratch in one program, each in a supernet of its own."""
+"""Training of many networks from scratch in one program, each as a supernet of its own."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -16,19 +16,19 @@ from weaknas_jax.supernets import training
 from weaknas_jax.supernets.training import Data
 
 Logits = Callable[[nnx.Module, jax.Array, Any], jax.Array]
-"""(supernet, normalised images [B, H, W, 3], sub-network) -> [B, classes], normalised by the batch
-itself; hashable, and the same object for the same function: a program is compiled for it."""
+"""(supernet, normalised images [B, H, W, 3], sub-network) -> [B, classes], with batch statistics.
+Hashable; pass the same object for the same function, since each object is compiled anew."""
 
 
 class Runs(NamedTuple):
-    """R networks in training, each field's arrays [R, ...].
+    """R networks in training; the arrays of all fields are [R, ...].
 
     Attributes:
-      arch: which sub-network each is.
-      keys: each decides initial arrays and batches of its run, and nothing else does.
-      params: what is trained.
-      state: of the optimiser.
-      rest: what is not trained.
+      arch: the sub-network of each.
+      keys: key of each run, which alone determines its initial arrays and batches.
+      params: trained arrays.
+      state: state of the optimiser.
+      rest: arrays that are not trained.
     """
 
     arch: Any
@@ -48,8 +48,8 @@ def start(
     """Networks before the first step.
 
     Args:
-      make: a supernet of a key.
-      trained: filter of NNX: what is trained of it.
+      make: key -> supernet.
+      trained: NNX filter of the trained variables.
       arch: sub-networks, arrays [R, ...].
       keys: [R].
     """
@@ -75,14 +75,14 @@ def train(
     workers: int = 1,
     progress: Callable[[int, np.ndarray], None] = lambda done, losses: None,
 ) -> tuple[Runs, np.ndarray]:
-    """Trained networks and the loss of each step, float32 [R, steps].
+    """Trains networks; returns them and the loss of each step, float32 [R, steps].
 
     Args:
-      graph: of the supernet.
+      graph: graph definition of the supernet.
       logits: see `Logits`.
-      runs: of `start`.
-      data: to train on.
-      steps, rate: as of `training.rates`.
+      runs: from `start`.
+      data: training images.
+      steps, rate: as in `training.rates`.
       batch: images in a step.
       chunk: steps between two calls of ``progress(steps done, losses [R, chunk])``.
       workers: threads that share the networks on a CPU; the results are the same.
@@ -94,21 +94,21 @@ def train(
     )
     parts = list(_shares(runs, workers if on_cpu else 1))
     with ThreadPoolExecutor(len(parts)) as threads:
-        for at in range(0, steps, chunk):
-            now = jnp.arange(at, min(at + chunk, steps))
-            some = jnp.asarray(rates[at : at + chunk])
+        for first in range(0, steps, chunk):
+            at = jnp.arange(first, min(first + chunk, steps))
+            lr = jnp.asarray(rates[first : first + chunk])
             parts, values = zip(
-                *threads.map(lambda p: jax.block_until_ready(program(p, data, now, some)), parts),  # noqa: B023
+                *threads.map(lambda p: jax.block_until_ready(program(p, data, at, lr)), parts),  # noqa: B023
                 strict=True,
             )
             losses.append(np.concatenate([np.asarray(part) for part in values]))
-            progress(int(now[-1]) + 1, losses[-1])
-    whole = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
-    return whole, np.concatenate(losses, axis=1)
+            progress(int(at[-1]) + 1, losses[-1])
+    trained = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
+    return trained, np.concatenate(losses, axis=1)
 
 
 def _shares(runs: Runs, count: int) -> Iterator[Runs]:
-    """Equal parts, so that one program serves all; as many as divide the networks."""
+    """Splits into equal parts, at most ``count``, so that one program serves all."""
     total = len(runs.keys)
     count = max(c for c in range(1, max(1, count) + 1) if total % c == 0)
     for i in range(count):
@@ -128,7 +128,7 @@ def _steps(
     batch: int,
     together: bool,
 ) -> tuple[Runs, jax.Array]:
-    """Steps of those numbers of all networks: side by side, or one network after the other."""
+    """The steps ``numbers`` of all networks, vectorized (``together``) or network by network."""
 
     def one(run: Runs):
         def loss(params, images, labels):
@@ -151,7 +151,7 @@ def _steps(
 
 @with_conventions
 def networks(graph: nnx.GraphDef, runs: Runs) -> Iterator[tuple[nnx.Module, Any]]:
-    """Each network as a supernet and the sub-network that it is."""
+    """Each network as a supernet and its sub-network."""
     for i in range(len(runs.keys)):
         params, rest, arch = jax.tree.map(
             lambda array, i=i: array[i], (runs.params, runs.rest, runs.arch)

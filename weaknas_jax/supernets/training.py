@@ -1,6 +1,6 @@
-"""Training on images in memory: batches, the optimiser and its rates.
+"""Training on images in memory: batches, optimiser, learning rates.
 
-Data lie on the device as bytes; batches are drawn from them inside the compiled program.
+Data are on the device as bytes; batches are drawn from them inside the compiled program.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import optax
 from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.supernets.data.images import normalized
 
-CLIP = 1.0  # norm that the gradient of a step may have
+CLIP = 1.0  # largest norm of a gradient
 
 
 class Data(NamedTuple):
@@ -28,7 +28,7 @@ class Data(NamedTuple):
     labels: jax.Array | np.ndarray
 
     def batches(self, size: int) -> "Data":
-        """The images that make up whole batches, [n // size, size, ...]."""
+        """The images in whole batches, [n // size, size, ...]; a remainder is dropped."""
         count = len(self.labels) // size
         return Data(
             *(
@@ -40,15 +40,15 @@ class Data(NamedTuple):
 
 @with_conventions
 def drawn(key: jax.Array, data: Data, size: int) -> tuple[jax.Array, jax.Array]:
-    """A random batch: float32 [size, H, W, 3] and int32 [size]; an image may come twice."""
+    """A random batch: float32 [size, H, W, 3] and int32 [size]; drawn with replacement."""
     rows = jax.random.randint(key, (size,), 0, len(data.labels))
     return normalized(data.images[rows]), data.labels[rows]
 
 
 def optimizer() -> optax.GradientTransformation:
-    """Adam with its step size left out, which is multiplied in: see `rates`.
+    """Adam with gradient clipping, without a step size: see `stepped` and `rates`.
 
-    No weight decay, so that what has no gradient stays as it is.
+    No weight decay, so that parameters without gradient do not change.
     """
     return optax.chain(optax.clip_by_global_norm(CLIP), optax.scale_by_adam())
 
@@ -59,7 +59,11 @@ def stepped(params, updates, rate: jax.Array):
 
 
 def rates(peak: float, steps: int) -> np.ndarray:
-    """Length of each step, float32 [steps]: a short rise, then a half cosine to nearly nothing."""
-    at = np.arange(steps)
-    rise = np.minimum(1, (at + 1) / max(1, 0.05 * steps))
-    return (peak * rise * 0.5 * (1 + np.cos(np.pi * at / steps))).astype(np.float32)
+    """Step size of each step, float32 [steps]: a short warm-up, then a half cosine to almost 0.
+
+    >>> rates(1.0, 4).round(2).tolist()
+    [1.0, 0.8500000238418579, 0.5, 0.15000000596046448]
+    """
+    step = np.arange(steps)
+    rise = np.minimum(1, (step + 1) / max(1, 0.05 * steps))
+    return (peak * rise * 0.5 * (1 + np.cos(np.pi * step / steps))).astype(np.float32)

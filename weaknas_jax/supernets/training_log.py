@@ -1,4 +1,4 @@
-"""``log.csv`` and TensorBoard's event files of a training."""
+"""``log.csv`` and TensorBoard event files of a training."""
 
 import csv
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ COLUMNS = "step", "epoch", "loss", "rate", "images_per_second", "top1", "top5"
 
 
 class Log:
-    """The log in a folder; rows after a checkpoint are written again.
+    """The log in a folder; rows after the checkpoint are removed and written again.
 
     Args:
-      folder: of the training.
-      step: of the checkpoint that it goes on from.
+      folder: folder of the training.
+      step: step of the checkpoint to resume from.
 
     Raises:
       ValueError: tensorboardX is not installed.
@@ -35,7 +35,7 @@ class Log:
         self.events = SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Adds a row, a value for each of `COLUMNS`."""
+        """Adds a row with a value for each of `COLUMNS`."""
         self.rows.append({name: row[name] for name in COLUMNS})
         files.write_csv(self.path, self.rows)
         for name in COLUMNS[2:]:

@@ -1,8 +1,8 @@
-"""Training a supernet stage by stage: many sub-networks share its weights (Once-for-all).
+"""Training of a supernet in stages: many sub-networks share its weights (Once-for-all).
 
-Each step draws images and some of the sub-networks that the stage has open, and follows the mean of
-their gradients: to the labels, and after the first stage also to what a teacher says, the supernet
-as the first stage left it.
+Each step draws images and some of the sub-networks open in the stage, and follows the mean of their
+gradients: on the labels, and after the first stage also on the logits of a teacher, the supernet at
+the end of the first stage.
 """
 
 import functools
@@ -21,7 +21,7 @@ from weaknas_jax.supernets.training import Data
 
 
 class Stage(Protocol):
-    """A part of the training: its name, how many steps, and the longest of them."""
+    """A part of the training: its name, number of steps, and peak step size."""
 
     @property
     def name(self) -> str: ...
@@ -32,16 +32,15 @@ class Stage(Protocol):
 
 
 class Sharing(NamedTuple):
-    """What training needs to know of a kind of supernet.
+    """Functions of a kind of supernet that training needs.
 
     Attributes:
-      logits: (supernet, normalised images [B, H, W, 3], sub-network) -> [B, classes], normalised by
-        the batch itself. Hashable, and the same object for the same function, since a program is
-        compiled for it.
-      teach: (supernet, images) -> logits of the sub-network that is the teacher; likewise.
-      sample: (stage, generator, shape) -> sub-networks that the stage has open, arrays
-        [*shape, ...].
-      begin: (supernet, stage) -> the supernet as the stage begins with it.
+      logits: (supernet, normalised images [B, H, W, 3], sub-network) -> [B, classes], with
+        batch statistics. Hashable; pass the same object for the same function, since each object
+        is compiled anew.
+      teach: (supernet, images) -> logits of the teacher sub-network; likewise.
+      sample: (stage, generator, shape) -> sub-networks open in the stage, arrays [*shape, ...].
+      begin: (supernet, stage) -> the supernet at the start of the stage.
     """
 
     logits: Callable[[nnx.Module, jax.Array, Any], jax.Array]
@@ -64,16 +63,16 @@ def train(
     distill: float = 1.0,
     progress: Callable[[Any, int, float], None] = lambda stage, done, loss: None,
 ) -> tuple[nnx.Module, np.ndarray]:
-    """A trained supernet, and the loss to labels of each step, float32 [steps].
+    """Trains a supernet; returns it and the label loss of each step, float32 [steps].
 
-    Its running statistics are not touched: recalibrate each sub-network.
+    Running statistics are not updated: recalibrate each sub-network.
 
     Args:
-      net: the supernet to begin with; it stays as it is.
-      sharing: what kind of supernet it is.
+      net: the initial supernet; it is not changed.
+      sharing: functions of this kind of supernet.
       plan: the stages.
-      data: to train on.
-      seed: of sub-networks and batches.
+      data: training images.
+      seed: seed of sub-networks and batches.
       batch: images in a step.
       each: sub-networks in a step, whose gradients are averaged.
       chunk: steps between two calls of ``progress(stage, steps done of it, mean loss)``.
@@ -89,8 +88,8 @@ def train(
         networks = sharing.sample(stage, rng, (stage.steps, each))
         keys = jax.random.split(jax.random.key(rng.integers(2**31)), stage.steps)
         weight = jnp.float32(distill if number else 0.0)
-        for at in range(0, stage.steps, chunk):
-            part = slice(at, at + chunk)
+        for first in range(0, stage.steps, chunk):
+            part = slice(first, first + chunk)
             steps = keys[part], rates[part], jax.tree.map(lambda a, part=part: a[part], networks)
             carry, values = _steps(
                 *(graph, rest, carry, teacher, weight, data, steps),
@@ -99,7 +98,7 @@ def train(
                 teach=sharing.teach,
             )
             losses.append(np.asarray(values))
-            progress(stage, min(at + chunk, stage.steps), float(losses[-1].mean()))
+            progress(stage, min(first + chunk, stage.steps), float(losses[-1].mean()))
         params = carry[0]
         teacher = params if number == 0 else teacher
     return nnx.merge(graph, params, rest), np.concatenate(losses)
@@ -107,24 +106,26 @@ def train(
 
 @functools.partial(jax.jit, static_argnames=("graph", "batch", "logits", "teach"))
 def _steps(graph, rest, carry, teacher, weight, data: Data, steps, *, batch: int, logits, teach):
-    """Many steps: one program whatever the stage and the sub-networks."""
+    """Several steps, in one program for all stages and sub-networks."""
 
     def step(carry, inputs):
         (params, state), (key, rate, networks) = carry, inputs
         images, labels = training.drawn(key, data, batch)
 
-        def lesson():
+        def teacher_probabilities():
             return jax.nn.softmax(teach(nnx.merge(graph, teacher, rest), images))
 
-        nothing = jax.eval_shape(lesson)
-        target = jax.lax.cond(weight > 0, lesson, lambda: jnp.zeros(nothing.shape, nothing.dtype))
+        shape = jax.eval_shape(teacher_probabilities)
+        target = jax.lax.cond(
+            weight > 0, teacher_probabilities, lambda: jnp.zeros(shape.shape, shape.dtype)
+        )
 
-        def of_one(params, arch):
+        def loss_of(params, arch):
             network = nnx.merge(graph, params, rest)
             return losses(logits(network, images, arch), labels, target, weight)
 
         def add(total, arch):
-            (_, hard), gradient = jax.value_and_grad(of_one, has_aux=True)(params, arch)
+            (_, hard), gradient = jax.value_and_grad(loss_of, has_aux=True)(params, arch)
             return jax.tree.map(jnp.add, total, (hard, gradient)), None
 
         zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
@@ -142,16 +143,16 @@ def _steps(graph, rest, carry, teacher, weight, data: Data, steps, *, batch: int
 def losses(
     logits: jax.Array, labels: jax.Array, target: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropies of logits [B, classes]: to labels [B], plus ``weight`` times to a target.
+    """Cross-entropy of logits [B, classes] with labels, plus ``weight`` times that with a target.
 
     Args:
-      logits: of a sub-network.
+      logits: logits of a sub-network.
       labels: int32 [B].
       target: the teacher's probabilities, [B, classes].
-      weight: of the target, [].
+      weight: weight of the target, [].
 
     Returns:
-      The sum, and the part of the labels.
+      The sum, and the label loss alone.
     """
     hard = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     soft = optax.softmax_cross_entropy(logits, target).mean()

@@ -1,8 +1,8 @@
-"""Look at tables, check them, and make them of other files.
+"""Show and verify tables, and import them from other files.
 
     weaknas table {list,info,verify,import}    (or python -m weaknas_jax.tables)
 
-Another official format is one more reader in `READERS`, told apart by `kinds.kind_of`.
+To add an official format, add a reader to `READERS`, chosen by `kinds.kind_of`.
 """
 
 import argparse
@@ -124,20 +124,20 @@ def import_table(args: argparse.Namespace) -> None:
 def _compare(table: Table) -> None:
     if len(table) < registry.SHIPPED["nasbench201"].size:
         print(f"the file has {len(table):,} of the 15,625 architectures; the rows are those")
-    for found in official201.agreement(table):
+    for match in official201.agreement(table):
         print(
-            f"means equal to the shipped {found.version}: valid {found.valid:,} "
-            f"and test {found.test:,} of {found.rows:,} architectures"
+            f"means equal to the shipped {match.version}: valid {match.valid:,} "
+            f"and test {match.test:,} of {match.rows:,} architectures"
         )
 
 
 def _canonical(path: str | Path) -> tuple[Table, str]:
-    """A canonical table and what to say of its checksum."""
+    """A canonical table and its checksum."""
     return load_table(path), content_sha256(read_npz(path))
 
 
 def _free(out: str, source: str, overwrite: bool) -> Path:
-    """The path to write, found usable before a long import."""
+    """The path to write, checked before a long import."""
     path = Path(out)
     if os.path.isdir(path) or not path.name:
         raise TableError(f"--out={out}: a folder; name a file, such as mine.npz")

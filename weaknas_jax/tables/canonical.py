@@ -110,16 +110,16 @@ def _how_to_import(path: Path) -> str:
 
 
 def _direction(path: Path, stated: np.ndarray | None, asked: bool | None) -> bool:
-    """Whether the lowest labels are the best, as a file states and a caller asks."""
+    """Whether the lowest labels are the best, by the file and the caller's flag."""
     if stated is None:
         return bool(asked)
     if stated.shape != () or stated.dtype.kind != "b":
         raise TableError(f"{path}: field 'minimize' is {stated!r}; expected True or False")
     if asked is not None and asked != bool(stated):
-        best, said = ("highest", "--minimize") if asked else ("lowest", "--nominimize")
+        best, flag = ("highest", "--minimize") if asked else ("lowest", "--nominimize")
         raise TableError(
-            f"{path}: states that its {best} labels are the best, and {said} says otherwise; "
-            f"leave the flag out, or import the table again with {said}"
+            f"{path}: states that its {best} labels are the best, and {flag} says otherwise; "
+            f"leave the flag out, or import the table again with {flag}"
         )
     return bool(stated)
 

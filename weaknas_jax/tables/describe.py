@@ -1,4 +1,4 @@
-"""A table in words."""
+"""Text description of a table."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from weaknas_jax.core.protocol import CHOICES
 from weaknas_jax.tables.table import Table
 from weaknas_jax.tables.targets import target_mask
 
-TIES = 3  # of the best architectures, so many are named
+TIES = 3  # number of the best architectures to name
 
 
 def labels(table: Table) -> list[str]:
-    """What ``--labels`` may be for this table."""
+    """Values of ``--labels`` that this table allows."""
     if table.signal == "test":
         return ["test"]
     runs = table.valid.shape[1]
@@ -28,7 +28,7 @@ def title(table: Table) -> str:
 
 
 def info(table: Table, checksum: str) -> str:
-    """Everything worth knowing about a table, some 15 lines.
+    """Description of a table, about 15 lines.
 
     Raises:
       TableError: no architecture has both a valid and a test label.
@@ -49,8 +49,8 @@ def info(table: Table, checksum: str) -> str:
         lines += _best(table, part)
     for name, column in table.extra.items():
         number = column.dtype.kind in "fiub"
-        said = _range(column.astype(np.float64)) if number else f"{column[0]!s} ..., not numbers"
-        lines.append((f"extra {name}", said))
+        values = _range(column.astype(np.float64)) if number else f"{column[0]!s} ..., not numbers"
+        lines.append((f"extra {name}", values))
     lines += [
         ("source", table.source or "not stated"),
         ("licence", table.licence or "not stated"),
@@ -62,12 +62,12 @@ def info(table: Table, checksum: str) -> str:
 
 def _labels(x: np.ndarray, percent: bool) -> str:
     runs, missing = x.shape[1], np.isnan(x)
-    said = f"{runs} run{'s' * (runs > 1)}, {_range(x)}" + " %" * percent
+    summary = f"{runs} run{'s' * (runs > 1)}, {_range(x)}" + " %" * percent
     if missing.any():
-        said += f"; {missing.sum():,} labels missing"
-        if none := int(missing.all(axis=1).sum()):
-            said += f", {none:,} architectures have none"
-    return said
+        summary += f"; {missing.sum():,} labels missing"
+        if unlabelled := int(missing.all(axis=1).sum()):
+            summary += f", {unlabelled:,} architectures have none"
+    return summary
 
 
 def _range(x: np.ndarray) -> str:
@@ -79,9 +79,9 @@ def _best(table: Table, part: str) -> list[tuple[str, str]]:
     mean = table.test_mean if part == "test" else table.valid_mean
     rows = np.flatnonzero(target_mask(table, part))
     tie = f" ({len(rows)} tie)" if len(rows) > 1 else ""
-    said = []
+    lines = []
     for row in rows[:TIES]:
         name = "" if table.names is None else f"  {table.names[row]}"
         best = f"{mean[row]:.3f} %" if table.percent else f"{mean[row]:.8g}"
-        said.append((f"best {part}", f"{best}  row {row}{name}{tie}"))
-    return said
+        lines.append((f"best {part}", f"{best}  row {row}{name}{tie}"))
+    return lines

@@ -1,6 +1,6 @@
 """NAS-Bench-101 as it ships in the wheel: CIFAR-10, 108 epochs, mean test accuracy of three runs.
 
-There is no validation accuracy here. The search sees test labels, which is said of every result
+There is no validation accuracy here. The search sees test labels, which is stated in every result
 (``labels=test``), and with which the published numbers are not comparable as they stand; a table
 made of the benchmark's own file has both (`official101`).
 

@@ -1,6 +1,6 @@
-"""The tables in the wheel by name, ``benchmark/dataset@edition``, and what is known of them.
+"""The tables in the wheel by name, ``benchmark/dataset@edition``, and their published optima.
 
-Another packed benchmark is one more entry of `SHIPPED`.
+To add a packed benchmark, add an entry to `SHIPPED`.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from weaknas_jax.tables.targets import target_mask
 
 
 class Best(NamedTuple):
-    """A published optimum: percent to three places, and the row that alone attains it."""
+    """A published optimum: percent to three places, and the only row that attains it."""
 
     target: str  # valid or test
     percent: float
@@ -65,17 +65,17 @@ SHIPPED = {
 
 
 def datasets() -> list[str]:
-    """Of all benchmarks, each once."""
+    """Data sets of all benchmarks, without duplicates."""
     return list(dict.fromkeys(name for b in SHIPPED.values() for name in b.datasets))
 
 
 def versions() -> list[str]:
-    """Editions of all benchmarks, each once."""
+    """Editions of all benchmarks, without duplicates."""
     return list(dict.fromkeys(name for b in SHIPPED.values() for name in b.versions))
 
 
 def names() -> Iterator[str]:
-    """Every shipped table, in full."""
+    """Full names of all shipped tables."""
     for name, benchmark in SHIPPED.items():
         for dataset in benchmark.datasets:
             for version in benchmark.versions:
@@ -83,7 +83,7 @@ def names() -> Iterator[str]:
 
 
 def find(space: str, dataset: str | None = None, version: str | None = None) -> Table:
-    """A shipped table by what flags say; what is left out is the benchmark's first.
+    """A shipped table by the values of flags; None = the first of the benchmark.
 
     Raises:
       TableError: the benchmark has no such data set or edition; names the flag.
@@ -105,45 +105,45 @@ def load(name: str) -> Table:
     'v1.1'
 
     Raises:
-      TableError: there is no such table; the message lists those that there are.
+      TableError: there is no such table; the message lists all tables.
     """
     place, _, version = name.partition("@")
     benchmark, _, dataset = place.partition("/")
-    found = SHIPPED.get(benchmark)
-    version = version or (found.versions[0] if found else "")
+    entry = SHIPPED.get(benchmark)
+    version = version or (entry.versions[0] if entry else "")
     if f"{benchmark}/{dataset}@{version}" not in names():
         raise TableError(
             f"{name!r} is neither a shipped table nor a file; shipped are {', '.join(names())}"
         )
-    return found.load(dataset, version)
+    return entry.load(dataset, version)
 
 
 def checksum(name: str) -> str:
-    """The SHA-256 of the packed file that a shipped table is in."""
+    """The SHA-256 of the packed file that holds a shipped table."""
     return content_sha256(read_npz(SHIPPED[name.partition("/")[0]].file, require_checksum=True))
 
 
 def faults(name: str) -> list[str]:
-    """What is wrong with a shipped benchmark: its checksum, its size, its known optima."""
+    """Faults of a shipped benchmark, in its checksum, size or known optima; empty = none."""
     benchmark = SHIPPED[name]
     try:
         read_npz(benchmark.file, require_checksum=True)
         tables = {d: benchmark.load(d, benchmark.versions[0]) for d in benchmark.datasets}
     except TableError as error:
         return [str(error)]
-    found = []
+    messages = []
     for dataset, table in tables.items():
         where = f"{benchmark.file}: {name}/{dataset}"
         if (different := len(set(table.names))) != benchmark.size:
-            found.append(
+            messages.append(
                 f"{where} has {different:,} different architectures, not {benchmark.size:,}"
             )
         for target, percent, row in benchmark.facts[dataset]:
             mean = table.test_mean if target == "test" else table.valid_mean
             rows = np.flatnonzero(target_mask(table, target)).tolist()
             if (round(float(mean[rows[0]]), 3), rows) != (percent, [row]):
-                found.append(
+                messages.append(
                     f"{where}: best {target} is {mean[rows[0]]:.3f} in rows {rows}, "
                     f"expected {percent} in row {row}"
                 )
-    return found
+    return messages

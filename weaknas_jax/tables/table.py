@@ -23,11 +23,11 @@ class Table:
       test: float64 [N, R'], in the same, or None.
       names: str [N], or None.
       version: which edition of the benchmark the labels are from.
-      signal: ``valid``; or ``test``: there is no validation accuracy, ``valid`` repeats ``test``.
+      signal: ``valid``; or ``test`` = no validation accuracy, ``valid`` repeats ``test``.
       minimize: the lowest labels are the best (losses, times); else the highest.
-      unit: of the labels, ``%`` or ``score``; empty: not stated, see `percent`.
+      unit: of the labels, ``%`` or ``score``; empty = not stated, see `percent`.
       extra: further columns [N]: costs, other test accuracies.
-      columns: what the encoding was made of, by name, [N] each: for constraints and costs.
+      columns: source columns of the encoding, by name, [N] each, for constraints and costs.
       source, licence: where the figures come from and on what terms.
     """
 
@@ -58,15 +58,15 @@ class Table:
         return column.astype(np.int64)
 
     def where(self, mask: np.ndarray) -> "Table":
-        """The table of some of the rows, and a column ``row`` of their numbers in this one.
+        """The table of selected rows, with a column ``row`` of their numbers in this one.
 
-        A table that has such a column keeps it, so that it numbers the rows of the largest.
+        An existing column ``row`` is kept, so that it numbers the rows of the original table.
 
         Args:
           mask: bool [N], which rows are kept.
 
         Raises:
-          TableError: the mask is not that.
+          TableError: the mask has another dtype or shape.
         """
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape != (len(self),):
@@ -83,14 +83,14 @@ class Table:
 
     @property
     def percent(self) -> bool:
-        """Whether the labels are percent: so it is stated, or could be, where nothing is."""
+        """Whether the labels are percent: as stated by `unit`, else guessed from their range."""
         if self.unit:
             return self.unit == "%"
         low, high = np.nanmin(self.valid), np.nanmax(self.valid)
         return bool(not self.minimize and low >= 0 and high <= 100)
 
     def worth(self, labels: np.ndarray) -> np.ndarray:
-        """Labels as the search sees them, the more the better; its own inverse."""
+        """Labels as the search sees them, larger is better; its own inverse."""
         return -labels if self.minimize else labels
 
     @property

@@ -1,4 +1,4 @@
-"""From a table's labels to what a query returns, and to the architectures that are searched for."""
+"""Scores of queries and target architectures, from the labels of a table."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from weaknas_jax.tables.table import Table, TableError
 
 
 def possible_scores(table: Table, which: str) -> jax.Array:
-    """What a query may return, float32 [N, R], the more the better; NaN = no such run.
+    """Scores that a query may return, float32 [N, R], larger is better; NaN = no such run.
 
     Args:
       table: the table.
@@ -57,7 +57,7 @@ def _scores(table: Table, which: str) -> np.ndarray:
 def target_mask(table: Table, target: str) -> np.ndarray:
     """The best architectures by mean ``test`` or ``valid`` label, bool [N]; ties all count.
 
-    Only those with a validation label can be met, so the others are left out.
+    Architectures without a validation label are left out, since they cannot be found.
     """
     accuracy = table.test_mean if target == "test" else table.valid_mean
     accuracy = table.worth(np.where(np.isfinite(table.valid_mean), accuracy, np.nan))

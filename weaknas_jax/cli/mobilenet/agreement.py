@@ -1,4 +1,4 @@
-"""How far the accuracy that networks inherit agrees with that of the same networks retrained."""
+"""Agreement of the accuracy that networks inherit with their accuracy after retraining."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +17,10 @@ class Spread(NamedTuple):
     """Deviations, percent, by one-way analysis of variance with random effects.
 
     Attributes:
-      networks: of the true means of networks.
-      seeds: of the trainings of one network around its mean.
-      means: of the networks' means over their trainings, as they are.
-      p_value: of the F test that there is no difference between networks.
+      networks: between the true means of networks.
+      seeds: between trainings of one network.
+      means: between the observed means of networks.
+      p_value: of the F test for equal means of all networks.
     """
 
     networks: float
@@ -30,7 +30,7 @@ class Spread(NamedTuple):
 
 
 def spread(retrained: np.ndarray) -> Spread:
-    """Of accuracies [N, repeats], two repeats or more.
+    """Deviations of accuracies [N, repeats], with at least two repeats.
 
     >>> parts = spread(np.array([[1.0, 3.0], [11.0, 13.0], [21.0, 23.0]]))
     >>> [round(float(value), 3) for value in parts]
@@ -51,13 +51,13 @@ def tau(inherited: np.ndarray, retrained: np.ndarray, seed: int = 0) -> tuple[fl
     """Kendall's tau-b of [N] and [N], and its 95 % percentile bootstrap interval over networks."""
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(inherited), (_RESAMPLES, len(inherited)))
-    taus = [predictor_quality.kendall(inherited[some], retrained[some]) for some in drawn]
+    taus = [predictor_quality.kendall(inherited[rows], retrained[rows]) for rows in drawn]
     low, high = np.nanpercentile(taus, (2.5, 97.5))
     return predictor_quality.kendall(inherited, retrained), [float(low), float(high)]
 
 
 def place(values: np.ndarray, at: int) -> int:
-    """Place of one among all, 1 = best; equal ones share the better place."""
+    """Rank of the value at index ``at``, 1 = best; ties share the better rank."""
     return int((values > values[at]).sum()) + 1
 
 
@@ -71,27 +71,27 @@ def draw(
     heading: str,
     path: str | Path,
 ) -> None:
-    """Three panels.
+    """Plots inherited against retrained accuracy, the search, and training losses.
 
     Args:
       inherited: validation accuracy, percent [N].
       retrained: test accuracy of each training, percent [N, repeats].
-      winner: which of them the search found.
+      winner: index of the network that the search found.
       searched: millions of multiply-adds and accuracy of each query, in order.
-      limit: millions.
-      losses: of the supernet, each step; of the networks, [N x repeats, steps].
-      heading: the title.
+      limit: limit of the search, millions of multiply-adds.
+      losses: losses of the supernet [steps], and of the networks [N x repeats, steps].
+      heading: title of the left panel.
       path: file to write; its ending chooses the format.
     """
     figure = canvas.blank(15, 4.4)
     left, middle, right = figure.subplots(1, 3)
     mean, low, high = (f(retrained, axis=1) for f in (np.mean, np.min, np.max))
     others = np.arange(len(mean)) != winner
-    for some, style in ((others, "C0o"), (~others, "C3*")):
-        error = (mean - low)[some], (high - mean)[some]
+    for mask, style in ((others, "C0o"), (~others, "C3*")):
+        error = (mean - low)[mask], (high - mean)[mask]
         label = "winner" if style == "C3*" else "others"
         size = 12 if style == "C3*" else 5
-        left.errorbar(inherited[some], mean[some], error, fmt=style, ms=size, lw=1, label=label)
+        left.errorbar(inherited[mask], mean[mask], error, fmt=style, ms=size, lw=1, label=label)
     left.set(xlabel="inherited (%, validation)", title=heading)
     left.set(ylabel="retrained (%, test): mean and range of trainings")
     cost, score = searched
@@ -109,7 +109,7 @@ def draw(
 
 
 def _curve(axes: Axes, losses: np.ndarray, color: str, label: str) -> None:
-    """Losses [R, steps], averaged over windows of a fiftieth."""
+    """Plots losses [R, steps], averaged over windows of a fiftieth of the steps."""
     width = max(1, losses.shape[1] // 50)
     whole = losses.shape[1] // width * width
     smooth = losses[:, :whole].reshape(len(losses), -1, width).mean(-1)

@@ -1,4 +1,4 @@
-"""Makes a folder that needs no PyTorch of a published file.
+"""Convert a published PyTorch file to a folder that is read without PyTorch.
 
 weaknas mobilenet convert --weights=FILE --out=FOLDER
 """
@@ -7,7 +7,7 @@ from weaknas_jax.cli.mobilenet import flags
 from weaknas_jax.supernets.mobilenet import weights
 
 SHARED = ("weights", "width", "out")
-"""The flags that it reads of those in `flags`."""
+"""The shared flags (`flags`) that this command reads."""
 
 
 def main() -> int:

@@ -1,13 +1,13 @@
-"""The whole way on a small supernet, in minutes on a CPU, with nothing to download.
+"""The whole workflow on a small supernet, in minutes on a CPU, without downloads.
 
     weaknas mobilenet demo [--quick]
 
 Images made of scikit-learn's digits (extra ``demo``), or of --folder; a supernet trained by
 progressive shrinking; a search under a limit of multiply-adds by the accuracy that sub-networks
-inherit on validation images; then the winner and networks of all qualities beside it, trained from
-scratch several times each. Does inherited accuracy rank networks as training from scratch does, and
-where does the winner come? --out gets results.csv, summary.json and demo.png; the last line is the
-summary as JSON.
+inherit on validation images; then the winner and other networks of all qualities, trained from
+scratch several times each. It measures how well inherited accuracy ranks networks trained from
+scratch, and the rank of the winner. Writes results.csv, summary.json and demo.png to --out; the
+last line of output is the summary as JSON.
 """
 
 import dataclasses
@@ -45,31 +45,33 @@ from weaknas_jax.supernets.mobilenet.supernet import Supernet
 from weaknas_jax.supernets.training import Data
 
 SHARED = ("out", "seed")
-"""The flags that it reads of those in `flags`."""
-_QUICK = absl_flags.DEFINE_bool("quick", False, "A minute: all steps, too short to mean anything.")
-_help = "Folder with train/CLASS/* and val/CLASS/* to take in place of digits, made 32 x 32."
+"""The shared flags (`flags`) that this command reads."""
+_QUICK = absl_flags.DEFINE_bool(
+    "quick", False, "All steps in a minute, too short for meaningful results."
+)
+_help = "Folder with train/CLASS/* and val/CLASS/* to use instead of digits, resized to 32 x 32."
 _FOLDER = absl_flags.DEFINE_string("folder", None, _help)
 _int = absl_flags.DEFINE_integer
-_NETWORKS = _int("networks", 12, "Networks to retrain, the winner among them.", lower_bound=3)
-_TRAININGS = _int("trainings", 2, "Times that each is trained from scratch.", lower_bound=2)
-_help = "Most multiply-adds: share of the way from the smallest sub-network to the largest."
+_NETWORKS = _int("networks", 12, "Number of networks to retrain, with the winner.", lower_bound=3)
+_TRAININGS = _int("trainings", 2, "Trainings from scratch of each network.", lower_bound=2)
+_help = "Limit of multiply-adds: 0 = those of the smallest sub-network, 1 = of the largest."
 _LIMIT = absl_flags.DEFINE_float("limit", 0.6, _help, lower_bound=0.01, upper_bound=1)
-_BATCH, _HOW = 32, "masks"  # such small arithmetic is as quick at full width, and compiles sooner
+_BATCH, _HOW = 32, "masks"  # full-width arithmetic is as fast at this size, and compiles faster
 
 FILES = "results.csv", "summary.json", "demo.png"
 
 
 class Sizes(NamedTuple):
-    """How much of everything.
+    """Sizes of the experiment.
 
     Attributes:
-      train, held: images to train on, and of validation and test each.
+      train, held: images for training, and for each of validation and test.
       calibrate: training images for batch-norm statistics.
-      shrink: steps of each stage of the supernet, of twice the images of the others.
+      shrink: steps of each stage of the supernet, with batches twice as large as elsewhere.
       retrain: steps of a network from scratch.
       budget: queries of the search.
-      pool: sub-networks that it ranks.
-      sample: sub-networks among which those to retrain are chosen.
+      pool: sub-networks that the search ranks.
+      sample: sub-networks from which those to retrain are chosen.
     """
 
     train: int = 16_000
@@ -88,16 +90,16 @@ QUICK = Sizes(1000, 500, 250, (10, 10, 10, 10), 10, 8, 50, 16)
 def main() -> int:
     seed = flags.SEED.value
     sizes = QUICK if _QUICK.value else Sizes()
-    usual = f"runs/demo-{seed}{'-quick' * _QUICK.value}"
-    named = usual if flags.OUT.value is None else flags.OUT.value
-    out = run_folder.prepare(named, "demo", may_hold_one=True, names=FILES, kind="demo")
+    default_out = f"runs/demo-{seed}{'-quick' * _QUICK.value}"
+    name = default_out if flags.OUT.value is None else flags.OUT.value
+    out = run_folder.prepare(name, "demo", may_hold_one=True, names=FILES, kind="demo")
     timing: dict[str, float] = {}
     if _QUICK.value:
-        console.note("quick: everything runs, nothing is trained long enough to mean anything")
+        console.note("quick: all steps run, but training is too short for meaningful results")
     with timed(timing, "images"):
         train, validation, test = pictures(sizes, seed)
-        some = slice(sizes.calibrate)
-        calibration = batched(Data(train.images[some], train.labels[some]))
+        first = slice(sizes.calibrate)
+        calibration = batched(Data(train.images[first], train.labels[first]))
     config = dataclasses.replace(configs.digits(), classes=int(train.labels.max()) + 1)
     accuracy = jax.jit(functools.partial(evaluate.accuracy, how=_HOW))
     with timed(timing, "supernet"):
@@ -136,26 +138,29 @@ def main() -> int:
 
 
 def pictures(sizes: Sizes, seed: int) -> tuple[Data, Data, Data]:
-    """Images to train on, and batches of validation and test."""
+    """Training images, and batches of validation and test images."""
     if _FOLDER.value is None:
         train = digits.make(seed, "train", sizes.train)
         held = [digits.make(seed, split, sizes.held) for split in ("validation", "test")]
     else:
-        both = [images.find(_FOLDER.value, split) for split in ("train", "val")]
+        splits = [images.find(_FOLDER.value, split) for split in ("train", "val")]
         counts = sizes.train, 2 * sizes.held
-        some = [images.drawn(*given, seed) for given in zip(both, counts, strict=True)]
-        train, whole = (images.in_memory(split, digits.SIDE) for split in some)
+        drawn_splits = [
+            images.drawn(*split_and_count, seed)
+            for split_and_count in zip(splits, counts, strict=True)
+        ]
+        train, whole = (images.in_memory(split, digits.SIDE) for split in drawn_splits)
         held = [tuple(part[half::2] for part in whole) for half in (0, 1)]
     return Data(*map(jnp.asarray, train)), *(batched(Data(*part)) for part in held)
 
 
 def batched(data: Data) -> Data:
-    """In batches of 250, or one of what there is."""
+    """``data`` in batches of 250, or in one smaller batch."""
     return data.batches(min(250, len(data.labels)))
 
 
 def limit_of(config: SupernetConfig) -> float:
-    """The limit that --limit says, millions of multiply-adds."""
+    """The limit of --limit in millions of multiply-adds."""
     least, most = window.reach(config, config.image_size)
     return least + _LIMIT.value * (most - least)
 
@@ -163,7 +168,7 @@ def limit_of(config: SupernetConfig) -> float:
 def supernet(
     config: SupernetConfig, sizes: Sizes, train: Data, seed: int
 ) -> tuple[Supernet, np.ndarray]:
-    """A supernet trained by progressive shrinking, and its losses."""
+    """Trains a supernet by progressive shrinking; returns it with its losses."""
     return train_supernet.train(
         Supernet(config, nnx.Rngs(seed)),
         train_supernet.stages(config, sizes.shrink, rate=1e-2, later=4e-3),
@@ -181,13 +186,15 @@ def supernet(
 def searched(
     space: SubNetworks, inherits: Callable[[Arch], float], sizes: Sizes, seed: int
 ) -> search.Result:
-    """The search, by a Gaussian process."""
+    """Searches sub-networks with a Gaussian process."""
     init = min(20, sizes.budget // 2)
     method = methods.make("gp", init=init, per_round=4, budget=sizes.budget)
 
-    def progress(now):
-        if now.finished % 20 == 0:
-            console.note(f"  {now.finished}/{now.budget} queries, best {now.best.score:.2f} %")
+    def progress(state):
+        if state.finished % 20 == 0:
+            console.note(
+                f"  {state.finished}/{state.budget} queries, best {state.best.score:.2f} %"
+            )
 
     return search.run(
         method,
@@ -203,10 +210,10 @@ def searched(
 def spread_out(
     space: SubNetworks, winner: Arch, inherits: Callable[[Arch], float], sizes: Sizes, seed: int
 ) -> tuple[Arch, np.ndarray]:
-    """The networks to retrain, the winner first, fields [N, ...], and what they inherit [N].
+    """The networks to retrain, the winner first, fields [N, ...], and their inherited accuracy [N].
 
-    Of random sub-networks under the limit those are taken that lie at even distances in cost; of
-    these, without the winner, those at even places in the order of inherited accuracy.
+    From random sub-networks under the limit, takes a sample evenly spaced in cost; from this,
+    without the winner, networks evenly spaced in the order of inherited accuracy.
     """
     config = space.config
     drawn = archs.random(config, np.random.default_rng([seed, 1]), 5000)
@@ -216,21 +223,21 @@ def spread_out(
     inside = space.window.holds(costs)
     rows, costs = rows[inside], costs[inside] / 1e6
     targets = np.linspace(costs.min(), costs.max(), sizes.sample)
-    near = np.unique(np.abs(costs[:, None] - targets).argmin(axis=0))
-    if len(near) < _NETWORKS.value - 1:
-        raise ValueError(f"--networks={_NETWORKS.value}: no more than {len(near) + 1} here")
-    inherited = np.array([inherits(window.unrows(config, row)) for row in rows[near]])
+    sample = np.unique(np.abs(costs[:, None] - targets).argmin(axis=0))
+    if len(sample) < _NETWORKS.value - 1:
+        raise ValueError(f"--networks={_NETWORKS.value}: give at most {len(sample) + 1}")
+    inherited = np.array([inherits(window.unrows(config, row)) for row in rows[sample]])
     order = np.argsort(-inherited, kind="stable")
-    even = np.linspace(0, len(order) - 1, _NETWORKS.value - 1).round().astype(int)
-    taken = order[even]
-    chosen = window.unrows(config, np.stack([window.rows(winner), *rows[near][taken]]))
-    return chosen, np.array([inherits(winner), *inherited[taken]])
+    even_indices = np.linspace(0, len(order) - 1, _NETWORKS.value - 1).round().astype(int)
+    selected = order[even_indices]
+    chosen = window.unrows(config, np.stack([window.rows(winner), *rows[sample][selected]]))
+    return chosen, np.array([inherits(winner), *inherited[selected]])
 
 
 def retrained(
     config: SupernetConfig, chosen: Arch, sizes: Sizes, train: Data, seed: int
 ) -> tuple[train_many.Runs, np.ndarray]:
-    """All networks trained from scratch, a network's trainings side by side; and their losses."""
+    """Trains all networks from scratch, repeats of a network adjacent; returns them with losses."""
     repeats = _TRAININGS.value
     population = jax.tree.map(lambda part: np.repeat(part, repeats, axis=0), chosen)
     keys = jax.random.split(jax.random.key(seed + 2**16), _NETWORKS.value * repeats)
@@ -251,8 +258,8 @@ def retrained(
 
 
 def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[str, Any]:
-    """All numbers of the result; percent, seconds, millions."""
-    means, among = scores.mean(axis=1), agreement.spread(scores)
+    """All numbers of the result, in percent, seconds and millions of multiply-adds."""
+    means, spread = scores.mean(axis=1), agreement.spread(scores)
     tau, interval = agreement.tau(inherited, means)
     return {
         "quick": _QUICK.value,
@@ -263,7 +270,7 @@ def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[st
         "networks": len(means),
         "winner": {"inherited": inherited[0], "retrained": means[0]},
         "best_retrained": means.max(),
-        "spread": among._asdict(),
+        "spread": spread._asdict(),
         "seed_range_mean": float(np.ptp(scores, axis=1).mean()),
         "limit": limit,
         "search": {"first_20": np.max(queries[:20]), "best": np.max(queries), "n": len(queries)},
@@ -276,7 +283,7 @@ def summarize(inherited, scores, queries, limit, sizes, timing, seed) -> dict[st
 
 
 def write(out: Path, config, chosen: Arch, inherited, scores, summary: dict[str, Any]) -> None:
-    """results.csv and summary.json."""
+    """Writes results.csv and summary.json."""
     trainings = [f"retrained_{i}" for i in range(scores.shape[1])]
     lines = [["network", "winner", "multiply_adds", "parameters", "inherited", *trainings]]
     costs, sizes = cost.multiply_adds(config, chosen), cost.parameters(config, chosen)
@@ -288,23 +295,25 @@ def write(out: Path, config, chosen: Arch, inherited, scores, summary: dict[str,
 
 
 def text(summary: dict[str, Any], out: Path) -> str:
-    """What it came to."""
-    among, (low, high) = summary["spread"], summary["tau_ci95"]
+    """The result as a few lines of text."""
+    spread, (low, high) = summary["spread"], summary["tau_ci95"]
     lines = [
         f"tau {summary['tau']:.2f}, 95 % interval over networks [{low:.2f}, {high:.2f}]",
-        f"winner: place {summary['winner_place']} of {summary['networks']} retrained",
-        f"deviation between networks {among['networks']:.2f} %, between trainings of one "
-        f"{among['seeds']:.2f} % (p = {among['p_value']:.1g} that there is no difference)",
+        f"winner: rank {summary['winner_place']} of {summary['networks']} retrained",
+        f"deviation between networks {spread['networks']:.2f} %, between trainings of one "
+        f"{spread['seeds']:.2f} % (p = {spread['p_value']:.1g} for no difference)",
         f"{summary['seconds_total']:.0f} s; written to {out}",
     ]
-    return "\n".join((["quick: the numbers mean nothing"] if summary["quick"] else []) + lines)
+    return "\n".join(
+        (["quick: the numbers are not meaningful"] if summary["quick"] else []) + lines
+    )
 
 
 @contextmanager
 def timed(timing: dict[str, float], name: str) -> Iterator[None]:
-    """Says what begins, and notes how long it took."""
+    """Context that announces a step and records its seconds in ``timing``."""
     console.note(f"{name} ...")
-    begun = time.perf_counter()
+    start = time.perf_counter()
     yield
-    timing[name] = time.perf_counter() - begun
+    timing[name] = time.perf_counter() - start
     console.note(f"{name}: {timing[name]:.0f} s")

@@ -1,11 +1,11 @@
-"""The accuracy that a sub-network inherits from the supernet, on ImageNet (or folders like it).
+"""Measure the accuracy that a sub-network inherits from the supernet, on ImageNet-like folders.
 
     weaknas mobilenet evaluate --weights=FILE --imagenet=DIR --arch=NAME|FILE
 
-recalibrates the batch-norm statistics of a sub-network on training images and counts its top-1 and
-top-5 on the validation images; the last line is JSON. DIR holds ``train`` and ``val`` with a folder
-for each class; FILE is a published PyTorch file (extra ``official``) or what ``convert`` has made
-of it. Reading images needs the extra ``imagenet``.
+recalibrates the batch-norm statistics of a sub-network on training images and measures its top-1
+and top-5 accuracy on the validation images; the last line is JSON. DIR holds ``train`` and ``val``
+with a folder for each class; FILE is a published PyTorch file (extra ``official``) or the output of
+``convert``. Reading images needs the extra ``imagenet``.
 """
 
 import functools
@@ -27,7 +27,7 @@ from weaknas_jax.supernets.mobilenet import evaluate, weights
 from weaknas_jax.supernets.mobilenet.supernet import default_how
 
 SHARED = ("width", "image_size", "arch", *flags.IMAGE_FLAGS)
-"""The flags that it reads of those in `flags`."""
+"""The shared flags (`flags`) that this command reads."""
 _EVERY = 20.0  # seconds between lines of progress
 
 
@@ -35,11 +35,11 @@ def main() -> int:
     source, config = flags.needed(flags.WEIGHTS, "name a file or folder"), flags.supernet()
     config.check_image_size(flags.SIZE.value)
     arch = archs.read(config, flags.ARCH.value)
-    tested = flags.split("val", config.classes, flags.IMAGES.value)
-    some = flags.RECALIBRATE.value
-    train = flags.split("train", config.classes, some) if some else None
+    validation = flags.split("val", config.classes, flags.IMAGES.value)
+    recalibrate = flags.RECALIBRATE.value
+    train = flags.split("train", config.classes, recalibrate) if recalibrate else None
     net, how = weights.read(source, config), flags.HOW.value or default_how()
-    of_batch = jax.jit(functools.partial(evaluate.statistics, how=how))
+    batch_statistics = jax.jit(functools.partial(evaluate.statistics, how=how))
     console.note("compiling ...")
     count = jax.jit(functools.partial(evaluate.count, how=how)).lower(
         net, arch, images.blank(flags.BATCH.value, flags.SIZE.value)
@@ -51,14 +51,14 @@ def main() -> int:
             batches = read_images(
                 train, "recalibration", stop, broken, augment=flags.DATA_SEED.value
             )
-            net = evaluate.recalibrated(net, arch, batches, of_batch)
+            net = evaluate.recalibrated(net, arch, batches, batch_statistics)
         if stop():
-            return console.fail("interrupted before anything was counted", stop.code)
-        begun = time.monotonic()
-        batches = read_images(tested, "validation", stop, broken)
+            return console.fail("interrupted before any image was evaluated", stop.code)
+        start = time.monotonic()
+        batches = read_images(validation, "validation", stop, broken)
         totals = evaluation.total(count(net, arch, batch) for batch in batches)
-        seconds = time.monotonic() - begun
-    return _report(config, arch, totals, len(tested.paths), seconds, broken, stop)
+        seconds = time.monotonic() - start
+    return _report(config, arch, totals, len(validation.paths), seconds, broken, stop)
 
 
 def read_images(
@@ -68,8 +68,8 @@ def read_images(
     broken: list[str],
     augment: int | None = None,
 ) -> Iterator[images.Batch]:
-    """Batches until ``stop``, with progress; names of images that cannot be read go to broken."""
-    begun = last = time.monotonic()
+    """Batches until ``stop``, with progress; appends paths of unreadable images to ``broken``."""
+    start = last = time.monotonic()
     done, first, total = 0, 0, len(split.paths)
     size, threads = flags.SIZE.value, flags.THREADS.value
     for batch in images.batches(split, size, flags.BATCH.value, augment=augment, threads=threads):
@@ -78,10 +78,10 @@ def read_images(
         unread = batch.index[(batch.index >= 0) & ~batch.valid]
         broken += [str(split.paths[i]) for i in unread]
         now = time.monotonic()
-        if not first:  # it waited for the compiler too: no rate to reckon from
-            begun, first = now, done
+        if not first:  # includes compilation: start measuring the rate here
+            start, first = now, done
         elif now - last > _EVERY or done == total or stop():
-            last, rate = now, (done - first) / (now - begun)
+            last, rate = now, (done - first) / (now - start)
             left = console.clock((total - done) / rate)
             line = f"{what}: {done:,}/{total:,} images, {rate:.1f} a second"
             console.note(line if done == total else f"{line}, about {left} left")
@@ -118,11 +118,11 @@ def _report(
         "unreadable": broken,
     }
     for path in broken:
-        console.note(f"left out, cannot be read: {path}")
+        console.note(f"skipped, cannot be read: {path}")
     counted = f"{totals.images:,} of {wanted:,} validation images"
     top1, top5 = shares.values()
     print(f"{flags.ARCH.value}: top-1 {top1:.2f} %, top-5 {top5:.2f} % of {counted}")
     print(json.dumps(result))
     if stop():
-        return console.fail("interrupted: this is of what was read until then", stop.code)
+        return console.fail("interrupted: the result covers only the images read so far", stop.code)
     return 0

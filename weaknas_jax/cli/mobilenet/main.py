@@ -1,13 +1,13 @@
 """Open-domain search on the Once-for-all MobileNetV3 supernet (WeakNAS, section 4.3, Table 7).
 
-    weaknas mobilenet demo       the whole way on a small supernet, nothing downloaded
-    weaknas mobilenet convert    a published PyTorch file to a folder that needs none
+    weaknas mobilenet demo       the whole workflow on a small supernet, no downloads
+    weaknas mobilenet convert    a published PyTorch file to a folder read without PyTorch
     weaknas mobilenet evaluate   the accuracy that a sub-network inherits, on ImageNet
     weaknas mobilenet search     sub-networks in a window of multiply-adds
-    weaknas mobilenet train      what was found, from scratch
+    weaknas mobilenet train      a sub-network from scratch
     weaknas mobilenet pool       a table of sub-networks, labelled by a predictor
 
-Each has flags of its own: ``weaknas mobilenet COMMAND --help``.
+Each has its own flags: ``weaknas mobilenet COMMAND --help``.
 """
 
 import functools
@@ -35,22 +35,22 @@ def _work(argv: list[str], command: str) -> int:
     except (ValueError, TableError, CheckpointError, ModuleNotFoundError) as error:
         return console.fail(str(error))
     except OSError as error:
-        kept = "what is finished is kept: mend it, then go on by that line"
-        return console.fail(f"{error}; {kept}", console.status(error))
+        advice = "finished work is saved: fix this, then run the same command line"
+        return console.fail(f"{error}; {advice}", console.status(error))
 
 
 def run(command: str, argv: list[str]) -> int:
-    """One command, whose flags are parsed already; returns the exit status."""
+    """Runs a command whose flags are parsed already; returns the exit status."""
     return _work(argv, command)
 
 
 def module(command: str):
-    """The module of a command; its flags are defined by importing it."""
+    """The module of a command; importing it defines its flags."""
     return importlib.import_module(f"weaknas_jax.cli.mobilenet.{command}")
 
 
 def about(command: str) -> About:
-    """A command, with its own flags and those that it shares and reads."""
+    """The help record of a command, with its own flags and the shared ones it reads."""
     part = module(command)
     own = [flag.name for flag in flags.FLAGS.get_flags_for_module(part.__name__)]
     line = f"weaknas mobilenet {command}"
@@ -59,11 +59,11 @@ def about(command: str) -> About:
 
 
 def start() -> NoReturn:
-    """Finds the command and lets it have its flags, and no other's."""
+    """Finds the command and starts it with its flags only."""
     argv = sys.argv
     if len(argv) < 2 or argv[1] not in COMMANDS:
         if {"--help", "-h"} & set(argv):
             sys.exit(endings.run(lambda: print(description(ABOUT)) or 0))
-        sys.exit(console.fail(f"name one command first: {', '.join(COMMANDS)}"))
+        sys.exit(console.fail(f"name a command first: {', '.join(COMMANDS)}"))
     command = called.take()
     entry.start(functools.partial(run, command), lambda: about(command))

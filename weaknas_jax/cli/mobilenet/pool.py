@@ -1,9 +1,9 @@
-"""A pool of sub-networks, labelled by an accuracy predictor: a table for every method.
+"""Make a table of random sub-networks, labelled by an accuracy predictor.
 
     weaknas mobilenet pool --oracle=FILE --out=pool.npz
     weaknas search --table=pool.npz
 
-No measurement: the labels are predicted.
+The labels are predicted, not measured.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from weaknas_jax.tables import Table, load_table, save_table
 SHARED = (
     *("width", "image_size", "flops", "encoding", "count", "oracle", "oracle_size", "out", "seed"),
 )
-"""The flags that it reads of those in `flags`."""
+"""The shared flags (`flags`) that this command reads."""
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
     out, config, size = flags.needed(flags.OUT, "name a file"), flags.supernet(), flags.SIZE.value
     ownership.check(Path(out))
     if Path(out).exists():
-        load_table(out)  # replaced if it is one
+        load_table(out)  # an existing file is replaced only if it is a table
     population = window.draw(config, flags.SEED.value, flags.COUNT.value, flags.window(), size)
     table = Table(
         space="mobilenet_v3",

@@ -1,12 +1,12 @@
-"""Searches sub-networks in a window of multiply-adds (WeakNAS, Table 7).
+"""Search sub-networks in a window of multiply-adds (WeakNAS, Table 7).
 
     weaknas mobilenet search --weights=FILE --imagenet=DIR
     weaknas mobilenet search --evaluator=oracle --oracle=FILE
     weaknas mobilenet search --evaluator=command --command='python train.py {arch}'
 
-The accuracy of a sub-network is what it inherits from the supernet, what an accuracy predictor
-says (no measurement), or what a command of yours prints last. Every evaluation is kept in a file:
-the same line goes on where it was stopped, whatever stopped it. The paper's setting is
+The accuracy of a sub-network is inherited from the supernet, predicted by an accuracy predictor
+(not measured), or the last line of output of your command. Evaluations are stored in a file: the
+same command line resumes a stopped search. The paper's setting is
 ``--predictor=gbrt --encoding=org --refresh=0``.
 """
 
@@ -41,11 +41,11 @@ SHARED = (
     *flags.IMAGE_FLAGS,
     *job_flags.NAMES,
 )
-"""The flags that it reads of those in `flags`."""
+"""The shared flags (`flags`) that this command reads."""
 _enum, _int = absl_flags.DEFINE_enum, absl_flags.DEFINE_integer
-_help = "Where accuracies come from."
+_help = "Source of accuracies."
 _EVALUATOR = _enum("evaluator", "supernet", ["supernet", "oracle", "command"], _help)
-_help = "Shell command for each sub-network; {arch} is it as JSON."
+_help = "Shell command for each sub-network; {arch} is the sub-network as JSON."
 _COMMAND = absl_flags.DEFINE_string("command", None, _help)
 _METHOD = define_named("method", choices=methods.EVERYWHERE)
 _PREDICTOR = define_named("predictor")
@@ -56,10 +56,10 @@ _default = "Default: 10, 1, 100 for a Gaussian process, else the paper's 100, 10
 _INIT = _int("init", None, f"M0, random sub-networks at the start. {_default}", lower_bound=1)
 _PER_ROUND = _int("per_round", None, f"M, queries of a later round. {_default}", lower_bound=1)
 _BUDGET = _int("budget", None, f"Q, queries in all. {_default}", lower_bound=1)
-_TOP = _int("top", 1000, "N, the predicted best among which the M are drawn.", lower_bound=1)
-_help = "Queries between refreshes of the pool around the best; 0 = it stays, as in the paper."
+_TOP = _int("top", 1000, "N, size of the predicted top from which M are drawn.", lower_bound=1)
+_help = "Queries between refreshes of the pool around the best; 0 = never, as in the paper."
 _REFRESH = _int("refresh", 5, _help, lower_bound=0)
-_REPEATS = _int("repeats", 1, "Searches, with --seed and those after it.", lower_bound=1)
+_REPEATS = _int("repeats", 1, "Number of searches, with seeds from --seed on.", lower_bound=1)
 _help = "File of evaluations, shared by searches; default: evaluations.jsonl in --out."
 _CACHE = absl_flags.DEFINE_string("cache", None, _help)
 _READ_BY = {
@@ -67,17 +67,17 @@ _READ_BY = {
     "oracle": ("oracle", "oracle_size"),
     "command": ("command", *job_flags.NAMES),
 }
-"""The flags of each evaluator."""
+"""Flags that each evaluator reads."""
 
 
 class Source(NamedTuple):
-    """Where accuracies come from.
+    """A source of accuracies.
 
     Attributes:
-      about: what they depend on, as JSON.
-      opened: ``opened(folder, stop)``, a context that gives the function of a sub-network; None
-        where it was stopped before that.
-      jobs: how evaluations run, as of `supernets.search.run`; empty = one after the other, here.
+      about: everything the accuracies depend on, as JSON.
+      opened: ``opened(folder, stop)``, a context with the evaluation function; None where it was
+        stopped while preparing.
+      jobs: arguments of `supernets.search.run` for parallel jobs; empty = one by one, in-process.
     """
 
     about: dict[str, Any]
@@ -94,7 +94,7 @@ def main() -> int:
     source = sources[_EVALUATOR.value](config)
     settings = {
         "space": space.describe(),
-        "method": jobs.said(method),
+        "method": jobs.metadata(method),
         "pool": flags.COUNT.value,
         "refresh": _REFRESH.value,
         "seed": flags.SEED.value,
@@ -105,7 +105,7 @@ def main() -> int:
     folder = run_folder.prepare(
         out, name, may_hold_one=True, names=search_report.FILES, kind="subnetworks"
     )
-    with console.stoppable("nothing new begins; waiting for what runs") as stop:
+    with console.stoppable("starting no more evaluations; waiting for the running ones") as stop:
         console.note(f"{folder}: {_REPEATS.value} x {method.budget} queries")
         try:
             results = _searches(method, space, source, folder, stop)
@@ -113,10 +113,10 @@ def main() -> int:
             results = []
     if not results:
         return console.interrupted(stop)
-    more = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
-    more |= {"budget": method.budget, "device": provenance.device()}
+    fields = {"settings": settings, "evaluator": _EVALUATOR.value, "about": source.about}
+    fields |= {"budget": method.budget, "device": provenance.device()}
     findings = search_report.gather(results, space)
-    summary = search_report.summarize(findings, **more, versions=provenance.versions())
+    summary = search_report.summarize(findings, **fields, versions=provenance.versions())
     print(search_report.text(summary, search_report.save(folder, findings, summary)))
     if stop():
         return console.interrupted(stop)
@@ -124,7 +124,7 @@ def main() -> int:
 
 
 def _searches(method, space, source: Source, folder: Path, stop) -> list[search.Result]:
-    """The results of the repeats that made a query; in async mode each has a journal as well."""
+    """The results of repeats with at least one query; in async mode each also has a journal."""
     path, results = _CACHE.value or folder / "evaluations.jsonl", []
     line = console.every(20.0, job_flags.progress_text)
     with search.cache(path, source.about) as cache, source.opened(folder, stop) as evaluate_one:
@@ -151,14 +151,14 @@ def _searches(method, space, source: Source, folder: Path, stop) -> list[search.
 
 def _method():
     predictor = _PREDICTOR.value if methods.METHODS[_METHOD.value].predictor else None
-    usual = defaults.of(_METHOD.value, predictor, "subnetworks")
-    budget = _BUDGET.value or usual.budget
+    default = defaults.of(_METHOD.value, predictor, "subnetworks")
+    budget = _BUDGET.value or default.budget
     return methods.make(
         _PREDICTOR.value,
         method=_METHOD.value,
         space="subnetworks",
-        init=min(_INIT.value or usual.init, budget),
-        per_round=_PER_ROUND.value or usual.per_round,
+        init=min(_INIT.value or default.init, budget),
+        per_round=_PER_ROUND.value or default.per_round,
         budget=budget,
         top=_TOP.value,
         **{name: absl_flags.FLAGS[name].value for name in methods.CHOICES},
@@ -167,13 +167,13 @@ def _method():
 
 
 def _check_flags() -> None:
-    """Raises ValueError where a flag of this line is not read by what was chosen."""
+    """Raises ValueError where the chosen method or evaluator does not read a flag."""
     idle.refuse_in_one_search()
     chosen = _EVALUATOR.value
     others = {name for of in _READ_BY.values() for name in of} - set(_READ_BY[chosen])
-    for name in idle.given(sorted(others)):
+    for name in idle.present(sorted(others)):
         users = ", ".join(of for of, names in _READ_BY.items() if name in names)
-        raise ValueError(f"--{name}: is for --evaluator={users}, not {chosen}; leave it out")
+        raise ValueError(f"--{name}: only for --evaluator={users}, not {chosen}; leave it out")
 
 
 def _oracle(config: SupernetConfig) -> Source:
@@ -184,7 +184,7 @@ def _oracle(config: SupernetConfig) -> Source:
     def predicted(arch: archs.Arch) -> dict[str, float]:
         return {"score": float(oracle.predict(layers, config, arch, size))}
 
-    predicted(archs.largest(config))  # an image size that it has not is an error now
+    predicted(archs.largest(config))  # raises at once for an unknown image size
     return Source(about, lambda folder, stop: contextlib.nullcontext(predicted))
 
 
@@ -207,21 +207,27 @@ def _command(config: SupernetConfig) -> Source:
         finally:
             command.end()
 
-    how = {"workers": workers, "mode": job_flags.MODE.value, "retries": job_flags.RETRIES.value}
-    return Source({"command": line}, opened, how)
+    job_settings = {
+        "workers": workers,
+        "mode": job_flags.MODE.value,
+        "retries": job_flags.RETRIES.value,
+    }
+    return Source({"command": line}, opened, job_settings)
 
 
 def _supernet(config: SupernetConfig) -> Source:
     net = weights.read(flags.needed(flags.WEIGHTS, "name a file or folder"), config)
     config.check_image_size(flags.SIZE.value)
     if not flags.RECALIBRATE.value:
-        raise ValueError("--recalibrate=0: a sub-network is worthless without; give some images")
+        raise ValueError(
+            "--recalibrate=0: inherited accuracy needs recalibration; give more than 0"
+        )
     train = flags.split("train", config.classes, flags.RECALIBRATE.value)
-    tested = flags.split("val", config.classes, flags.IMAGES.value)
+    validation_split = flags.split("val", config.classes, flags.IMAGES.value)
     about = {
         "weights": weights.digest(net),
         "train": decoded_cache.fingerprint(train),
-        "val": decoded_cache.fingerprint(tested),
+        "val": decoded_cache.fingerprint(validation_split),
         "image_size": flags.SIZE.value,
         "batch": flags.BATCH.value,
         "data_seed": flags.DATA_SEED.value,
@@ -229,30 +235,30 @@ def _supernet(config: SupernetConfig) -> Source:
 
     @contextlib.contextmanager
     def opened(folder: Path, stop) -> Iterator[search.Evaluate | None]:
-        of_images = {name: value for name, value in about.items() if name != "weights"}
-        mark = hashlib.sha256(json.dumps(of_images).encode()).hexdigest()[:8]
-        calibration = _held(folder / f"train-{mark}.npz", train, "training", stop, True)
-        validation = calibration and _held(
-            folder / f"val-{mark}.npz", tested, "validation", stop, False
+        image_settings = {name: value for name, value in about.items() if name != "weights"}
+        mark = hashlib.sha256(json.dumps(image_settings).encode()).hexdigest()[:8]
+        calibration = _decoded(folder / f"train-{mark}.npz", train, "training", stop, True)
+        validation = calibration and _decoded(
+            folder / f"val-{mark}.npz", validation_split, "validation", stop, False
         )
         yield validation and evaluate.inherited(net, calibration, validation, flags.HOW.value)
 
     return Source(about, opened)
 
 
-def _held(path: Path, split, what: str, stop, augment: bool) -> list | None:
-    """The batches of a split, decoded into a file once; None = stopped before they were."""
+def _decoded(path: Path, split, label: str, stop, augment: bool) -> list | None:
+    """The batches of a split, decoded to a file once; None = stopped while decoding."""
     batches = decoded_cache.read(path)
     if batches is None:
         broken: list[str] = []
         size, count = flags.SIZE.value, len(split.paths)
         console.note(f"{path}: {count:,} images, {count * size**2 * 3 / 1e9:.1f} GB")
         decoded = read_images(
-            split, what, lambda: False, broken, flags.DATA_SEED.value if augment else None
+            split, label, lambda: False, broken, flags.DATA_SEED.value if augment else None
         )
         if not decoded_cache.write(path, decoded, stop):
             return None
         for name in broken:
-            console.note(f"left out, cannot be read: {name}")
+            console.note(f"skipped, cannot be read: {name}")
         batches = decoded_cache.read(path)
     return batches

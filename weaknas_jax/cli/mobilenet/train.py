@@ -1,11 +1,11 @@
-"""Trains a sub-network from scratch by the published recipe (WeakNAS, Table 7).
+"""Train a sub-network from scratch with the published recipe (WeakNAS, Table 7).
 
     weaknas mobilenet train --arch=best.json --imagenet=DIR --out=trained
 
-DIR holds ``train`` and ``val`` with a folder for each class. On all devices there are, each with an
-equal share of a batch. Leaves ``log.csv``, event files for TensorBoard, checkpoints,
-``result.json`` and the settings in the folder --out; the same line goes on where it was stopped,
-whatever stopped it, to the same result. Needs the extra ``train``.
+DIR holds ``train`` and ``val`` with a folder for each class. All devices are used, each with an
+equal share of a batch. Writes ``log.csv``, event files for TensorBoard, checkpoints,
+``result.json`` and the settings to the folder --out. The same command line resumes a stopped
+training, with the same result. Needs the extra ``train``.
 """
 
 import dataclasses
@@ -33,18 +33,18 @@ from weaknas_jax.supernets.recipe import Recipe
 from weaknas_jax.supernets.retraining import Pictures, Retraining
 
 SHARED = ("arch", "width", "image_size", "imagenet", "out", "seed", "threads")
-"""The flags that it reads of those in `flags`."""
+"""The shared flags (`flags`) that this command reads."""
 _usual = Recipe()
 _int, _float = absl_flags.DEFINE_integer, absl_flags.DEFINE_float
 _EPOCHS = _int("epochs", _usual.epochs, "Passes over the training images.", lower_bound=1)
-_help = "Images in a step, on all devices together. Default: 128 for each."
+_help = "Images in a step over all devices. Default: 128 per device."
 _STEP = _int("batch_size", None, _help, lower_bound=1)
-_RATE = _float("rate", _usual.rate, "Peak of the learning rate.", lower_bound=0)
-_WARMUP = _int("warmup", _usual.warmup, "Epochs of its rise.", lower_bound=0)
-_DROPOUT = _float("dropout", _usual.dropout, "Before the classifier.", 0, 0.99)
-_EMA = _float("ema", _usual.ema, "Decay of the average of the weights.", 0, 1)
+_RATE = _float("rate", _usual.rate, "Peak learning rate.", lower_bound=0)
+_WARMUP = _int("warmup", _usual.warmup, "Epochs of learning-rate warm-up.", lower_bound=0)
+_DROPOUT = _float("dropout", _usual.dropout, "Dropout rate before the classifier.", 0, 0.99)
+_EMA = _float("ema", _usual.ema, "Decay of the moving average of weights.", 0, 1)
 _BF16 = absl_flags.DEFINE_bool("bf16", False, "Compute in bfloat16.")
-_help = "Minutes between checkpoints, besides one after each epoch."
+_help = "Minutes between checkpoints, besides those after each epoch."
 _SAVE = _float("save_every", 10.0, _help, lower_bound=0)
 
 
@@ -52,9 +52,9 @@ def main() -> int:
     config, size = flags.supernet(), flags.SIZE.value
     config.check_image_size(size)
     root = flags.needed(flags.IMAGENET, "name the folder that holds train and val")
-    split, tested = images.find(root, "train"), images.find(root, "val")
-    if split.classes != tested.classes:
-        raise images.ImagesError(f"{root}: train and val have not the same class folders")
+    split, validation = images.find(root, "train"), images.find(root, "val")
+    if split.classes != validation.classes:
+        raise images.ImagesError(f"{root}: train and val have different class folders")
     config = dataclasses.replace(config, classes=len(split.classes))
     arch = archs.read(config, flags.ARCH.value)
     devices = jax.devices()
@@ -82,7 +82,7 @@ def main() -> int:
     }
     folder = _folder(settings)
     net = Static(config, arch, nnx.Rngs(flags.SEED.value))
-    pictures = Pictures(split, tested, size, batch, flags.THREADS.value)
+    pictures = Pictures(split, validation, size, batch, flags.THREADS.value)
     run = Retraining(
         folder,
         train_subnet.make(net, recipe, retraining.steps_per_epoch(pictures)),
@@ -91,7 +91,7 @@ def main() -> int:
         begun=summaries.read(folder / "settings.json", "settings"),
     )
     if run.done:
-        console.note(f"{folder}: goes on after step {run.done:,}")
+        console.note(f"{folder}: resuming after step {run.done:,}")
     progress = functools.partial(_progress, recipe.epochs)
     with run_folder.locked(folder), console.stoppable("stopping after this step") as stop:
         console.note(f"{folder}: {_size(config, arch, size)}, {recipe.epochs} epochs")
@@ -117,10 +117,10 @@ def _size(config, arch, size: int) -> str:
 
 
 def _folder(settings: dict[str, Any]) -> Path:
-    """The folder, which may hold the same training.
+    """The folder --out, new or with the same training.
 
     Raises:
-      IdentityError: it holds another one; names the settings that differ.
+      IdentityError: it holds another training; names the settings that differ.
     """
     folder = Path(flags.needed(flags.OUT, "name the folder to write to"))
     names = ("settings.json", "log.csv", "result.json")
@@ -129,16 +129,17 @@ def _folder(settings: dict[str, Any]) -> Path:
     if not path.exists():
         summaries.write(path, "settings", settings | {"checkpoints": run_folder.CHECKPOINTS})
     stored = summaries.read(path, "settings")
-    begun = {name: value for name, value in stored.items() if name not in _NO_SETTINGS}
-    identity.check(f"--out={folder}", begun, settings, do="name another folder")
+    before = {name: value for name, value in stored.items() if name not in _NOT_SETTINGS}
+    identity.check(f"--out={folder}", before, settings, do="name another folder")
     return folder
 
 
-_NO_SETTINGS = ("format", "checkpoints")
+_NOT_SETTINGS = ("format", "checkpoints")
 
 
-def _progress(epochs: int, now: retraining.Progress) -> None:
+def _progress(epochs: int, state: retraining.Progress) -> None:
     console.note(
-        f"epoch {now.epoch}/{epochs}, step {now.step:,}/{now.steps:,}: loss {now.loss:.3f}, "
-        f"{now.images_per_second:.1f} images a second, about {console.clock(now.left)} left"
+        f"epoch {state.epoch}/{epochs}, step {state.step:,}/{state.steps:,}: "
+        f"loss {state.loss:.3f}, {state.images_per_second:.1f} images a second, "
+        f"about {console.clock(state.left)} left"
     )

@@ -1,1 +1,1 @@
-"""The paper's tables and figures, and its protocols compared."""
+"""Commands that reproduce the paper's tables and figures, and compare protocols."""

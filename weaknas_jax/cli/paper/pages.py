@@ -1,4 +1,4 @@
-"""What the figures have in common: the searches behind them, and the page that shows one."""
+"""Shared by the figures: the searches behind them, and the page that shows one."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,18 +23,18 @@ from weaknas_jax.tables import Table
 
 ENDINGS = ".md", ".csv", ".png"
 ALIKE = {"acquisition": "mean", "sampling": "uniform", "label_transform": "standardize"}
-"""Of searches that are to differ in nothing but what is compared."""
+"""Common settings of searches that differ only in the compared setting."""
 
 
 class Page(NamedTuple):
-    """What a figure is saved as.
+    """A figure, ready to be saved.
 
     Attributes:
       stem: name of its files, without ending.
-      title: above all.
-      rows: what is plotted, of the CSV: a line of names and the lines.
-      shown: the part of them that Markdown shows.
-      said: sentences below.
+      title: heading of the page.
+      rows: plotted numbers, the rows of the CSV; column names first.
+      shown: rows of the table on the Markdown page.
+      notes: sentences below the table.
       draw: writes the picture to a path.
     """
 
@@ -42,12 +42,12 @@ class Page(NamedTuple):
     title: str
     rows: list[list[Any]]
     shown: list[list[Any]]
-    said: list[str]
+    notes: list[str]
     draw: Callable[[Path], None]
 
 
 class Source(NamedTuple):
-    """A finished search, and what is needed to replay it."""
+    """A finished search with everything needed to replay it."""
 
     folder: Path
     search: Configured
@@ -56,7 +56,7 @@ class Source(NamedTuple):
     stored: dict
 
     def rounds(self, run: int) -> Iterator[Round]:
-        """Of one run."""
+        """Replays the rounds of a run."""
         return replay(
             self.search.build,
             self.search.problem,
@@ -70,13 +70,13 @@ class Source(NamedTuple):
 
 
 class Interrupted(Exception):
-    """A signal came; what was done is kept."""
+    """A signal ended a search; finished work is saved."""
 
 
-def search_in(folder: Path, name: str, given: Mapping, stop: console.Stop, own: Mapping) -> Path:
-    """The folder of a search that is done, or done now; a flag of the line goes before ``own``."""
+def search_in(folder: Path, name: str, settings: Mapping, stop: console.Stop, own: Mapping) -> Path:
+    """Runs a search unless it is done; returns its folder. Flags of the line override ``own``."""
     own = {k: v for k, v in own.items() if not flags.FLAGS[k].present}
-    search = rows.search(name, folder / name, given, {"table": given["table"]} | own)
+    search = rows.search(name, folder / name, settings, {"table": settings["table"]} | own)
     _need_percent(search.folder, search.configured.table)
     rows.check([search])
     if rows.run_all([search], stop) is None:
@@ -84,22 +84,22 @@ def search_in(folder: Path, name: str, given: Mapping, stop: console.Stop, own: 
     return search.folder
 
 
-def fixed(given: Mapping[str, Any], most: int, quick: int) -> Mapping[str, Any]:
-    """How many runs, where that was not said."""
-    return {**given, "seeds": given["seeds"] or (quick if tables.QUICK.value else most)}
+def fixed(settings: Mapping[str, Any], full: int, quick: int) -> Mapping[str, Any]:
+    """The settings with a default for the number of runs."""
+    return {**settings, "seeds": settings["seeds"] or (quick if tables.QUICK.value else full)}
 
 
 def source_of(place: Path, runs: int | None) -> Source:
-    """A search in a folder; ``runs``: the first so many of its runs, by default all.
+    """The search in a folder, with its first ``runs`` runs (None = all).
 
     Raises:
-      ValueError: there is none, or it cannot be made out.
+      ValueError: the folder holds none, or it cannot be read.
     """
     trace, stored = run_folder.load_trace(place), run_folder.stored_config(place)
     if stored is None:
-        raise FolderError(f"{place}: no config.json there; name the folder of an experiment")
-    unsaid = {name: flags.FLAGS[name].default for name in NAMES}
-    search = configure({**unsaid, **stored["flags"]})
+        raise FolderError(f"{place}: has no config.json; name the folder of an experiment")
+    default_flags = {name: flags.FLAGS[name].default for name in NAMES}
+    search = configure({**default_flags, **stored["flags"]})
     _need_percent(place, search.table)
     resume.check_table(place, stored, search.table_sha256)
     jax.config.update("jax_default_matmul_precision", stored["matmul_precision"])
@@ -112,39 +112,41 @@ def source_of(place: Path, runs: int | None) -> Source:
 
 def _need_percent(place: Path, table: Table) -> None:
     if not table.percent:
-        raise FolderError(f"{place}: figures are of accuracies in percent; this table's are none")
+        raise FolderError(
+            f"{place}: figures need accuracies in percent; the labels of this table are not"
+        )
 
 
-def said_of(place: Path) -> list[str]:
-    """How a search was done."""
+def notes_of(place: Path) -> list[str]:
+    """Sentences about the protocol and device of a search."""
     summary = run_folder.load_summary(place)
     rule = summary["protocol"]
     switches = ", ".join(f"{name}={rule[name]}" for name in protocol.CHOICES)
-    said = [f"Protocol {rule['name']}: {switches}. Device: {summary['device']}."]
+    notes = [f"Protocol {rule['name']}: {switches}. Device: {summary['device']}."]
     if rule["labels"] == "test":
-        said.append(f"Ours: {report.TEST_LABELS}.")
-    return said
+        notes.append(f"Ours: {report.TEST_LABELS}.")
+    return notes
 
 
 def claim(folder: Path, stem: str) -> None:
-    """Finds, before anything is computed, that the files of a page may be written.
+    """Checks, before anything is computed, that the files of a page may be written.
 
     Raises:
-      ownership.NotOurs: somebody else's has one of their names.
+      ownership.NotOurs: a file of that name exists that this program did not write.
     """
     ownership.claim(folder, [stem + ending for ending in ENDINGS])
 
 
 def save(folder: Path, page: Page) -> int:
-    """Writes and prints a page; 0, the exit status."""
+    """Writes and prints a page; returns 0, the exit status."""
     paths = {ending: folder / f"{page.stem}{ending}" for ending in ENDINGS}
     page.draw(paths[".png"])
     files.write_csv(paths[".csv"], page.rows)
     command = called.this_line()
     table = markdown([[_cell(value) for value in row] for row in page.shown])
-    said = "\n".join(page.said)
+    notes = "\n".join(page.notes)
     text = (
-        f"**{page.title}**\n\n![{page.title}]({page.stem}.png)\n\n{table}\n{said}\n\n`{command}`\n"
+        f"**{page.title}**\n\n![{page.title}]({page.stem}.png)\n\n{table}\n{notes}\n\n`{command}`\n"
     )
     files.write_text(paths[".md"], text)
     print(text)

@@ -1,7 +1,7 @@
-"""The paper's tables as data: what it prints, and the search that stands for it.
+"""The paper's tables as data: its printed numbers, and our search for each row.
 
-Tables 1-4 of "Stronger NAS with Weaker Predictors" are of NAS-Bench-101, percent of test accuracy;
-its searches are guided by validation labels, ours by test labels (`text.TEST_LABELS`). Table 5 is
+Tables 1-4 of "Stronger NAS with Weaker Predictors" give test accuracy in percent on NAS-Bench-101;
+the paper searches by validation labels, ours by test labels (`text.TEST_LABELS`). Table 5 gives
 queries to the test optimum, ours on NAS-Bench-201.
 """
 
@@ -21,11 +21,11 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "random": {"method": "random", "init": 100, "per_round": 100, "budget": 2000},
     **{f"init{n}": SETTING | {"init": n, "budget": 400} for n in (10, 20, 50, 200)},
 }
-"""Flags of each search; those that are not named are as everywhere."""
+"""Flags of each search; all others have their defaults."""
 
 
 class Printed(NamedTuple):
-    """What the paper prints: mean test accuracy, its deviation over runs, regret, mean rank."""
+    """Printed numbers: mean test accuracy, its deviation over runs, regret, mean rank."""
 
     test: float
     sd: float | None = None
@@ -37,10 +37,10 @@ class Row(NamedTuple):
     """One row of a table.
 
     Attributes:
-      name: what it is.
-      queries: after how many it is read.
-      search: in `SEARCHES`; None = somebody else's method, of which there is only what is printed.
-      printed: None = the paper has no such row.
+      name: label of the row.
+      queries: number of queries after which accuracy is reported.
+      search: key of `SEARCHES`; None = another method, with printed numbers only.
+      printed: numbers of the paper; None = it has no such row.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table, and what its rows mean here."""
+    """A table: title, rows, and a note on the rows."""
 
     title: str
     rows: tuple[Row, ...]
@@ -69,7 +69,7 @@ def _others(queries: int, **printed: float) -> list[Row]:
 
 def _ours(queries: int, printed: float | None = None) -> list[Row]:
     weaknas = Row("WeakNAS", queries, "weak", None if printed is None else Printed(printed))
-    own = [Row("the predictor's own habits", queries, "habits")] if queries <= 1000 else []
+    own = [Row("the predictor's own defaults", queries, "habits")] if queries <= 1000 else []
     return [weaknas, *own]
 
 
@@ -83,11 +83,11 @@ TABLES: dict[str, Table] = {
             _weak(1000, 94.25, 0.04, 0.07, 1.7),
             _weak(2000, 94.26, 0.04, 0.06, 1.6),
         ),
-        "The strong predictor learns from 1900 uniform samples and is asked for its best 100; the "
+        "The strong predictor is fitted on 1900 uniform samples and queried for its best 100; the "
         "first round of the weak ones is the best of 100 uniform samples.",
     ),
     "2": Table(
-        "Table 2: how the ten of a round are drawn",
+        "Table 2: sampling of the ten architectures of a round",
         (
             Row(
                 "exponential decay in the top 100",
@@ -106,7 +106,7 @@ TABLES: dict[str, Table] = {
         (
             Row("weak predictors", 1000, "weak", Printed(94.25, 0.04, 0.07, 1.7)),
             Row("expected improvement", 1000, "bayesian", Printed(94.12, 0.15, 0.20, 8.7)),
-            Row("the predictor's own habits", 1000, "habits"),
+            Row("the predictor's own defaults", 1000, "habits"),
         ),
         "The paper's own variant is its ensemble of MLPs: `--predictor=ensemble`.",
     ),
@@ -128,7 +128,7 @@ TABLES: dict[str, Table] = {
             *_ours(100),
             *_ours(50)[1:],
         ),
-        "Other methods' numbers are as the paper prints them.",
+        "Numbers of other methods are those printed in the paper.",
     ),
     "m0": Table(
         "Ablation: random architectures at the start (M0)",
@@ -142,14 +142,14 @@ TABLES: dict[str, Table] = {
 }
 
 
-class Walk(NamedTuple):
+class Table5Row(NamedTuple):
     """A row of Table 5.
 
     Attributes:
-      name: what it is.
-      flags: of the search.
-      runs: how many where nothing else is asked for; fewer where a run takes long.
-      printed: mean queries on CIFAR-10, CIFAR-100 and ImageNet16-120; None = no such row.
+      name: label of the row.
+      flags: flags of the search.
+      runs: default number of runs; fewer where a run takes long.
+      printed: mean queries on CIFAR-10, CIFAR-100 and ImageNet16-120; None = not in the paper.
     """
 
     name: str
@@ -160,28 +160,28 @@ class Walk(NamedTuple):
 
 _WEAKNAS = {"init": 10, "per_round": 10, "acquisition": "mean", "sampling": "uniform"}
 DATASETS = ("cifar10", "cifar100", "imagenet16")
-OPTIMUM: dict[str, Walk] = {
-    "habits": Walk("WeakNAS, the predictor's own habits", {"budget": 400}),
-    "weak": Walk(
+OPTIMUM: dict[str, Table5Row] = {
+    "habits": Table5Row("WeakNAS, the predictor's own defaults", {"budget": 400}),
+    "weak": Table5Row(
         "WeakNAS as the paper draws", _WEAKNAS | {"budget": 600}, 100, (182.1, 78.4, 268.4)
     ),
-    "near_best": Walk(
+    "near_best": Table5Row(
         "WeakNAS as the paper draws, near the ten best",
         _WEAKNAS | {"near_best": 10, "budget": 600},
     ),
-    "pseudo": Walk(
+    "pseudo": Table5Row(
         "WeakNAS as the paper draws, 100 pseudo-labels",
         _WEAKNAS | {"pseudo_labels": 100, "budget": 600},
         20,
     ),
-    "bananas": Walk("BANANAS", {"method": "bananas", "budget": 300}, 20),
-    "lanas": Walk("LaNAS", {"method": "lanas", "budget": 1000}, 50, (247.1, 187.5, 292.4)),
-    "local_search": Walk("local search", {"method": "local_search", "budget": 5000}),
-    "mcts": Walk("MCTS", {"method": "mcts", "budget": 2000}, 20, (528.3, 405.4, 578.2)),
-    "evolution": Walk(
+    "bananas": Table5Row("BANANAS", {"method": "bananas", "budget": 300}, 20),
+    "lanas": Table5Row("LaNAS", {"method": "lanas", "budget": 1000}, 50, (247.1, 187.5, 292.4)),
+    "local_search": Table5Row("local search", {"method": "local_search", "budget": 5000}),
+    "mcts": Table5Row("MCTS", {"method": "mcts", "budget": 2000}, 20, (528.3, 405.4, 578.2)),
+    "evolution": Table5Row(
         "Regularized Evolution", {"method": "evolution", "budget": 5000}, 100, (563.2, 438.2, 715.1)
     ),
-    "random": Walk(
+    "random": Table5Row(
         "random search",
         {"method": "random", "init": 100, "per_round": 100, "budget": 15_625},
         100,

@@ -1,11 +1,11 @@
-"""What each switch of an evaluation protocol is worth, on NAS-Bench-201 and NAS-Bench-101.
+"""Measure the effect of each switch of an evaluation protocol, on NAS-Bench-201 and -101.
 
     weaknas paper protocols
 
-takes the ``honest`` protocol, turns one switch at a time, and leaves the paired differences over
-the same seeds in ``protocols.md``, ``.csv`` and ``.png``, and what becomes of comparisons between
-methods in ``comparisons.csv``. ``--quick``: one data set, few runs.
-`paper.switches` says what is measured, docs/protocols.md what came out.
+takes the ``honest`` protocol, changes one switch at a time, and writes the paired differences over
+the same seeds to ``protocols.md``, ``.csv`` and ``.png``, and their effect on comparisons between
+methods to ``comparisons.csv``. ``--quick``: one data set, few runs.
+`paper.switches` defines the measurements, docs/protocols.md reports results.
 """
 
 import sys
@@ -26,8 +26,10 @@ from weaknas_jax.storage import files
 from weaknas_jax.tables import registry
 
 OUT = flags.DEFINE_string("out", "runs/protocols", "Folder for the results.")
-QUICK = flags.DEFINE_bool("quick", False, "NAS-Bench-201 / CIFAR-10 alone but for one search.")
-_help = "Runs on NAS-Bench-201; default: 30, 8 if quick. On NAS-Bench-101 two fifths of them."
+QUICK = flags.DEFINE_bool(
+    "quick", False, "Only NAS-Bench-201 / CIFAR-10, and one search on NAS-Bench-101."
+)
+_help = "Runs on NAS-Bench-201; default: 30, or 8 with --quick. On NAS-Bench-101 2/5 of them."
 RUNS = flags.DEFINE_integer("runs", None, _help, lower_bound=2, upper_bound=100_000)
 _help = "Root of all random numbers; run i has fold_in(seed, i)."
 SEED = flags.DEFINE_integer("seed", 0, _help, lower_bound=0, upper_bound=2**32 - 1)
@@ -39,18 +41,18 @@ FILES = ("protocols.md", "protocols.csv", "comparisons.csv", "protocols.png")
 def main(argv: list[str]) -> int:
     del argv
     runs, began = RUNS.value or (8 if QUICK.value else 30), time.monotonic()
-    fewer = max(2, runs * 2 // 5)
+    runs_101 = max(2, runs * 2 // 5)
     try:
         folder = run_folder.prepare(OUT.value, "protocols", names=FILES)
         with run_folder.locked(folder):
             traces = folder / "traces"
             traces.mkdir(exist_ok=True)
-            rows, moved = measure(runs, fewer, SEED.value, QUICK.value, traces)
-            said = _said(time.monotonic() - began)
-            for name, of in (("protocols.csv", rows), ("comparisons.csv", moved)):
-                files.write_csv(folder / name, [row._asdict() for row in of])
+            rows, shifts = measure(runs, runs_101, SEED.value, QUICK.value, traces)
+            footer = _footer(time.monotonic() - began)
+            for name, records in (("protocols.csv", rows), ("comparisons.csv", shifts)):
+                files.write_csv(folder / name, [row._asdict() for row in records])
             files.write_text(
-                folder / "protocols.md", text := protocols_page.markdown(rows, moved, said)
+                folder / "protocols.md", text := protocols_page.markdown(rows, shifts, footer)
             )
             protocols_page.draw(rows, folder / "protocols.png")
     except ValueError as error:
@@ -58,38 +60,38 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         return console.fail(f"--out={OUT.value}: {error}", console.status(error))
     except KeyboardInterrupt:
-        return console.fail("interrupted; the same command goes on from here", 130)
+        return console.fail("interrupted; run the same command line to resume", 130)
     print(text, *(folder / name for name in FILES), sep="\n")
     return 0
 
 
 def measure(
-    runs: int, fewer: int, seed: int, quick: bool, traces: Path
+    runs: int, runs_101: int, seed: int, quick: bool, traces: Path
 ) -> tuple[list[Row], list[Shift]]:
-    """All rows and shifts; ``runs`` runs on NAS-Bench-201, ``fewer`` on NAS-Bench-101.
+    """All rows and shifts; ``runs`` runs on NAS-Bench-201, ``runs_101`` on NAS-Bench-101.
 
-    Searches are kept in the folder ``traces``, and not done again where they are there.
+    Traces are stored in the folder ``traces`` and reused from there.
     """
     datasets = registry.SHIPPED["nasbench201"].datasets
-    search, few = (searchers.searching(n, seed, traces) for n in (runs, fewer))
+    search, search_101 = (searchers.searching(n, seed, traces) for n in (runs, runs_101))
     rows: list[Row] = []
-    moved: list[Shift] = []
+    shifts: list[Shift] = []
     on_101 = (searchers.TEN_101,) if quick else searchers.ON_101
     for dataset in datasets[:1] if quick else datasets:
-        rows += _noted(switches.of_nasbench201(dataset, searchers.ON_201, search))
-        moved += switches.shifts(dataset, search)
-    return rows + _noted(switches.of_nasbench101(on_101, few)), moved
+        rows += _with_progress(switches.of_nasbench201(dataset, searchers.ON_201, search))
+        shifts += switches.shifts(dataset, search)
+    return rows + _with_progress(switches.of_nasbench101(on_101, search_101)), shifts
 
 
-def _noted(rows: Iterable[Row]) -> list[Row]:
-    found, note = [], console.every(20.0, lambda r: f"{r.place}, {r.method}: {r.switch} done")
+def _with_progress(rows: Iterable[Row]) -> list[Row]:
+    collected, note = [], console.every(20.0, lambda r: f"{r.place}, {r.method}: {r.switch} done")
     for row in rows:
-        found.append(row)
+        collected.append(row)
         note(row)
-    return found
+    return collected
 
 
-def _said(seconds: float) -> str:
+def _footer(seconds: float) -> str:
     command = called.this_line()
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     return f"`{command}`: {console.clock(seconds)} on {provenance.device()}; {versions}."

@@ -15,33 +15,33 @@ from weaknas_jax.storage import files
 from weaknas_jax.storage import text as tables
 
 TITLES = {
-    "report": "1. What is reported",
-    "predicted_top": "2. The look at the predicted best",
-    "normalize": "3. Whose mean and deviation scale the labels",
-    "counting": "4. When a met optimum counts",
-    "labels": "5. What a query returns",
-    "target": "6. Which optimum",
-    "version": "7. Which edition of the table",
+    "report": "1. Reported accuracy",
+    "predicted_top": "2. Evaluation of the predicted best",
+    "normalize": "3. Mean and deviation that scale the labels",
+    "counting": "4. When the optimum counts as found",
+    "labels": "5. Label that a query returns",
+    "target": "6. Target optimum",
+    "version": "7. Edition of the table",
     "all": "All of the reference code's switches at once",
 }
 
 
-def markdown(rows: Sequence[Row], moved: Sequence[Shift], said: str) -> str:
+def markdown(rows: Sequence[Row], shifts: Sequence[Shift], footer: str) -> str:
     """A table for each switch, data sets side by side, and one of comparisons."""
-    parts = [said]
+    parts = [footer]
     for switch, title in TITLES.items():
-        of = [row for row in rows if row.switch == switch]
-        for change, traces in dict.fromkeys((row.change, row.traces) for row in of):
-            parts.append(f"**{title}: {change.replace('->', 'to')}** ({_ABOUT[traces]})")
+        selected = [row for row in rows if row.switch == switch]
+        for change, traces in dict.fromkeys((row.change, row.traces) for row in selected):
+            parts.append(f"**{title}: {change.replace('->', 'to')}** ({_TRACES[traces]})")
             parts.append(
-                _pivot([row for row in of if (row.change, row.traces) == (change, traces)])
+                _pivot([row for row in selected if (row.change, row.traces) == (change, traces)])
             )
-    if moved:
-        parts += ["**What a reading makes of a comparison** (same traces)", _shifts(moved)]
+    if shifts:
+        parts += ["**Effect of a switch on a comparison** (same traces)", _shifts(shifts)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-_ABOUT = {switches.SAME: "the same traces, read twice", switches.NEW: "new runs, the same seeds"}
+_TRACES = {switches.SAME: "same traces, evaluated twice", switches.NEW: "new runs, same seeds"}
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16": "ImageNet16-120"}
 
 
@@ -60,7 +60,7 @@ def _pivot(rows: Sequence[Row]) -> str:
 
 
 def _cell(row: Row) -> str:
-    """``before -> after: difference (interval)``; in brackets how many runs are censored."""
+    """``before -> after: difference (interval)``; the number of censored runs in brackets."""
     form = _form(row.measure)
     pair = ((row.before, row.censored_before), (row.after, row.censored_after))
     before, after = (f">= {v:{form}} [{c}]" if c else f"{v:{form}}" for v, c in pair)
@@ -80,21 +80,21 @@ def _difference(mean: float, low: float | None, high: float | None, form: str) -
     return f"{interval} n.s." if low <= 0 <= high else f"**{interval}**"
 
 
-def _shifts(moved: Sequence[Shift]) -> str:
+def _shifts(shifts: Sequence[Shift]) -> str:
     head = ["", "difference of", "in", "switch", "honest", "switched", "shift"]
     body = []
-    for of in moved:
-        form, numbers = _form(of.measure), of[-9:]
+    for shift in shifts:
+        form, numbers = _form(shift.measure), shift[-9:]
         cells = [_difference(*numbers[i : i + 3], form=form) for i in (0, 3, 6)]
-        place = _NAMES.get(of.place, of.place)
-        body.append([place, of.methods, of.measure, of.change.replace("->", "to"), *cells])
+        place = _NAMES.get(shift.place, shift.place)
+        body.append([place, shift.methods, shift.measure, shift.change.replace("->", "to"), *cells])
     return tables.markdown([head, *body])
 
 
 def draw(rows: Sequence[Row], path: Path) -> Figure:
-    """Each difference with its interval: queries on the left, accuracy at the end on the right.
+    """Plots each difference with its interval: queries left, final accuracy right.
 
-    Returns the figure saved.
+    Returns the saved figure.
     """
     queries = [row for row in rows if row.measure.startswith("queries")]
     last = {(row.place, row.switch, row.change, row.method): row for row in rows
@@ -108,11 +108,13 @@ def draw(rows: Sequence[Row], path: Path) -> Figure:
     _forest(left, queries, color)
     _forest(right, list(last.values()), color)
     left.set_xscale("symlog", linthresh=10)
-    left.set_xlabel("queries more than by honest (linear within 10)", fontsize=9)
-    right.set_xlabel("points of accuracy more than by honest, after the most queries", fontsize=9)
+    left.set_xlabel("additional queries compared with honest (linear within 10)", fontsize=9)
+    right.set_xlabel(
+        "additional accuracy compared with honest, points, after the most queries", fontsize=9
+    )
     dots = [Line2D([], [], color=c, marker="o", ms=4, label=m) for m, c in color.items()]
     dots.append(
-        Line2D([], [], color="0.3", marker="o", ms=4, mfc="white", label="interval holds 0")
+        Line2D([], [], color="0.3", marker="o", ms=4, mfc="white", label="interval contains 0")
     )
     figure.legend(handles=dots, loc="outside upper center", ncols=4, fontsize=8)
     files.write_picture(path, figure, 120)
@@ -127,17 +129,17 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
 
 def _forest(axes: Axes, rows: Sequence[Row], color: Mapping[str, str]) -> None:
     lines = _lines(rows)
-    for place, line in enumerate(lines):
-        of = [row for row in rows if (row.switch, row.change, row.place) == line]
-        for number, row in enumerate(of):
-            y = place + 0.16 * (number - (len(of) - 1) / 2)
+    for position, line in enumerate(lines):
+        selected = [row for row in rows if (row.switch, row.change, row.place) == line]
+        for number, row in enumerate(selected):
+            y = position + 0.16 * (number - (len(selected) - 1) / 2)
             low, high = (math.nan if end is None else end for end in (row.low, row.high))
             c = color[row.method]
             axes.plot([low, high], [y, y], color=c, lw=1.2)
             face = c if row.significant else "white"
             axes.plot(row.difference, y, "o", ms=4, color=c, mfc=face)
-        if place and lines[place - 1][:2] != line[:2]:
-            axes.axhline(place - 0.5, color="0.85", lw=0.8)
+        if position and lines[position - 1][:2] != line[:2]:
+            axes.axhline(position - 0.5, color="0.85", lw=0.8)
     axes.axvline(0, color="0.4", lw=0.8)
     names = [f"{s}: {c.replace('->', 'to')}, {_NAMES.get(p, p)}"
              for s, c, p in lines]  # fmt: skip

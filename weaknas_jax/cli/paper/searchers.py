@@ -1,4 +1,4 @@
-"""The searches whose traces are read by different switches; each is done once.
+"""The searches whose traces are evaluated under different switches; each is run once.
 
 `switches` compares them, `weaknas paper protocols` is the command.
 """
@@ -23,13 +23,13 @@ from weaknas_jax.tables import Table
 
 
 class Searcher(NamedTuple):
-    """A method of the comparison, whose runs go on to their budget.
+    """A method of the comparison; its runs use their whole budget.
 
     Attributes:
-      name: as the tables say it.
-      settings: of `methods.make`; ``label_transform`` is that of the protocol unless it is here.
-      switches: those that are measured with it.
-      counts: queries after which accuracy is read.
+      name: its label in tables.
+      settings: of `methods.make`; the protocol's ``label_transform`` is the default.
+      switches: switches that are measured with it.
+      counts: numbers of queries at which accuracy is reported.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Searcher(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """What the runs of a search did, and on which table."""
+    """The trace of the runs of a search, and their table."""
 
     table: Table
     trace: Trace
@@ -92,14 +92,14 @@ ON_101 = (GP_101, GP_SCALED_101, TEN_101, RANDOM_101)
 
 
 def searching(runs: int, seed: int = 0, folder: Path | None = None) -> Search:
-    """The search itself: ``runs`` runs to the budget. One that was done is not done again.
+    """A function that does a search of ``runs`` runs to the budget, each search only once.
 
-    Where a ``folder`` is given its trace is kept there, also for another call.
+    Traces are stored in ``folder``, if there is one, and reused by later calls.
     """
     done: dict[tuple, Runs] = {}
 
     def search(searcher: Searcher, table: Table, rule: Protocol) -> Runs:
-        switches = "labels", "normalize", "predicted_top"  # what a search depends on
+        switches = "labels", "normalize", "predicted_top"  # switches on which a search depends
         key = searcher.name, table.space, table.dataset, table.version
         key += tuple(getattr(rule, switch).replace("free", "off") for switch in switches)
         if key not in done:
@@ -107,7 +107,7 @@ def searching(runs: int, seed: int = 0, folder: Path | None = None) -> Search:
             if folder is not None:
                 name = "-".join(map(str, (*key, runs, seed, jax.default_backend())))
                 path = folder / (re.sub(r"[^\w.=]+", "_", name) + ".npz")
-            trace = _kept(path) or _search(searcher, table, rule, runs, seed)
+            trace = _stored(path) or _search(searcher, table, rule, runs, seed)
             if path is not None and not os.path.lexists(path):
                 write_npz(path, trace._asdict())
             done[key] = Runs(table, trace)
@@ -116,8 +116,8 @@ def searching(runs: int, seed: int = 0, folder: Path | None = None) -> Search:
     return search
 
 
-def _kept(path: Path | None) -> Trace | None:
-    """The trace of a file; None = there is none, or it is damaged and stays as it is."""
+def _stored(path: Path | None) -> Trace | None:
+    """The trace of a file; None = the file is missing, or damaged, and is left alone."""
     if path is None or not path.is_file():
         return None
     try:
@@ -132,10 +132,10 @@ def _search(searcher: Searcher, table: Table, rule: Protocol, runs: int, seed: i
     problem = task.make(table, rule, neighbours=walks)
 
     def build(chunk: int | None = None):
-        first = rule.predicted_top == "counted"
+        counted = rule.predicted_top == "counted"
         return methods.make(
-            "gp", encoding=table.encoding, chunk=chunk, predicted_best_first=first, **settings
+            "gp", encoding=table.encoding, chunk=chunk, predicted_best_first=counted, **settings
         )
 
-    how = Settings(measure=False, rounds_per_call=25)
-    return run_many(build, problem, seed, range(runs), how)[0]
+    program_settings = Settings(measure=False, rounds_per_call=25)
+    return run_many(build, problem, seed, range(runs), program_settings)[0]

@@ -1,7 +1,7 @@
-"""What each switch of a protocol is worth, one at a time from ``honest``, over the same seeds.
+"""The effect of each switch of a protocol, one at a time from ``honest``, over the same seeds.
 
-Switches that only read a trace are read from the same traces; the others search again by the same
-seeds (`searchers`). `weaknas paper protocols` is the command.
+Switches that only affect evaluation are compared on the same traces; the others need new runs with
+the same seeds (`searchers`). `weaknas paper protocols` is the command.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from weaknas_jax.tables import Table, registry, targets
 
 
 class Read(NamedTuple):
-    """A number of each run.
+    """A number for each run.
 
     Attributes:
       values: float64 [S]; a run that did not meet the optimum counts as its budget.
-      censored: how many did not.
+      censored: number of those runs.
     """
 
     values: np.ndarray
@@ -29,9 +29,9 @@ class Read(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A switch, and the paired difference that it makes; queries, or percent of accuracy.
+    """A switch and the paired difference it makes, in queries or percent of accuracy.
 
-    ``before`` and ``after`` are means over runs, of which some are censored: lower bounds.
+    ``before`` and ``after`` are means over runs: lower bounds where runs are censored.
     """
 
     place: str
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """What a switch makes of the difference between two methods, each with its interval."""
+    """The effect of a switch on the difference between two methods, with intervals."""
 
     place: str
     methods: str
@@ -73,31 +73,31 @@ class Shift(NamedTuple):
 def queries(
     runs: Runs, rule: Protocol, target: np.ndarray | None = None, most: int | None = None
 ) -> Read:
-    """Queries to the optimum of each run; to ``target``, bool [N], where that is given.
+    """Queries to the optimum of each run, or to ``target``, bool [N].
 
-    ``most``: those that took more are censored there.
+    ``most``: runs that took more are censored there.
     """
     if target is None:
         target = targets.target_mask(runs.table, rule.target)
-    found = metrics.queries_to_target(runs.trace, target, rule)
+    counts = metrics.queries_to_target(runs.trace, target, rule)
     budget = min(most or runs.trace.queried.shape[1], runs.trace.queried.shape[1])
-    met = found <= budget  # NaN is not
-    return Read(np.where(met, found, budget), int((~met).sum()))
+    met = counts <= budget  # NaN is not
+    return Read(np.where(met, counts, budget), int((~met).sum()))
 
 
 def accuracy(runs: Runs, rule: Protocol, at: int) -> Read:
-    """The accuracy that the protocol reports after so many queries, percent."""
+    """The accuracy that the protocol reports after ``at`` queries, percent."""
     return Read(getattr(metrics.curves(runs.trace, runs.table, rule), rule.report)[:, at - 1])
 
 
 def row(place: str, switch: str, change: str, traces: str, method: str, measure: str,
         before: Read, after: Read) -> Row:  # fmt: skip
     """The paired difference ``after - before``."""
-    found = stats.paired_difference(after.values, before.values)
-    said = place, switch, change, traces, method, measure, len(before.values)
+    result = stats.paired_difference(after.values, before.values)
+    labels = place, switch, change, traces, method, measure, len(before.values)
     means = float(before.values.mean()), float(after.values.mean())
-    interval = (found["mean"], found["low"], found["high"], found["significant"])
-    return Row(*said, *means, before.censored, after.censored, *interval)
+    interval = (result["mean"], result["low"], result["high"], result["significant"])
+    return Row(*labels, *means, before.censored, after.censored, *interval)
 
 
 def honest_but(**switches: str) -> Protocol:
@@ -110,70 +110,74 @@ _OPTIMUM = "queries to the optimum"
 
 
 def of_nasbench201(dataset: str, searchers: Sequence[Searcher], search: Search) -> Iterator[Row]:
-    """The switches on one data set."""
+    """The rows of a data set of NAS-Bench-201."""
     v11, nats = (registry.find("nasbench201", dataset, edition) for edition in ("v1.1", "nats"))
     for searcher in searchers:
         yield from of_tables(searcher, v11, nats, search)
 
 
 def of_tables(searcher: Searcher, table: Table, runs_table: Table, search: Search) -> Iterator[Row]:
-    """The switches with one method.
+    """The rows of a method.
 
     Args:
       searcher: the method.
       table: an edition of a table.
-      runs_table: another edition, which has the runs behind each mean.
-      search: does a search.
+      runs_table: another edition, with the single runs behind each mean.
+      search: runs a search.
     """
     measured, counts = searcher.switches, searcher.counts
     honest = search(searcher, table, HONEST)
 
-    def say(switch: str, change: str, traces: str, measure: str, before: Read, after: Read) -> Row:
+    def make_row(
+        switch: str, change: str, traces: str, measure: str, before: Read, after: Read
+    ) -> Row:
         return row(table.dataset, switch, change, traces, searcher.name, measure, before, after)
 
-    def both(switch: str, change: str, a: Runs, b: Runs) -> Iterator[Row]:
-        yield say(switch, change, NEW, _OPTIMUM, queries(a, HONEST), queries(b, HONEST))
+    def rows_of_new_runs(switch: str, change: str, a: Runs, b: Runs) -> Iterator[Row]:
+        yield make_row(switch, change, NEW, _OPTIMUM, queries(a, HONEST), queries(b, HONEST))
         for at in counts[1:]:
             two = (accuracy(of, HONEST, at) for of in (a, b))
-            yield say(switch, change, NEW, f"accuracy at {at}", *two)
+            yield make_row(switch, change, NEW, f"accuracy at {at}", *two)
 
     if "report" in measured:
         oracle = honest_but(report="oracle_test")
         for at in counts:
             two = (accuracy(honest, rule, at) for rule in (HONEST, oracle))
             change = "best_valid_test -> oracle_test"
-            yield say("report", change, SAME, f"accuracy at {at}", *two)
+            yield make_row("report", change, SAME, f"accuracy at {at}", *two)
     if "predicted_top" in measured:
-        yield from _looks(searcher, table, None, search)
+        yield from _predicted_top(searcher, table, None, search)
     if "normalize" in measured:
         whole = search(searcher, table, honest_but(normalize="table"))
-        yield from both("normalize", "observed -> table", honest, whole)
+        yield from rows_of_new_runs("normalize", "observed -> table", honest, whole)
     if "counting" in measured:
         two = (queries(honest, rule) for rule in (HONEST, honest_but(counting="round")))
-        yield say("counting", "query -> round", SAME, _OPTIMUM, *two)
+        yield make_row("counting", "query -> round", SAME, _OPTIMUM, *two)
     if "labels" in measured:
         single = honest_but(labels="single_run")
         two = (search(searcher, runs_table, rule) for rule in (HONEST, single))
-        yield from both("labels", "mean -> single_run", *two)
+        yield from rows_of_new_runs("labels", "mean -> single_run", *two)
     if "target" in measured:
         two = (queries(honest, rule) for rule in (HONEST, honest_but(target="valid")))
-        yield say("target", "test -> valid", SAME, _OPTIMUM, *two)
+        yield make_row("target", "test -> valid", SAME, _OPTIMUM, *two)
     if "version" in measured:
         change = f"{table.version} -> {runs_table.version}"
-        yield from both("version", change, honest, search(searcher, runs_table, HONEST))
+        yield from rows_of_new_runs("version", change, honest, search(searcher, runs_table, HONEST))
     if "all" in measured:
         leaked = search(searcher, table, PAPER)
         change = "honest -> paper"
-        yield say("all", change, NEW, _OPTIMUM, queries(honest, HONEST), queries(leaked, PAPER))
+        yield make_row(
+            "all", change, NEW, _OPTIMUM, queries(honest, HONEST), queries(leaked, PAPER)
+        )
         for at in counts:
             two = accuracy(honest, HONEST, at), accuracy(leaked, PAPER, at)
-            yield say("all", change, NEW, f"accuracy at {at}", *two)
+            yield make_row("all", change, NEW, f"accuracy at {at}", *two)
 
 
 def of_nasbench101(searchers: Sequence[Searcher], search: Search) -> Iterator[Row]:
-    """The switches that a table of test labels alone allows: the search sees what judges it.
+    """The rows of NAS-Bench-101, whose table has test labels only: they also guide the search.
 
-    The optimum is hardly met there, so that queries are counted to the first of the ten best.
+    The optimum is rarely met there, so queries are counted to the first of the ten best.
     """
     table = registry.find("nasbench101")
     for searcher in searchers:
@@ -181,53 +185,57 @@ def of_nasbench101(searchers: Sequence[Searcher], search: Search) -> Iterator[Ro
 
 
 def of_test_labels(searcher: Searcher, table: Table, search: Search) -> Iterator[Row]:
-    """`of_nasbench101` with one method."""
+    """The rows of a method on a table with test labels only."""
     rule = honest_but(labels="test")
     honest = search(searcher, table, rule)
-    ten = metrics.milestones(table, rule)["the top 10"]
+    best_ten = metrics.milestones(table, rule)["the top 10"]
     measure = "queries to the top 10"
     if "predicted_top" in searcher.switches:
-        yield from _looks(searcher, table, ten, search)
+        yield from _predicted_top(searcher, table, best_ten, search)
     if "normalize" in searcher.switches:
-        whole = search(searcher, table, honest_but(labels="test", normalize="table"))
-        said = "NAS-Bench-101", "normalize", "observed -> table", NEW, searcher.name
-        yield row(*said, measure, *(queries(of, rule, ten) for of in (honest, whole)))
+        rescaled = search(searcher, table, honest_but(labels="test", normalize="table"))
+        labels = "NAS-Bench-101", "normalize", "observed -> table", NEW, searcher.name
+        yield row(*labels, measure, *(queries(runs, rule, best_ten) for runs in (honest, rescaled)))
         for at in searcher.counts:
-            two = (accuracy(of, rule, at) for of in (honest, whole))
-            yield row(*said, f"accuracy at {at}", *two)
+            two = (accuracy(runs, rule, at) for runs in (honest, rescaled))
+            yield row(*labels, f"accuracy at {at}", *two)
     if "counting" in searcher.switches:
         rules = rule, honest_but(labels="test", counting="round")
-        said = "NAS-Bench-101", "counting", "query -> round", SAME, searcher.name
-        yield row(*said, measure, *(queries(honest, r, ten) for r in rules))
+        labels = "NAS-Bench-101", "counting", "query -> round", SAME, searcher.name
+        yield row(*labels, measure, *(queries(honest, r, best_ten) for r in rules))
 
 
-def _looks(
-    searcher: Searcher, table: Table, ten: np.ndarray | None, search: Search
+def _predicted_top(
+    searcher: Searcher, table: Table, best_ten: np.ndarray | None, search: Search
 ) -> Iterator[Row]:
-    """A free look at the predicted best, read from the same traces; and one that counts."""
-    rule = HONEST if ten is None else honest_but(labels="test")
+    """Evaluating the predicted best for free, from the same traces, and as a counted query."""
+    rule = HONEST if best_ten is None else honest_but(labels="test")
     free, counted = (
-        dataclasses.replace(rule, predicted_top=which) for which in ("free", "counted")
+        dataclasses.replace(rule, predicted_top=setting) for setting in ("free", "counted")
     )
-    place = table.dataset if ten is None else "NAS-Bench-101"
-    measure = _OPTIMUM if ten is None else "queries to the top 10"
-    off, first = search(searcher, table, rule), search(searcher, table, counted)
-    for which, traces, other, read_by in (
-        ("free", SAME, off, free),
+    dataset = table.dataset if best_ten is None else "NAS-Bench-101"
+    measure = _OPTIMUM if best_ten is None else "queries to the top 10"
+    without, first = search(searcher, table, rule), search(searcher, table, counted)
+    for setting, traces, runs, runs_rule in (
+        ("free", SAME, without, free),
         ("counted", NEW, first, rule),
     ):
-        said = place, "predicted_top", f"off -> {which}", traces, searcher.name
-        yield row(*said, measure, queries(off, rule, ten), queries(other, read_by, ten))
-        if ten is None:
+        labels = dataset, "predicted_top", f"off -> {setting}", traces, searcher.name
+        yield row(
+            *labels, measure, queries(without, rule, best_ten), queries(runs, runs_rule, best_ten)
+        )
+        if best_ten is None:
             continue
-        by = dataclasses.replace(read_by, report="oracle_test")  # there the same but for the look
+        reporting = dataclasses.replace(
+            runs_rule, report="oracle_test"
+        )  # equal there, but for the predicted best
         for at in searcher.counts:
-            two = accuracy(off, rule, at), accuracy(other, by, at)
-            yield row(*said, f"accuracy at {at}", *two)
+            two = accuracy(without, rule, at), accuracy(runs, reporting, at)
+            yield row(*labels, f"accuracy at {at}", *two)
 
 
 def shifts(dataset: str, search: Search) -> Iterator[Shift]:
-    """What a reading makes of the difference between methods; all of it from the same traces."""
+    """The effect of switches on differences between methods, all from the same traces."""
     table = registry.find("nasbench201", dataset)
     for a, b, switches in (
         (TEN, RANDOM, {"report": "oracle_test"}),
@@ -243,30 +251,32 @@ def shifts(dataset: str, search: Search) -> Iterator[Shift]:
 def shift(
     a: Searcher, b: Searcher, switches: Mapping[str, str], table: Table, search: Search
 ) -> Shift:
-    """The difference ``a - b`` by ``honest`` and with ``switches``, and what lies between.
+    """The difference ``a - b`` by ``honest`` and with ``switches``, and the shift between them.
 
-    Accuracy is read after the largest number of queries that both read, 100 at most; queries end
-    at the smaller budget of the two.
+    Accuracy is compared at the largest count that both have, at most 100; queries are censored at
+    the smaller budget.
     """
-    two = tuple(search(of, table, HONEST) for of in (a, b))
-    most = min(of.trace.queried.shape[1] for of in two)
-    at = max(count for count in a.counts if count in b.counts and count <= 100)
+    both_runs = tuple(search(runs, table, HONEST) for runs in (a, b))
+    budget = min(runs.trace.queried.shape[1] for runs in both_runs)
+    num_queries = max(count for count in a.counts if count in b.counts and count <= 100)
 
     def difference(rule: Protocol) -> np.ndarray:
         if "report" in switches:
-            read = [accuracy(of, rule, at) for of in two]
+            numbers = [accuracy(runs, rule, num_queries) for runs in both_runs]
         else:
-            read = [queries(of, rule, most=most) for of in two]
-        return read[0].values - read[1].values
+            numbers = [queries(runs, rule, most=budget) for runs in both_runs]
+        return numbers[0].values - numbers[1].values
 
     honest, switched = (difference(rule) for rule in (HONEST, honest_but(**switches)))
-    nothing = np.zeros(len(honest))
-    found = [
+    zeros = np.zeros(len(honest))
+    differences = [
         stats.paired_difference(*pair)
-        for pair in ((honest, nothing), (switched, nothing), (switched, honest))
+        for pair in ((honest, zeros), (switched, zeros), (switched, honest))
     ]
-    measure = f"accuracy at {at}" if "report" in switches else f"{_OPTIMUM}, at most {most}"
+    measure = (
+        f"accuracy at {num_queries}" if "report" in switches else f"{_OPTIMUM}, at most {budget}"
+    )
     (switch,) = switches
     change = f"{switch}: {getattr(HONEST, switch)} -> {switches[switch]}"
-    cells = [of[key] for of in found for key in ("mean", "low", "high")]
+    cells = [runs[key] for runs in differences for key in ("mean", "low", "high")]
     return Shift(table.dataset, f"{a.name} - {b.name}", measure, change, len(honest), *cells)

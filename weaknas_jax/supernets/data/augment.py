@@ -17,12 +17,12 @@ import numpy as np
 from weaknas_jax.core.conventions import with_conventions
 
 MAGNITUDE, DEVIATION, OPERATIONS, CHANCE = 9.0, 0.5, 2, 0.5
-FILL = (124, 116, 104)  # the mean of ImageNet
+FILL = (124, 116, 104)  # mean colour of ImageNet
 _AREA, _ASPECT, _TRIES = (0.02, 1 / 3), (0.3, 1 / 0.3), 10
 
 
 def rand_augment(image: Any, rng: np.random.Generator) -> Any:
-    """A PIL image after `OPERATIONS` drawn operations."""
+    """Applies `OPERATIONS` random operations to a PIL image."""
     for name in rng.choice(list(OPERATORS), OPERATIONS):
         level = float(np.clip(rng.normal(MAGNITUDE, DEVIATION), 0, 10))
         sign = -1 if rng.random() < 0.5 else 1
@@ -63,9 +63,9 @@ def _rotate(image, level, sign):
 
 
 def _solarize_add(image, level, sign):
-    """What is below the middle is made brighter."""
-    more = int(11 * level)
-    table = [min(255, value + more) if value < 128 else value for value in range(256)]
+    """Brightens values below 128."""
+    increment = int(11 * level)
+    table = [min(255, value + increment) if value < 128 else value for value in range(256)]
     return image.point(table * 3)
 
 
@@ -86,15 +86,15 @@ OPERATORS: dict[str, Callable[[Any, float, int], Any]] = {
     "TranslateX": _affine(lambda image, share: (1, 0, 0.45 * share * image.size[0], 0, 1, 0)),
     "TranslateY": _affine(lambda image, share: (1, 0, 0, 0, 1, 0.45 * share * image.size[1])),
 }
-"""Of an RGB image, a magnitude 0..10 and a direction."""
+"""Operations by name: (RGB image, magnitude 0..10, direction) -> image."""
 
 
 @with_conventions
 def erased(key: jax.Array, images: jax.Array, probability: float = 0.2) -> jax.Array:
-    """Images [B, H, W, 3] of which a share has a rectangle of normal noise.
+    """Replaces a rectangle by normal noise in a random share of images [B, H, W, 3].
 
-    It covers 2 % to a third of the image, and is 0.3 to 3.3 times as high as wide. May be traced;
-    image b's draw depends on ``key`` and b alone.
+    It covers 2 % to a third of the image, with height to width from 0.3 to 3.3. May be traced; the
+    draw of image b depends only on ``key`` and b.
     """
     return jax.vmap(lambda k, image: _erased(k, image, probability))(
         jax.random.split(key, len(images)), images
@@ -102,19 +102,19 @@ def erased(key: jax.Array, images: jax.Array, probability: float = 0.2) -> jax.A
 
 
 def _erased(key: jax.Array, image: jax.Array, probability: float) -> jax.Array:
-    (high, wide), keys = image.shape[:2], jax.random.split(key, 6)
-    area = high * wide * jax.random.uniform(keys[0], (_TRIES,), minval=_AREA[0], maxval=_AREA[1])
+    (height, width), keys = image.shape[:2], jax.random.split(key, 6)
+    area = height * width * jax.random.uniform(keys[0], (_TRIES,), minval=_AREA[0], maxval=_AREA[1])
     log_aspect = jax.random.uniform(
         keys[1], (_TRIES,), minval=math.log(_ASPECT[0]), maxval=math.log(_ASPECT[1])
     )
     h = jnp.round(jnp.sqrt(area * jnp.exp(log_aspect))).astype(jnp.int32)
     w = jnp.round(jnp.sqrt(area / jnp.exp(log_aspect))).astype(jnp.int32)
-    fits = (h < high) & (w < wide)
+    fits = (h < height) & (w < width)
     first = jnp.argmax(fits)
     h, w = h[first], w[first]
-    top = jax.random.randint(keys[2], (), 0, jnp.maximum(1, high - h + 1))
-    left = jax.random.randint(keys[3], (), 0, jnp.maximum(1, wide - w + 1))
-    y, x = jnp.arange(high)[:, None], jnp.arange(wide)
+    top = jax.random.randint(keys[2], (), 0, jnp.maximum(1, height - h + 1))
+    left = jax.random.randint(keys[3], (), 0, jnp.maximum(1, width - w + 1))
+    y, x = jnp.arange(height)[:, None], jnp.arange(width)
     inside = (y >= top) & (y < top + h) & (x >= left) & (x < left + w)
     inside &= fits[first] & (jax.random.uniform(keys[4]) < probability)
     noise = jax.random.normal(keys[5], image.shape, image.dtype)

@@ -1,4 +1,4 @@
-"""Images decoded once and kept as bytes in a file, to be read again for each sub-network."""
+"""Cache of decoded images as bytes in a file, read again for each sub-network."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from weaknas_jax.supernets.data.images import Batch, Images
 
 
 def fingerprint(images: Images) -> str:
-    """Of the images' names, classes and sizes in bytes; the same wherever the folder lies."""
+    """Hash of the images' names, classes and file sizes, independent of the path of the folder."""
     digest = hashlib.sha256()
     for path, label in zip(images.paths, images.labels.tolist(), strict=True):
         size = path.stat().st_size
@@ -28,11 +28,11 @@ class _Stopped(Exception):
 def write(
     path: str | os.PathLike, batches: Iterator[Batch], stop: Callable[[], bool] = lambda: False
 ) -> bool:
-    """Writes batches to the file ``path``; nothing of them, and False, where it was stopped.
+    """Writes batches to the file ``path``; if stopped, writes nothing and returns False.
 
     Raises:
-      OSError: the disk is full, or will not take it.
-      ownership.NotOurs: somebody else's file has the name.
+      OSError: the file cannot be written, e.g. the disk is full.
+      ownership.NotOurs: a file of that name exists that this program did not write.
     """
     marks: list[Batch] = []
     ownership.check(Path(path))
@@ -52,7 +52,7 @@ def write(
 
 
 def read(path: str | os.PathLike) -> list[Batch] | None:
-    """The batches of a file by `write`, their images mapped and not read; None = there is none."""
+    """The batches of a file of `write`, their images memory-mapped; None = no such file."""
     if not Path(path).exists() or not Path(path).with_suffix(".bytes").exists():
         return None
     try:

@@ -1,7 +1,7 @@
-"""Small images made from the handwritten digits of scikit-learn: a task that needs no download.
+"""Small images made from the handwritten digits of scikit-learn: a task without downloads.
 
-One digit, turned, scaled and placed at random, is to be named among halves of other digits, in
-random colours, on a background that changes slowly, under noise. After the cluttered MNIST of Mnih
+The class is that of one digit, randomly rotated, scaled and placed, among halves of other digits,
+in random colours, on a smooth background, with noise. After the cluttered MNIST of Mnih
 et al. (2014), from the 1,797 digits of 8x8 pixels of Alpaydin and Kaynak (1998), which come with
 scikit-learn.
 """
@@ -17,7 +17,7 @@ _CHUNK, _HALVES = 1000, 3
 
 
 def sources(seed: int, split: Split) -> np.ndarray:
-    """Which of scikit-learn's digits a split is made of, int64 [n]; no two splits share one."""
+    """Indices of scikit-learn's digits for a split, int64 [n]; splits are disjoint."""
     shares = np.cumsum([0.0, *SPLITS.values()])
     start, stop = (shares[list(SPLITS).index(split) + end] for end in (0, 1))
     order = np.random.default_rng(seed).permutation(SOURCES)
@@ -29,7 +29,7 @@ def make(seed: int, split: Split, count: int) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
       ModuleNotFoundError: scikit-learn is missing.
-      ValueError: there is no such split.
+      ValueError: the split is unknown.
     """
     if split not in SPLITS:
         raise ValueError(f"split={split}: choose one of {', '.join(SPLITS)}")
@@ -59,7 +59,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _painted(rng: np.random.Generator, ink: np.ndarray, halves: list[np.ndarray]) -> np.ndarray:
-    """Images, uint8 [n, 32, 32, 3], of digits [n, 10, 10] and of what is to mislead."""
+    """Images, uint8 [n, 32, 32, 3], of digits [n, 10, 10] and distractors."""
     n = len(ink)
     across = np.linspace(-1, 1, SIDE, dtype=np.float32)
     ground = rng.uniform(40, 170, (n, 1, 1, 3)).astype(np.float32)
@@ -75,7 +75,7 @@ def _painted(rng: np.random.Generator, ink: np.ndarray, halves: list[np.ndarray]
 def _over(
     rng: np.random.Generator, image: np.ndarray, cover: np.ndarray, ground: np.ndarray, signs: tuple
 ) -> np.ndarray:
-    """``image`` with ``cover`` [n, 32, 32] in a colour that stands out from the ground."""
+    """``image`` with ``cover`` [n, 32, 32] painted in a colour distinct from the ground."""
     sign = rng.choice(signs, (len(image), 1, 1, 1))
     difference = sign * rng.uniform(60, 130, sign.shape) + 25 * rng.standard_normal(
         (*sign.shape[:3], 3)
@@ -90,11 +90,11 @@ def _placed(
     """Coverage [n, 32, 32] of digits [n, 10, 10], interpolated linearly.
 
     Args:
-      rng: draws turn, size and place.
+      rng: draws rotation, size and position.
       ink: the digits.
-      sizes: least and largest side, pixels.
-      reach: how far from the middle the centre may be in each direction, pixels.
-      cut: leaves half of each, along a random line.
+      sizes: smallest and largest side, pixels.
+      reach: largest offset of the centre in each direction, pixels.
+      cut: keeps only half of each digit, along a random line.
     """
     n, single = len(ink), np.float32
     turn = rng.uniform(-0.35, 0.35, (n, 1, 1)).astype(single)

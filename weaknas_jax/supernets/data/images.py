@@ -1,12 +1,13 @@
-"""ImageNet-style folders, read ahead by threads, in an order that only the arguments decide.
+"""Images in ImageNet-style folders, read ahead by threads, in a deterministic order.
 
 ``ROOT/train`` and ``ROOT/val`` hold a folder for each class; classes are numbered in the order of
-their folders' names, as everywhere. Preprocessing is the published one of the supernet: for
-evaluation the short side to ``ceil(size / 0.875)`` and the centre; for recalibration crops of
-random area and aspect, and flips. Images stay bytes until they are on the device (`normalized`).
+their folders' names, as usual. Preprocessing is the published one of the supernet: for
+evaluation, the short side is resized to ``ceil(size / 0.875)`` and the centre cropped; for
+recalibration, crops of random area and aspect, and flips. Images stay bytes until they are on the
+device (`normalized`).
 
-Needs the extra ``imagenet`` (Grain, Pillow). Known deviation: which training images, and their
-crops, are drawn by NumPy's generator; the original draws by PyTorch's.
+Needs the extra ``imagenet`` (Grain, Pillow). Known deviation: training images and their
+crops are drawn by NumPy's generator, not by PyTorch's.
 """
 
 import math
@@ -28,7 +29,7 @@ _SCALE, _ASPECT, _TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
 
 class ImagesError(ValueError):
-    """Folders that are not what is needed; the message names them."""
+    """Image folders with wrong content; the message names them."""
 
 
 class Images(NamedTuple):
@@ -36,7 +37,7 @@ class Images(NamedTuple):
 
     Attributes:
       classes: names of the folders, sorted.
-      paths: of the images, by class, sorted.
+      paths: paths of the images, sorted by class and name.
       labels: int32 [n], number of the class.
     """
 
@@ -45,18 +46,18 @@ class Images(NamedTuple):
     labels: np.ndarray
 
     def take(self, indices: Sequence[int]) -> "Images":
-        """Some of them, in this order."""
+        """The images at ``indices``, in this order."""
         return Images(self.classes, tuple(self.paths[i] for i in indices), self.labels[indices])
 
 
 class Batch(NamedTuple):
-    """Images of one size; the last batch of a split is filled up with what does not count.
+    """Images of one size; the last batch of a split is padded.
 
     Attributes:
       images: uint8 [B, size, size, 3].
       labels: int32 [B].
-      index: int32 [B], place in `Images`; -1 = filling.
-      valid: bool [B], false for filling and for what could not be read.
+      index: int32 [B], index in `Images`; -1 = padding.
+      valid: bool [B], false for padding and unreadable images.
     """
 
     images: np.ndarray
@@ -90,7 +91,7 @@ def find(root: str | os.PathLike, split: str) -> Images:
 
 
 def drawn(images: Images, count: int, seed: int) -> Images:
-    """``count`` of them (or all) by ``seed``, in an order drawn too."""
+    """``count`` images (or all), drawn by ``seed`` in random order."""
     order = np.random.default_rng(seed).permutation(len(images.paths))
     return images.take(order[:count])
 
@@ -124,7 +125,7 @@ def _box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, i
         if 0 < w <= width and 0 < h <= height:
             left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
             return int(left), int(top), int(left) + w, int(top) + h
-    # A long image: the largest part of its middle that has an allowed aspect.
+    # A long image: the largest centre crop with an allowed aspect.
     w, h = min(width, round(height * _ASPECT[1])), min(height, round(width / _ASPECT[0]))
     left, top = (width - w) // 2, (height - h) // 2
     return left, top, left + w, top + h
@@ -137,7 +138,7 @@ def _bilinear():
 
 
 class _Reader:
-    """Reads image number ``i``: a row of a `Batch`."""
+    """Reads image ``i`` as a row of a `Batch`."""
 
     def __init__(self, images: Images, size: int, seed=None, also=None, whole=None):
         self.images, self.size, self.seed, self.also = images, size, seed, also
@@ -178,12 +179,12 @@ def batches(
     Args:
       images: what to read.
       size: side in pixels.
-      batch: images in each; the last is filled up.
+      batch: images in each; the last is padded.
       augment: seed of crops and flips, for recalibration and training; None = the centre. Image i
         gets the same crop whatever the order, the batch, the threads and the shard.
       also: further augmentation of a PIL image, with the image's generator (`augment`).
-      order: places of the images to read; by default all in order.
-      threads: that read and decode ahead; by default one for each core.
+      order: indices of the images to read; by default all in order.
+      threads: threads that read and decode ahead; by default one per core.
       shard: (number, of how many): this process's images are number, number + of, ...
 
     An image that cannot be read is logged by name and marked in ``valid``.
@@ -202,7 +203,7 @@ def batches(
 
 
 def blank(batch: int, size: int) -> Batch:
-    """A batch of nothing but filling."""
+    """A batch of padding only."""
     return Batch(
         np.zeros((batch, size, size, 3), np.uint8),
         np.zeros(batch, np.int32),
@@ -217,7 +218,7 @@ def _filled(part: Batch, batch: int) -> Batch:
 
 
 def in_memory(images: Images, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """All that can be read, ``size`` by ``size``: uint8 [n, size, size, 3], labels int32 [n]."""
+    """All readable images, resized: uint8 [n, size, size, 3], labels int32 [n]."""
     _grain()
     reader = _Reader(images, size, whole=lambda image: image.resize((size, size)))
     readable = [row for row in map(reader, range(len(images.paths))) if row.valid]
@@ -226,7 +227,7 @@ def in_memory(images: Images, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 @with_conventions
 def normalized(images: jax.Array) -> jax.Array:
-    """Bytes [..., 3] as the networks take them: to 0..1, less the mean, by the deviation."""
+    """Bytes [..., 3] scaled to 0..1 and standardized by mean and deviation, as networks need."""
     return (images / jnp.float32(255) - jnp.asarray(MEAN)) / jnp.asarray(STD)
 
 

@@ -1,4 +1,4 @@
-"""Accuracy that a MobileNet sub-network inherits: recalibrated, then counted (`evaluation`)."""
+"""Inherited accuracy of a MobileNet sub-network, after recalibration (`evaluation`)."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -35,16 +35,16 @@ def recalibrated(
     batches: Iterable[Batch],
     of_batch: Callable[..., Statistics] = statistics,
 ) -> Supernet:
-    """The supernet with the statistics of ``arch`` on images that can be read.
+    """The supernet with the statistics of ``arch`` on the readable images.
 
     Args:
       net: the supernet.
       arch: the sub-network.
-      batches: of training images; one with images that do not count is made smaller.
+      batches: training images; those marked invalid are removed.
       of_batch: `statistics`, usually under ``jax.jit``.
 
     Raises:
-      ValueError: none can be read.
+      ValueError: no image can be read.
     """
     of_bytes = functools.partial(of_batch, net, arch)
     return recalibrate.with_statistics(net, recalibration.of_readable(of_bytes, batches))
@@ -53,7 +53,7 @@ def recalibrated(
 def inherited(
     net: Supernet, calibration: Sequence[Batch], validation: Sequence[Batch], how: How | None = None
 ) -> Callable[[Arch], dict[str, float]]:
-    """A function from a sub-network to ``score`` and ``top5``, percent of what was counted.
+    """A function from a sub-network to ``score`` (top-1) and ``top5``, percent.
 
     Args:
       net: the supernet.
@@ -73,13 +73,13 @@ def inherited(
 def accuracy(
     net: Supernet, arch: Arch, calibration: jax.Array, tested: Data, how: How | None = None
 ) -> jax.Array:
-    """Percent of images in memory that a sub-network is right about, float32 []; may be traced.
+    """Top-1 accuracy of a sub-network on images in memory, percent, float32 []; may be traced.
 
     Args:
       net: the supernet.
       arch: the sub-network.
       calibration: training images uint8 [n, B, H, W, 3] for its batch-norm statistics.
-      tested: in batches, [m, B, ...].
+      tested: test images in batches, [m, B, ...].
       how: as of `supernet.forward`.
     """
     net = recalibrate.recalibrated(net, arch, normalized(calibration), how)

@@ -1,6 +1,6 @@
-"""The arithmetic of the network, as pure functions of a module's arrays.
+"""Layers of the network as pure functions of a module's arrays.
 
-Batch normalisation either uses the running statistics or, where ``fresh``, those of the batch
+Batch normalisation uses the running statistics or, if ``fresh``, those of the batch
 itself (biased variance), and returns the latter: `Statistics`, (mean, var) of each normalisation.
 """
 
@@ -23,7 +23,7 @@ def activation(block: Block):
 
 
 def normalize(norm: Norm, x: jax.Array, fresh: bool) -> tuple[jax.Array, Statistics]:
-    """x [B, H, W, C] normalised, in its own precision, and (mean, var) that did it, float32."""
+    """x [B, H, W, C] normalised, in its own precision, and the (mean, var) used, float32."""
     mean, var, kind = norm.mean[...], norm.var[...], x.dtype
     x = x.astype(jnp.float32)
     if fresh:
@@ -34,7 +34,7 @@ def normalize(norm: Norm, x: jax.Array, fresh: bool) -> tuple[jax.Array, Statist
 
 
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """A convolution of each channel by itself, padded by k // 2 on all sides.
+    """A depthwise convolution, padded by k // 2 on all sides.
 
     Args:
       x: [B, H, W, C].
@@ -66,10 +66,10 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def elastic_kernel(stored: jax.Array, matrices: list[jax.Array], size: int) -> jax.Array:
-    """The kernel [size, size, C] that a stored one [K, K, C] has at a smaller size.
+    """The kernel [size, size, C] derived from a stored one [K, K, C].
 
-    From each size to the next: its centre, flattened row by row, times a matrix that all channels
-    share (Once-for-all, section 3.3).
+    From each size to the next: its centre, flattened row by row, times a matrix shared by all
+    channels (Once-for-all, section 3.3).
     """
     kernel = stored
     for matrix in matrices:
@@ -106,8 +106,8 @@ def inverted(
       block: its geometry.
       x: [B, H, W, c_in].
       fresh: see the module.
-      kept: which channels count, bool [M] of the middle and [r] of its squeeze; None = all.
-      spatial: in place of the depthwise convolution.
+      kept: masks of active channels, bool [M] of the middle and [r] of its squeeze; None = all.
+      spatial: replaces the depthwise convolution.
 
     Returns:
       [B, H', W', c_out], and the statistics of its three normalisations.

@@ -1,4 +1,4 @@
-"""Parameters of the network as Flax NNX modules; what is computed with them is in `compute`.
+"""Parameters of the network as Flax NNX modules; their computation is in `layers`.
 
 NNX rather than Linen: a sub-network is a slice of a supernet's arrays, and an NNX module is a tree
 of arrays under plain attribute names, which can be sliced, stacked, mapped and handed to `jax.jit`.
@@ -25,7 +25,7 @@ def _he(rngs: nnx.Rngs, shape: tuple[int, ...], fan_out: int) -> nnx.Param:
 
 
 class Norm(nnx.Module):
-    """Batch normalisation of C channels: what it learns, and its running statistics, each [C]."""
+    """Batch normalisation of C channels: parameters and running statistics, each [C]."""
 
     def __init__(self, channels: int):
         self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
@@ -60,7 +60,7 @@ class Inverted(nnx.Module):
 
 
 class Matrices(nnx.Module):
-    """The matrices that make a kernel of the next larger one, [k^2, k^2] each, larger first."""
+    """The matrices that derive a kernel from the next larger one, [k^2, k^2], larger first."""
 
     def __init__(self, config: SupernetConfig):
         sizes = reversed(config.kernels[:-1])
@@ -68,7 +68,7 @@ class Matrices(nnx.Module):
 
 
 class Ends(nnx.Module):
-    """What all sub-networks share: the stem, the fixed first block, and the head."""
+    """Parts that all sub-networks share: the stem, the fixed first block, and the head."""
 
     def __init__(self, config: SupernetConfig, rngs: nnx.Rngs):
         stem, first = config.channels(config.stem), config.channels(config.first)

@@ -1,7 +1,7 @@
-"""The accuracy predictor of Once-for-all as an oracle: a search without ImageNet.
+"""The accuracy predictor of Once-for-all as an oracle, for searches without ImageNet.
 
-A network of three hidden layers that its authors fitted on measured sub-networks. **It is a
-predictor and no measurement**: what searches find by it it calls 83 to 84 %, where the best
+A network with three hidden layers that its authors fitted on measured sub-networks. **It predicts
+and does not measure**: it predicts 83 to 84 % for the results of searches by it, while the best
 published sub-networks inherit 78.8 %.
 """
 
@@ -23,7 +23,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays ``{0,2,4,6}_{weight,bias}`` of an ``.npz``, in PyTorch's layout.
 
     Raises:
-      TableError: it cannot be read, or is not that.
+      TableError: it cannot be read, or has other arrays.
     """
     layers = read_npz(path)
     width = 2 * 60 + len(SIZES)
@@ -42,10 +42,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def inputs(config: SupernetConfig, population: Arch, image_size: int) -> np.ndarray:
-    """What it is fed, float32 [..., 128]: kernels, expansions (none where not active), image size.
+    """Inputs of the predictor, float32 [..., 128]: kernels, expansions (0 if inactive), image size.
 
     Raises:
-      ValueError: it has no input for that image size, or this supernet is not of its kind.
+      ValueError: it does not support that image size, or this supernet.
     """
     if image_size not in SIZES:
         raise ValueError(f"image size {image_size}: the oracle has {', '.join(map(str, SIZES))}")

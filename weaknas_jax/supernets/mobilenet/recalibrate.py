@@ -20,12 +20,12 @@ pooled = recalibration.pooled
 def statistics(net: Supernet, arch: Arch, batches: jax.Array, how: How | None = None) -> Statistics:
     """Means over batches of each batch's own mean and biased variance, at each normalisation.
 
-    Where the sub-network has no channel the running statistics stay.
+    Channels that the sub-network lacks keep the running statistics.
 
     Args:
       net: the supernet.
       arch: the sub-network, may be traced.
-      batches: images [n, B, H, W, 3]; all batches weigh the same, `pooled` joins other ones.
+      batches: images [n, B, H, W, 3], with equal weights; `pooled` joins unequal ones.
       how: as of `supernet.forward`.
     """
 

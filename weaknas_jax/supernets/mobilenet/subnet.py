@@ -1,4 +1,4 @@
-"""A sub-network by itself: what is deployed, and retrained from scratch."""
+"""A sub-network alone, as it is deployed and retrained from scratch."""
 
 import jax
 import numpy as np
@@ -15,12 +15,12 @@ from weaknas_jax.supernets.mobilenet.supernet import Supernet, kernels_of, narro
 
 
 class Static(nnx.Module):
-    """The arrays of one sub-network, and nothing else.
+    """The arrays of one sub-network only.
 
     Attributes:
       config: the supernet's geometry.
       arch: its choices, as tuples.
-      geometry: of the active blocks.
+      geometry: geometry of the active blocks.
       ends: stem, first block and head.
       blocks: the active blocks in order.
     """
@@ -63,7 +63,7 @@ def forward(
 
 @conventions.with_conventions
 def extract(net: Supernet, arch: Arch) -> Static:
-    """The sub-network with the supernet's arrays: logits are the supernet's.
+    """Extracts a sub-network with the supernet's arrays; its logits equal the supernet's.
 
     Raises:
       ArchError: the supernet has no such sub-network.

@@ -1,16 +1,16 @@
 """The Once-for-all MobileNetV3 supernet: one program evaluates any of its sub-networks.
 
-The choices are run-time integers. Two ways lead to the same result:
+The choices are run-time integers. Two implementations give the same result:
 
-``masks``     everything is computed at full width and depth and the rest set to zero; under
-              ``vmap`` a population is one pass (GPU, TPU)
-``branches``  a switch among static slices: only the sub-network's own arithmetic (CPU)
+``masks``     computes at full width and depth and sets inactive parts to zero; under ``vmap`` a
+              population is one pass (GPU, TPU)
+``branches``  switches among static slices: computes only the sub-network (CPU)
 
-The blocks of a stage after its first are alike, and are walked by a scan, so that there is one
-set of branches for them.
+The blocks of a stage after its first are alike and processed by a scan, so that they share one set
+of branches.
 
 Reference: Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment"
-(ICLR 2020), and its published code; known deviations: none in what is computed.
+(ICLR 2020), and its published code; known deviations: none in the computation.
 """
 
 from typing import Any, Literal
@@ -30,7 +30,7 @@ How = Literal["masks", "branches"]
 
 
 class Elastic(nnx.Module):
-    """An elastic block: the arrays of its largest form, and the matrices of its kernel."""
+    """An elastic block: arrays at full size, and the matrices of its kernel."""
 
     def __init__(self, config: SupernetConfig, block: Block, rngs: nnx.Rngs):
         self.full = Inverted(block, block.middles[-1], config.kernels[-1], rngs)
@@ -58,7 +58,7 @@ class Supernet(nnx.Module):
 
 
 def default_how() -> How:
-    """What suits the backend."""
+    """The faster implementation for the backend."""
     return "branches" if jax.default_backend() == "cpu" else "masks"
 
 
@@ -71,10 +71,10 @@ def forward(
     Args:
       net: the supernet.
       x: images [B, H, W, 3].
-      arch: choices, may be traced; none is checked here (`arch.make` does).
-      how: see the module; by default what suits the backend.
-      fresh: normalise by the batch's own statistics. They are returned at full length: where the
-        sub-network has no channel, what was there before.
+      arch: choices, may be traced; not checked here (`arch.make` does).
+      how: see the module; by default `default_how`.
+      fresh: normalise by the batch's own statistics. They are returned at full length; channels
+        that the sub-network lacks keep the running statistics.
     """
     config, how = net.config, how or default_how()
     config.check_image_size(min(x.shape[1:3]))
@@ -93,7 +93,7 @@ def forward(
 
 
 def _stage(net, stage: int, x, depth, kernels, expansions, one, fresh: bool):
-    """The blocks of a stage: the first by itself, the others, which are alike, by a scan."""
+    """The blocks of a stage: the first alone, the others, which are alike, by a scan."""
     config = net.config
     places = range(stage * config.most, (stage + 1) * config.most)
     block, *rest = (config.blocks[place] for place in places)
@@ -109,7 +109,7 @@ def _stage(net, stage: int, x, depth, kernels, expansions, one, fresh: bool):
         return jax.lax.cond(
             place < depth,
             lambda x: one(config, rest[0], weights, x, kernel, expansion, fresh),
-            lambda x: (x, _kept(weights)),
+            lambda x: (x, _running_statistics(weights)),
             x,
         )
 
@@ -119,7 +119,7 @@ def _stage(net, stage: int, x, depth, kernels, expansions, one, fresh: bool):
     return x, [of_first, *(jax.tree.map(lambda a, i=i: a[i], stacked) for i in range(len(rest)))]
 
 
-def _kept(weights: Elastic) -> Statistics:
+def _running_statistics(weights: Elastic) -> Statistics:
     """The running statistics of a block."""
     full = weights.full
     norms = full.expand_norm, full.depthwise_norm, full.project_norm
@@ -127,7 +127,7 @@ def _kept(weights: Elastic) -> Statistics:
 
 
 def _masked(config, block: Block, weights: Elastic, x, kernel, expansion, fresh: bool):
-    """A block at full width, with what the sub-network has not set to zero."""
+    """A block at full width, with inactive channels set to zero."""
     full, largest = weights.full, config.kernels[-1]
 
     def padded(small):
@@ -143,14 +143,14 @@ def _masked(config, block: Block, weights: Elastic, x, kernel, expansion, fresh:
         narrow = jnp.arange(squeezed(block.middles[-1])) < sizes[expansion]
     x, (*inner, last) = layers.inverted(chosen, block, x, fresh, (middle, narrow))
     if not fresh:
-        return x, _kept(weights)
-    before = _kept(weights)
+        return x, _running_statistics(weights)
+    before = _running_statistics(weights)
     inner = jax.tree.map(lambda new, old: jnp.where(middle, new, old), tuple(inner), before[:2])
     return x, (*inner, last)
 
 
 def _switched(config, block: Block, weights: Elastic, x, kernel, expansion, fresh: bool):
-    """A block by the branch of its expansion, its depthwise convolution by that of its kernel."""
+    """A block by branches: one for its expansion, one for its depthwise kernel size."""
 
     def branch(middle: int):
         def run(weights, x):
@@ -164,7 +164,7 @@ def _switched(config, block: Block, weights: Elastic, x, kernel, expansion, fres
                 return jax.lax.switch(kernel, [convolve(size) for size in config.kernels], h)
 
             x, (*inner, last) = layers.inverted(part, block, x, fresh, spatial=spatial)
-            before = _kept(weights)
+            before = _running_statistics(weights)
             if not fresh:
                 return x, before
 
@@ -186,7 +186,7 @@ def kernels_of(config: SupernetConfig, weights: Elastic, middle: int) -> dict[in
 
 
 def narrowed(full: Inverted, middle: int) -> Inverted:
-    """A block of the first ``middle`` channels; the depthwise kernel keeps its size."""
+    """A block with only the first ``middle`` channels; the depthwise kernel keeps its size."""
     narrow, squeeze = squeezed(middle), full.squeeze
 
     def first(norm: Norm) -> Norm:

@@ -1,12 +1,11 @@
 """Many MobileNet sub-networks trained from scratch in one program (`supernets.train_many`).
 
-Each is a masked supernet of its own that trains no choice but its own: what it lacks never counts
-and stays as it was drawn, and the matrices of kernels stay the identity, so that a small kernel is
-the centre of the large one. It learns as the network by itself does (`subnet`), from the same
-initial arrays.
+Each is a masked supernet that trains only its own sub-network: inactive parts keep their initial
+values, and the matrices of kernels stay the identity, so that a small kernel is the centre of the
+large one. Training equals that of the network alone (`subnet`) from the same initial arrays.
 
-Known deviation from training a network by itself: initial arrays are drawn with the deviation of
-the widest block, which batch normalisation undoes.
+Known deviation from training a network alone: initial arrays are drawn with the deviation of the
+widest block, which batch normalisation compensates.
 """
 
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ def start(config: SupernetConfig, arch: Arch, keys: jax.Array) -> Runs:
     """Networks before the first step.
 
     Args:
-      config: the supernet that has them.
+      config: their supernet.
       arch: fields [R, ...].
       keys: [R].
     """
@@ -43,14 +42,14 @@ def start(config: SupernetConfig, arch: Arch, keys: jax.Array) -> Runs:
 def train(
     config: SupernetConfig, runs: Runs, data: Data, *, how: How = "masks", **settings: Any
 ) -> tuple[Runs, np.ndarray]:
-    """Trained networks and the loss of each step, float32 [R, steps].
+    """Trains networks; returns them and the loss of each step, float32 [R, steps].
 
     Args:
       config: the supernet.
-      runs: of `start`.
-      data: to train on.
-      how: as of `supernet.forward`; masks are faster than branches here on a CPU too, since it is
-        small arithmetic.
+      runs: from `start`.
+      data: training images.
+      how: as of `supernet.forward`; for small networks masks are faster than branches on a CPU
+        too.
       **settings: as of `supernets.train_many.train`: ``steps``, ``rate``, ``batch``, ...
     """
     logits = train_supernet.sharing(config, how).logits

@@ -16,7 +16,7 @@ MOMENTUM = 0.1  # of running statistics, PyTorch's sense
 
 
 def make(net: Static, recipe: Recipe, steps_per_epoch: int) -> Training:
-    """Training of ``net``, whose arrays it begins with."""
+    """The training functions of ``net``, from its arrays on."""
     return recipes.make(net, recipe, steps_per_epoch, forward)
 
 
@@ -28,8 +28,8 @@ def forward(
     Args:
       net: the sub-network.
       images: normalised, [B, H, W, 3].
-      key: of the dropout.
-      recipe: says how much of it.
+      key: key of the dropout.
+      recipe: its ``dropout`` is used.
 
     Returns:
       Logits [B, classes], and the running statistics after this batch.
@@ -42,7 +42,7 @@ def forward(
 
 
 def _running(net: Static, statistics: Statistics) -> nnx.State:
-    """Running statistics after a batch whose own are ``statistics``."""
+    """Running statistics after a batch with ``statistics``."""
     moved = nnx.clone(net)
     leaves = jax.tree.leaves(statistics)
     pairs = zip(recalibrate.norms(moved), leaves[::2], leaves[1::2], strict=True)

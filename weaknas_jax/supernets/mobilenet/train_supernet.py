@@ -1,13 +1,13 @@
-"""Progressive shrinking: training a supernet so that its sub-networks are good (Once-for-all).
+"""Progressive shrinking: trains a supernet for accurate sub-networks (Once-for-all).
 
 First the largest network alone; then kernel sizes, depths and expansions are opened one after the
-other, and each step trains sub-networks drawn evenly from the choices open so far, to the labels
-and to what the largest network of the first stage says (the teacher). Before expansions are opened
+other. Each step trains sub-networks drawn uniformly from the choices open so far, on the labels and
+on the logits of the largest network of the first stage (the teacher). Before expansions are opened,
 the channels of each middle are sorted by importance, so that a narrow block keeps the best ones.
 
 Reference: Cai et al., "Once-for-All" (ICLR 2020), section 3.3, and its published code. Known
 deviations: a stage opens all values of its choice at once; Adam instead of SGD; one rate for all
-stages but the first; images are drawn with replacement; one sub-network a step unless told.
+stages but the first; images are drawn with replacement; one sub-network a step by default.
 """
 
 import functools
@@ -34,9 +34,9 @@ class Stage(NamedTuple):
     """A part of the training.
 
     Attributes:
-      name: what it opens.
-      steps: how many.
-      rate: the longest step.
+      name: the choice that it opens.
+      steps: number of steps.
+      rate: peak step size.
       kernels, expansions, depths: choices that are open.
     """
 
@@ -51,7 +51,7 @@ class Stage(NamedTuple):
 def stages(
     config: SupernetConfig, steps: Sequence[int], rate: float = 5e-3, later: float = 2e-3
 ) -> tuple[Stage, ...]:
-    """The four stages: largest, kernel, depth, width, of so many steps each."""
+    """The four stages: largest, kernel, depth, width, with their numbers of steps."""
     kernels, widths, depths = config.kernels, config.expansions, config.depths
     names = ("largest", "kernel", "depth", "width")
     opened = (
@@ -68,7 +68,7 @@ def stages(
 def sample(
     config: SupernetConfig, stage: Stage, rng: np.random.Generator, shape: tuple[int, ...]
 ) -> Arch:
-    """Sub-networks drawn evenly from what a stage has open; fields [*shape, ...]."""
+    """Sub-networks drawn uniformly from the open choices of a stage; fields [*shape, ...]."""
     blocks = len(config.blocks)
     return Arch(
         rng.choice(stage.kernels, (*shape, blocks)).astype(np.int32),
@@ -85,12 +85,12 @@ def train(
     how: How | None = None,
     **settings: Any,
 ) -> tuple[Supernet, np.ndarray]:
-    """A trained supernet, and the loss to labels of each step, float32 [steps].
+    """Trains a supernet; returns it and the label loss of each step, float32 [steps].
 
     Args:
-      net: the supernet to begin with; it stays as it is.
-      plan: of `stages`.
-      data: to train on.
+      net: the initial supernet; it is not changed.
+      plan: from `stages`.
+      data: training images.
       how: as of `supernet.forward`.
       **settings: as of `supernets.weight_sharing.train`: ``seed``, ``batch``, ``progress``, ...
     """
@@ -117,10 +117,10 @@ def sharing(config: SupernetConfig, how: How) -> Sharing:
 
 @with_conventions
 def by_importance(net: Supernet) -> Supernet:
-    """The same function of the largest network, channels of each middle in order of importance.
+    """Sorts the channels of each middle by importance; the largest network computes the same.
 
-    Importance is the sum of absolute weights that read a channel: for the middle those of the
-    last layer, for the inside of squeeze-excite those of its second.
+    Importance is the sum of absolute weights that read a channel: for the middle those of the last
+    layer, for the inside of squeeze-excite those of its second layer.
     """
     copy = nnx.clone(net)
     for elastic in copy.blocks:
@@ -146,7 +146,7 @@ def _sort(full: Inverted) -> None:
 
 
 def _order(weight: jax.Array) -> jax.Array:
-    """Of the rows of [in, out], the largest sum first."""
+    """Order of the rows of [in, out] by their sum of absolute values, largest first."""
     return jnp.argsort(-jnp.abs(weight).sum(axis=1), stable=True)
 
 

@@ -1,10 +1,10 @@
-"""Weights of the published PyTorch supernets, tensor by tensor, both ways.
+"""Conversion of weights to and from the published PyTorch supernets.
 
-An explicit map of all tensors of a ``state_dict``: one that is missing, unused or of another shape
-is an error that names it. Three historical spellings are read (``.mobile_inverted_conv.`` for
-``.conv.``, and the shorter names of dynamic layers). Layouts: convolutions OIHW to HWIO, 1x1 ones
-and linear layers to [in, out], depthwise ones [C, 1, k, k] to [k, k, C]. What PyTorch counts
-(``num_batches_tracked``) is not kept, and written as 0.
+An explicit map of all tensors of a ``state_dict``: a missing or unused tensor, or one of another
+shape, is an error that names it. Three historical spellings are read (``.mobile_inverted_conv.``
+for ``.conv.``, and the shorter names of dynamic layers). Layouts: convolutions OIHW to HWIO, 1x1
+ones and linear layers to [in, out], depthwise ones [C, 1, k, k] to [k, k, C]. PyTorch's
+``num_batches_tracked`` is not stored, and written as 0.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ _CONFIG = "config"
 
 
 class WeightsError(ValueError):
-    """Tensors that are not those of the supernet; the message names them."""
+    """Tensors that do not fit the supernet; the message names them."""
 
 
 class Entry(NamedTuple):
@@ -39,8 +39,8 @@ class Entry(NamedTuple):
 
     Attributes:
       name: in the ``state_dict``.
-      variable: what holds it; None = a count that is not kept.
-      load, store: from PyTorch's layout to ours, and back.
+      variable: its NNX variable; None = a count that is not stored.
+      load, store: conversions from PyTorch's layout to ours, and back.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 
 
 def entries(net: Supernet) -> Iterator[Entry]:
-    """All tensors of the supernet, in the order of a ``state_dict``'s spelling."""
+    """All tensors of the supernet, in the order of the ``state_dict``."""
     ends = net.ends
     yield _conv("first_conv.conv.weight", ends.stem)
     yield from _norm("first_conv.bn", ends.stem_norm)
@@ -113,7 +113,7 @@ def _squeeze(at: str, squeeze: Squeeze) -> Iterator[Entry]:
 
 
 def normal_form(name: str) -> str:
-    """A tensor's name without what the spellings differ in.
+    """The name of a tensor, with variants of spelling unified.
 
     >>> normal_form("blocks.3.mobile_inverted_conv.point_linear.bn.bn.bias")
     'blocks.3.point_linear.bn.bias'
@@ -130,7 +130,7 @@ def load(net: Supernet, tensors: Mapping[str, np.ndarray]) -> None:
     """Puts the tensors of a ``state_dict`` into a supernet, all or none.
 
     Raises:
-      WeightsError: one is missing, unused, there twice or of another shape; names it.
+      WeightsError: a tensor is missing, unused, duplicate or of another shape; names it.
     """
     by_form: dict[str, tuple[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
@@ -150,16 +150,19 @@ def load(net: Supernet, tensors: Mapping[str, np.ndarray]) -> None:
         if tensor.shape != shape:
             raise WeightsError(f"{name}: has shape {tensor.shape}, and {shape} is needed")
         values.append((entry.variable, np.asarray(entry.load(tensor), np.float32)))
-    for what, names in (("missing", missing), ("unused", [name for name, _ in by_form.values()])):
+    for problem, names in (
+        ("missing", missing),
+        ("unused", [name for name, _ in by_form.values()]),
+    ):
         if names:
-            more = f" and {len(names) - 5} more" * (len(names) > 5)
-            raise WeightsError(f"{what}: {', '.join(names[:5])}{more}")
+            rest = f" and {len(names) - 5} more" * (len(names) > 5)
+            raise WeightsError(f"{problem}: {', '.join(names[:5])}{rest}")
     for variable, array in values:
         variable.set_value(jnp.asarray(array))
 
 
 def state_dict(net: Supernet) -> dict[str, np.ndarray]:
-    """The tensors of a supernet in PyTorch's names and layouts; `load` gives the same back."""
+    """The tensors of a supernet in PyTorch's names and layouts; the inverse of `load`."""
     return {
         entry.name: np.zeros((), np.int64)
         if entry.variable is None
@@ -169,18 +172,19 @@ def state_dict(net: Supernet) -> dict[str, np.ndarray]:
 
 
 def blank(config: SupernetConfig) -> Supernet:
-    """A supernet without arrays, to be filled by `load`: nothing is drawn."""
+    """A supernet without arrays, to be filled by `load`."""
     return nnx.eval_shape(lambda: Supernet(config, nnx.Rngs(0)))
 
 
 def read_file(path, config: SupernetConfig) -> Supernet:
     """A supernet with the weights of a PyTorch file, a dict with one key ``state_dict`` or bare.
 
-    Read as plain data (`storage.torch_file`): needs the extra ``official``, runs nothing of it.
+    Read as plain data (`storage.torch_file`), running none of its code; needs the extra
+    ``official``.
 
     Raises:
       TableError: it cannot be read as plain data.
-      WeightsError: it holds no state_dict, or not that of this supernet.
+      WeightsError: it has no state_dict, or that of another supernet.
     """
     content = read_plain(path)
     if isinstance(content, Mapping) and set(content) == {"state_dict"}:
@@ -196,10 +200,10 @@ def read_file(path, config: SupernetConfig) -> Supernet:
 
 
 def save(path: str | os.PathLike, net: Supernet) -> None:
-    """Writes a supernet as the folder ``path``, by Orbax; `read` gives the same back.
+    """Writes a supernet to the folder ``path`` by Orbax; `read` is the inverse.
 
     Raises:
-      CheckpointError: it is there already, or the disk would not take it.
+      CheckpointError: the folder exists, or cannot be written.
     """
     geometry = json.dumps(dataclasses.asdict(net.config)).encode()
     tensors = _arrays(net)
@@ -212,8 +216,8 @@ def read(path: str | os.PathLike, config: SupernetConfig) -> Supernet:
     """A supernet from a folder of `save`, or from a PyTorch file (`read_file`).
 
     Raises:
-      TableError: a PyTorch file that cannot be read as plain data.
-      WeightsError: there is nothing, or the weights of something else, or damaged ones.
+      TableError: a PyTorch file cannot be read as plain data.
+      WeightsError: the weights are missing, damaged, or of another network.
     """
     if not Path(path).exists():
         raise WeightsError(f"{path}: no such file or folder")
@@ -234,10 +238,10 @@ def read(path: str | os.PathLike, config: SupernetConfig) -> Supernet:
 
 
 def digest(net: Supernet) -> str:
-    """SHA-256 of all tensors: what a measurement by these weights belongs to."""
+    """SHA-256 of all tensors, to identify the weights of a measurement."""
     return content_sha256(_arrays(net))
 
 
 def _arrays(net: Supernet) -> dict[str, np.ndarray]:
-    """The tensors of `state_dict` that hold something."""
+    """The tensors of `state_dict` without counts."""
     return {name: t for name, t in state_dict(net).items() if "num_batches" not in name}
