@@ -7,6 +7,7 @@ lists them. Labels are always maximised; costs come negated. Each objective has 
 integers whose meaning is permuted in each column.
 """
 
+import argparse
 import binascii
 import dataclasses
 import functools
@@ -284,7 +285,7 @@ def _synthetic(data: Path, name: str) -> Objective:
     kind, number = name.split("-")
     make, levels = _SHAPES[kind]
     if number == "b":
-        levels = tuple(sorted(levels)) + (2, 3)
+        levels = (*sorted(levels), 2, 3)
     seed = binascii.crc32(name.encode())
     size = int(np.prod(levels))
     x = _grid(levels) if size <= 20_000 else _random_rows(levels, 12_000, seed)
@@ -302,10 +303,7 @@ def _noisy(data: Path, name: str) -> Objective:
 
 def _shuffled_labels(data: Path, name: str) -> Objective:
     """Labels that have nothing to do with the architectures."""
-    if name == "cells":
-        base = _clean(data, "cifar10")
-    else:
-        base = _synthetic(data, name)
+    base = _clean(data, "cifar10") if name == "cells" else _synthetic(data, name)
     scores = np.random.default_rng(3).permutation(base.scores)
     return dataclasses.replace(base, name=f"{STRUCTURELESS}/{name}", scores=scores, truth=scores)
 
@@ -334,3 +332,17 @@ LOADERS: dict[str, Callable[[Path], Objective]] = {
 def chosen(which: str = "all") -> Iterator[str]:
     """Names of the objectives of ``choose``, ``report`` or ``all``."""
     return (name for name in LOADERS if which in ("all", half(name)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public tables")
+    folder = parser.parse_args().data
+    for name, load in LOADERS.items():
+        objective = load(folder)
+        size, best = len(objective.scores), int((objective.truth == objective.truth.max()).sum())
+        print(f"{name:36} {half(name):6} {size:>7,} architectures, {best} optimal")
+
+
+if __name__ == "__main__":
+    main()
