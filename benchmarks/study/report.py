@@ -3,7 +3,7 @@
     python -m benchmarks.study.report OUT [--half=report] [--picture=profile.png]
 
 Normalised regret, (best - found) / (best - median), in the mean over searches; a method's share of
-objectives on which its regret is within a factor of that of the best method. The same seeds have the
+objectives on which its regret is within a factor of that of the best. The same seeds have the
 same first architecture, so that methods are compared in pairs; an interval is that of the mean of
 paired differences over objectives, by bootstrap.
 """
