@@ -301,6 +301,6 @@ def test_readme_points_at_what_exists():
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
     mains = "".join(path.read_text() for path in (ROOT / "weaknas_jax" / "cli").rglob("*.py"))
-    known = {*FLAGS, *re.findall(r'(?:DEFINE_\w+|_enum|_int|_float)\("(\w+)"', mains)}
+    known = {*FLAGS, *re.findall(r'(?:DEFINE_\w+|_enum|_int|_float)\(\s*"(\w+)"', mains)}
     for name in re.findall(r" `?--([a-z_]+)", re.sub(r"<!--.*?-->", "", text)):
         assert name in known or name in ("help", "dist")  # the latter is pytest's

@@ -45,13 +45,13 @@ def test_defaults_fit_any_table(rows, predictor, table):
     usual = {"gp": (1, 400), "mlp": (10, 200), "linear": (10, 200)}[predictor]
     assert search.record["budget"] == min(usual[1], rows)
     assert search.record["init"] == min(usual[0], rows)
-    assert f"--budget={rows}: the default, {usual[1]}" in " ".join(search.notes)
+    assert f"--budget={rows}: lowered from the default of {usual[1]}" in " ".join(search.notes)
 
 
 def test_a_search_of_a_small_table_by_default(table, tmp_path, capsys):
     line = [f"--table={table(5)}", "--seeds=1", "--predictor=linear", f"--out={tmp_path / 'out'}"]
     assert call(nasbench, *line) == 0
-    assert "note: --budget=5: the default, 200, is more" in capsys.readouterr().err
+    assert "note: --budget=5: lowered from the default of 200" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["budget"] == 5
 
 

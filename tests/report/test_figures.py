@@ -133,7 +133,7 @@ def test_figures_3_and_4_of_a_small_search(tmp_path, capsys):
         (["--figure=3", "--trace=nowhere"], "nowhere: has no trace.npz"),
         (["--figure=3", "--trace=nowhere", "--top=5"], "--top: the search of --trace sets this"),
         (["--figure=5", "--predictor=gp,nobody"], "--predictor=nobody: choose from"),
-        (["--figure=3", "--predictor=gp,knn"], "--predictor: one value"),
+        (["--figure=3", "--predictor=gp,knn"], "--predictor: give one value"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path, capsys, arguments, message):

@@ -357,5 +357,5 @@ def _fitting(name: str, value: int | None, default: int, most: int) -> tuple[int
         return value, []
     if default <= most:
         return default, []
-    note = f"--{name}={most}: lowered from the default, {default}, to what there is to query"
+    note = f"--{name}={most}: lowered from the default of {default}, as there are no more to query"
     return most, [note]
