@@ -29,7 +29,7 @@ except ModuleNotFoundError as error:
         "weaknas_jax.integrations.optuna needs Optuna: pip install -e '.[optuna]'"
     ) from error
 
-from weaknas_jax.integrations.follower import BUDGET, Follower, Manner, method_of
+from weaknas_jax.integrations.follower import BUDGET, Follower, FollowerSettings, method_of
 from weaknas_jax.integrations.others import Other, announce, look
 from weaknas_jax.integrations.structure import Plan, Structure
 from weaknas_jax.spaces import expressions
@@ -122,29 +122,29 @@ class WeakNASSampler(BaseSampler):
         """The search space, inferred from the completed trials."""
         del trial
         with self._lock:
-            self._attend(study)
+            self._read_trials(study)
             return dict(self._structure.plan().distributions)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Values for what a trial will ask for of the space; none where it is empty."""
+        """Values of the parameters of the space; {} where it is empty."""
         fixed = trial.system_attrs.get("fixed_params", {})
         if search_space.keys() <= fixed.keys():
             return {}
         with self._lock:
-            self._attend(study)
+            self._read_trials(study)
             plan = self._structure.plan(search_space)
             if not plan.distributions:
                 return {}
             values: dict[str, Any] = {}
             for _ in range(_TURNS):
-                more = self._suggested(study, trial, plan, fixed)
-                if not more:
+                suggestion = self._suggested(study, trial, plan, fixed)
+                if not suggestion:
                     break
-                values, asked = more
+                values, asked = suggestion
                 announce(study, trial, asked)
-                if self._stands(study, trial, plan, asked):
+                if self._is_unique(study, trial, plan, asked):
                     break
             return values
 
@@ -167,8 +167,8 @@ class WeakNASSampler(BaseSampler):
         self._study, self._structure = None, Structure()
         self._follower, self._space, self._learnt = None, None, set()
 
-    def _attend(self, study: Study) -> None:
-        """One study is kept in mind, up to its latest; another one is read from its beginning."""
+    def _read_trials(self, study: Study) -> None:
+        """Reads new completed trials; another study than the last is read from its beginning."""
         this = study._storage, study._study_id
         if self._study != this:
             self._study, self._structure, self._space = this, Structure(), None
@@ -185,7 +185,7 @@ class WeakNASSampler(BaseSampler):
             others = self._read(study, trial, plan)
             pending = [other.arch for other in others if other.running and other.arch]
             arch = self._follower.suggest(pending, plan.read(fixed)[0])
-            if arch is not None or fixed or again or self._follower.manner.again:
+            if arch is not None or fixed or again or self._follower.mode.again:
                 break
             if plan.finite:
                 those = "" if self._follower.whole else " that were found to meet the constraint"
@@ -197,19 +197,19 @@ class WeakNASSampler(BaseSampler):
         for name, one in plan.parameters.items():
             if arch[name] is not None:
                 level = one.choice.options.index(arch[name])
-                share = self._share(trial, name) if self._follower.manner.again else None
+                share = self._share(trial, name) if self._follower.mode.again else None
                 values[name] = one.values[level] if share is None else one.near(level, share)
         return values, plan.stored(values)
 
-    def _stands(
+    def _is_unique(
         self, study: Study, trial: FrozenTrial, plan: Plan, asked: Mapping[str, float]
     ) -> bool:
-        """Whether no other process announced the same while this one was at work.
+        """Whether no other process announced the same values meanwhile.
 
-        Of two that see each other, the trial of the larger number gives way, and the other one
-        waits for that; it gives way itself to one that has gone on without having seen it.
+        If two trials see each other, the one with the larger number chooses again and the other
+        waits for it. A trial also chooses again if the other has already begun.
         """
-        if self._follower.manner.again:
+        if self._follower.mode.again:
             return True
         for _ in range(_LOOKS):
             rivals = [o for o in self._read(study, trial, plan) if o.asked == asked]
@@ -237,32 +237,32 @@ class WeakNASSampler(BaseSampler):
             seed=self._seed,
             init=self._init,
             pool=self._pool,
-            manner=Manner(exact=plan.finite and not again, again=again, best=plan.rest),
+            mode=FollowerSettings(exact=plan.finite and not again, again=again, best=plan.rest),
         )
         self._space, self._learnt = (space, again), set()
 
     def _constraint_in(self, plan: Plan) -> str | Callable[[Arch], Any] | None:
-        """The constraint, as far as the parameters that it is about are searched."""
-        held, there = self._constraint, set(plan.parameters)
-        if isinstance(held, str):
-            names = expressions.parse(held, f"constraint={held!r}").names
+        """The constraint, where the parameters that it names are searched."""
+        constraint, there = self._constraint, set(plan.parameters)
+        if isinstance(constraint, str):
+            names = expressions.parse(constraint, f"constraint={constraint!r}").names
             if missing := sorted(set(names) - there):
                 self._not_held(missing[0], there)
                 return None
-        if not callable(held):
-            return held
+        if not callable(constraint):
+            return constraint
 
-        @functools.wraps(held)
-        def as_far(arch: Arch) -> bool:
+        @functools.wraps(constraint)
+        def where_searched(arch: Arch) -> bool:
             try:
-                return held(arch)
+                return constraint(arch)
             except KeyError as error:
                 if not error.args or error.args[0] in there:
                     raise
                 self._not_held(error.args[0], there)
                 return True
 
-        return as_far
+        return where_searched
 
     def _not_held(self, missing: str, there: Collection[str]) -> None:
         self._warn(
@@ -271,7 +271,7 @@ class WeakNASSampler(BaseSampler):
         )
 
     def _read(self, study: Study, trial: FrozenTrial, plan: Plan) -> list[Other]:
-        """Hands on what has finished since, by number; returns that and what is running."""
+        """Passes newly finished trials to the follower; returns them and the running ones."""
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
         others = look(study, trial, plan, self._learnt)
         for other in others:

@@ -1,7 +1,7 @@
-"""The other trials of a study, as one that is about to begin sees them in the storage.
+"""The other trials of a study, read from the storage before a trial begins.
 
-Parameters are stored one by one as an objective asks for them; what it will ask for is announced
-before that, as an attribute of the trial, for other processes to see.
+Optuna stores parameters one by one as an objective asks for them. The suggested values are
+announced before that, as an attribute of the trial, so that other processes see them.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,7 +21,7 @@ class Other(NamedTuple):
 
     Attributes:
       trial: as the storage has it.
-      arch: what it evaluates, None = that is not known, or not of the space.
+      arch: the architecture it evaluates, None = unknown, or outside the space.
       asked: the same as Optuna stores values, {} where ``arch`` is None.
       running: it has not finished.
     """
@@ -38,16 +38,16 @@ class Other(NamedTuple):
 
 
 def announce(study: Study, trial: FrozenTrial, asked: Mapping[str, float]) -> None:
-    """Lets others see what ``trial`` is going to evaluate, by name as Optuna stores values."""
+    """Stores the values that ``trial`` will evaluate, by name, for other processes."""
     study._storage.set_trial_system_attr(trial._trial_id, _ASKED, dict(asked))
 
 
-def look(study: Study, trial: FrozenTrial, plan: Plan, but: Collection[int]) -> list[Other]:
-    """The trials that run or have finished, by number, without ``trial`` and the ids in ``but``."""
-    seen = []
-    # Of the storage: a pruner may show a sampler only a part of the study.
+def look(study: Study, trial: FrozenTrial, plan: Plan, excluded: Collection[int]) -> list[Other]:
+    """Running and finished trials, by number, without ``trial`` and the ids in ``excluded``."""
+    others = []
+    # From the storage: a pruner may show a sampler only a part of the study.
     for other in study._storage.get_all_trials(study._study_id, deepcopy=False):
-        if other._trial_id == trial._trial_id or other._trial_id in but:
+        if other._trial_id == trial._trial_id or other._trial_id in excluded:
             continue
         if other.state == TrialState.WAITING:
             continue
@@ -63,5 +63,5 @@ def look(study: Study, trial: FrozenTrial, plan: Plan, but: Collection[int]) -> 
         lacking = other.state == TrialState.COMPLETE and not plan.finite
         arch, whole = plan.read(values, lacking=lacking)
         asked = plan.stored(values) if whole else {}
-        seen.append(Other(other, arch if whole else None, asked, running))
-    return seen
+        others.append(Other(other, arch if whole else None, asked, running))
+    return others

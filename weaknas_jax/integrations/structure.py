@@ -1,6 +1,6 @@
 """The space of a study, inferred from its trials: parameters and their conditions.
 
-An objective asks for parameters as it runs, so that nobody knows the space but from trials. A
+An objective asks for parameters as it runs, so the space is known only from trials. A
 parameter that only some of them have is *conditional*: if the values of one or two parameters of
 the same trials tell those that have it from those that have not, these are its condition. Of an
 ordered parameter, values that no trial had are read as the nearest that one had.
@@ -79,10 +79,12 @@ class Plan(NamedTuple):
         return options, complete
 
     def stored(self, values: Mapping[str, Any]) -> dict[str, float]:
-        """Those of ``values`` that are of the space, as Optuna stores them."""
-        of = self.distributions
+        """The ``values`` of parameters in the space, as Optuna stores them."""
+        distributions = self.distributions
         return {
-            name: float(of[name].to_internal_repr(values[name])) for name in of if name in values
+            name: float(distributions[name].to_internal_repr(values[name]))
+            for name in distributions
+            if name in values
         }
 
 
@@ -103,7 +105,7 @@ class Structure:
                 self._alike &= trial.distributions == first.distributions
 
     def plan(self, names: Collection[str] | None = None) -> Plan:
-        """What is searched together; ``names``: nothing but these."""
+        """The parameters searched together; ``names``: only these."""
         if names is not None and set(names) == set(self.plan().distributions):
             return self.plan()
         key = names if names is None else frozenset(names)
@@ -138,15 +140,17 @@ class Structure:
 
 
 def _distributions(trials: list[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Of each parameter with more than one value, as wide as its `LATEST` trials had it."""
+    """Distributions of parameters with several values: the union of the `LATEST` trials'."""
     history: dict[str, list[BaseDistribution]] = {}
     for trial in reversed(trials):
         for name, distribution in trial.distributions.items():
             some = history.setdefault(name, [])
             if len(some) < LATEST:
                 some.append(distribution)
-    wide = {name: _union(some) for name, some in history.items()}
-    return {name: distribution for name, distribution in wide.items() if not distribution.single()}
+    merged = {name: _union(some) for name, some in history.items()}
+    return {
+        name: distribution for name, distribution in merged.items() if not distribution.single()
+    }
 
 
 def _union(some: list[Any]) -> BaseDistribution:
@@ -167,7 +171,7 @@ def _union(some: list[Any]) -> BaseDistribution:
 
 
 def _varies(trials: list[FrozenTrial], names: Collection[str]) -> bool:
-    """Whether one of ``names`` has had several values of late."""
+    """Whether one of ``names`` had several values in the latest trials."""
     values = {name: [t.params[name] for t in trials if name in t.params] for name in names}
     return any(
         len(some) < 2 or any(value != some[-1] for value in some[-LATEST:])
@@ -178,7 +182,7 @@ def _varies(trials: list[FrozenTrial], names: Collection[str]) -> bool:
 def _conditions(
     trials: list[FrozenTrial], parameters: Mapping[str, Parameter]
 ) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Of each parameter that can be searched with the others its condition, none = {}."""
+    """Conditions of the parameters that can be searched together; {} = unconditional."""
     levels = {name: _levels(trials, one, name) for name, one in parameters.items()}
     has = {name: np.array([name in t.params for t in trials], bool) for name in parameters}
     when: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -198,15 +202,15 @@ def _conditions(
 
 
 def _levels(trials: list[FrozenTrial], one: Parameter, name: str) -> np.ndarray:
-    """Of each trial the level of a parameter, int [trials]; -1 = it has none, or no such one."""
-    found = np.full(len(trials), -1)
+    """The level of a parameter in each trial, int [trials]; -1 = absent, or not a level."""
+    levels = np.full(len(trials), -1)
     for at, trial in enumerate(trials):
         if name in trial.params:
             try:
-                found[at] = one.place(trial.params[name])
+                levels[at] = one.place(trial.params[name])
             except (ValueError, TypeError):
                 continue
-    return found
+    return levels
 
 
 def _condition(
@@ -227,20 +231,20 @@ def _condition(
             seen = np.unique(column[has])
             if seen.max() < 0:
                 continue
-            told = open_ & ~np.isin(column, seen)
-            if not told.any():
+            separated = open_ & ~np.isin(column, seen)
+            if not separated.any():
                 continue
-            allowed, switches = _allowed(seen, np.unique(column[told]), parameters[parent])
+            allowed, switches = _allowed(seen, np.unique(column[separated]), parameters[parent])
             options = len(parameters[parent].values)
             if switches > _SWITCHES and options > 16:
                 continue
-            rank = -told.sum(), switches, options
+            rank = -separated.sum(), switches, options
             if best is None or rank < best[0]:
-                best = rank, parent, allowed, told
+                best = rank, parent, allowed, separated
         if best is None:
             return None
-        _, parent, allowed, told = best
-        needs[parent], open_ = allowed, open_ & ~told
+        _, parent, allowed, separated = best
+        needs[parent], open_ = allowed, open_ & ~separated
     return needs
 
 

@@ -3,17 +3,17 @@
 Each line is a checksum and a JSON object, on disk before the search goes on:
 
     {"kind": "search", ...}                      what is searched, how; the first line
-    {"kind": "settings", ...}                    what may differ from call to call, as it is now
+    {"kind": "settings", ...}                    settings that may differ between calls, as now
     {"kind": "asked", "archs": [...]}            one ask of the method, in its order
     {"kind": "tried", "arch": ..., "error": ...} an attempt that failed and is repeated
     {"kind": "done", "arch": ..., "score": ...}  a finished query; score null = failed for good
     {"kind": "repeat", "arch": ..., ...}         a further evaluation of one of the best, likewise
-    {"kind": "again"}                            nothing had worked: all begins anew
+    {"kind": "again"}                            all queries had failed: the search restarts
 
-A line's checksum is that of all lines up to it, so that one that is missing, doubled, changed or
-in another place shows (format 2; in format 1 it is that of the line alone, and what
-`storage.journal_lines` sees is all that shows). Replaying the lines in order restores the state of
-the method exactly. A torn last line is what a crash leaves: it is cut off, and said. Any other
+A line's checksum covers all lines up to it, so that missing, repeated, changed or moved lines are
+detected (format 2; in format 1 it covers the line alone, and only `storage.journal_lines` detects
+such faults). Replaying the lines in order restores the state of
+the method exactly. An incomplete last line, left by a crash, is cut off and reported. Any other
 damage is an error, and nothing is changed; `repair` keeps the lines before it.
 """
 
@@ -61,7 +61,7 @@ class Journal:
 
     Attributes:
       path: where it is.
-      records: what it held when it was opened, without the first line; record i is line i + 2.
+      records: its records when opened, without the first line; record i is line i + 2.
       torn: a torn last line was cut off.
     """
 
@@ -73,7 +73,7 @@ class Journal:
         """Appends a record; it is on disk when this returns.
 
         Raises:
-          OSError: it cannot be written; what was there before is whole.
+          OSError: it cannot be written; earlier records are intact.
         """
         line, check = _line(record, self._chain or 0)
         start = self._file.seek(0, os.SEEK_END)
@@ -98,7 +98,7 @@ def opened(
 
     Args:
       path: a file.
-      header: what is searched and how, as JSON; a journal that says otherwise is another search's.
+      header: what is searched and how, as JSON; a journal with another header is another search's.
       free: dotted names of it that may differ.
 
     Raises:
@@ -138,7 +138,7 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
 def repair(path: str | os.PathLike) -> Repair:
     """Keeps the lines of a damaged journal up to the damage, and a copy of the file beside it.
 
-    What the other lines tell is evaluated again by the same call of the search.
+    The same call of the search evaluates what the dropped lines held again.
 
     Raises:
       JournalError: no journal, in use, or its first line is damaged.
@@ -154,7 +154,7 @@ def repair(path: str | os.PathLike) -> Repair:
             return Repair(len(scan.records), 0)
         if not scan.records:
             raise JournalError(f"{path}: {scan.damage}: it says what is searched; name another")
-        copy = _kept_aside(path, content)
+        copy = _backup(path, content)
         file.truncate(scan.good)
         os.fsync(file.fileno())
         dropped = content[scan.good :].rstrip(b"\n").count(b"\n") + 1
@@ -178,7 +178,7 @@ def _line(record: dict[str, Any], chain: int) -> tuple[bytes, int]:
 
 
 def _checked(path: Path, content: bytes, first: bytes = b"") -> _Scan:
-    """What a file holds, ``first`` being the line that it may have begun with; or `DamageError`."""
+    """The content of a file, whose first line may be a part of ``first``; or `DamageError`."""
     scan = _scan(path, content, first)
     if scan.damage is None:
         return scan
@@ -201,16 +201,16 @@ def _scan(path: Path, content: bytes, first: bytes = b"") -> _Scan:
             break
         records.append(record)
         ends.append(end + 1)
-        if not _ours(path, records[0]):
+        if not _is_chained(path, records[0]):
             chain = None
         elif chain is not None:
             chain = int(line[:8], 16)
     if not records and content:
-        _must_begin_like_one(path, content, first)
+        _check_beginning(path, content, first)
     if records and "mode" in records[0]:
-        unfit = journal_lines.misfit(records[0]["mode"], records[1:])
-        if unfit is not None:
-            at, why = unfit
+        fault = journal_lines.misfit(records[0]["mode"], records[1:])
+        if fault is not None:
+            at, why = fault
             records, ends, damage = records[: at + 1], ends[: at + 2], f"line {at + 2} {why}"
     torn = damage is None and ends[-1] < len(content)
     return _Scan(records, ends[-1], chain, torn, damage)
@@ -227,7 +227,7 @@ def _record(line: bytes, chain: int) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _ours(path: Path, first: dict[str, Any]) -> bool:
+def _is_chained(path: Path, first: dict[str, Any]) -> bool:
     """Whether the lines after this first one are chained."""
     kind = first.get("format")
     if kind not in (FORMAT, UNCHAINED):
@@ -237,14 +237,14 @@ def _ours(path: Path, first: dict[str, Any]) -> bool:
     return kind == FORMAT
 
 
-def _must_begin_like_one(path: Path, content: bytes, first: bytes) -> None:
-    """Refuses a file without a whole line that is not the beginning of ``first``, or of another."""
+def _check_beginning(path: Path, content: bytes, first: bytes) -> None:
+    """Refuses a file without a complete line, unless it is the start of a journal's first line."""
     begins = rb'[0-9a-f]{8} \{"kind":"search","format":"weaknas.*'
     if not (first.startswith(content) or re.fullmatch(begins, content, re.DOTALL)):
         raise JournalError(f"{path}: not a journal of ours; name another file")
 
 
-def _kept_aside(path: Path, content: bytes) -> Path:
+def _backup(path: Path, content: bytes) -> Path:
     """A copy of a file beside it, under an unused name."""
     number = 1
     while True:

@@ -1,7 +1,8 @@
 """Validation of the sequence of lines in a search's journal.
 
-A journal whose lines are not chained (`journal`) may have lost one, or have one twice, and each
-line is right by itself. Most of that shows: every line follows from those before it.
+A journal whose lines are not chained (`journal`) may lack a line or repeat
+one, although each line is valid. Most such faults are detected, since each line must follow from
+the lines before it.
 """
 
 import json
@@ -23,7 +24,7 @@ _FIELDS = {
 
 
 def key(arch: Any) -> str:
-    """An architecture as a text, equal for equal architectures."""
+    """The text of an architecture, equal for equal architectures."""
     return json.dumps(arch, sort_keys=True)
 
 
@@ -34,14 +35,14 @@ def misfit(mode: str, records: Sequence[Mapping[str, Any]]) -> tuple[int, str] |
       mode: of the search, see `jobs`.
       records: of its journal, without the first line.
     """
-    story = _Story(mode)
+    state = _State(mode)
     for at, record in enumerate(records):
-        if why := story.read(at, record):
+        if why := state.read(at, record):
             return at, why
     return None
 
 
-class _Story:
+class _State:
     """The state of a search, from its journal."""
 
     def __init__(self, mode: str):
@@ -95,7 +96,7 @@ class _Story:
             return self._not_out(name, "the end of")
         tries = self.out.pop(name)
         self.done[name] = at, record["score"]
-        return _unlike(record, tries)
+        return _outcome_fault(record, tries)
 
     def _again(self, at: int, record: Mapping[str, Any]) -> str | None:
         del at, record
@@ -109,7 +110,7 @@ class _Story:
         if name in self.repeated:
             return f"is a repeat of {name}, as line {self.repeated[name] + 2} is"
         self.repeated[name] = at
-        return self._not_to_repeat(name) or _unlike(record, self.tried.pop(name, 0))
+        return self._not_to_repeat(name) or _outcome_fault(record, self.tried.pop(name, 0))
 
     def _settings(self, at: int, record: Mapping[str, Any]) -> None:
         del at, record
@@ -119,14 +120,14 @@ class _Story:
             return f"is a repeat of {name}, which has no score yet"
         return None
 
-    def _not_out(self, name: str, what: str) -> str:
+    def _not_out(self, name: str, event: str) -> str:
         if name in self.done:
-            return f"is {what} {name}, which line {self.done[name][0] + 2} finished"
-        return f"is {what} {name}, which no line before asked for"
+            return f"is {event} {name}, which line {self.done[name][0] + 2} finished"
+        return f"is {event} {name}, which no line before asked for"
 
 
-def _unlike(record: Mapping[str, Any], tries: int) -> str | None:
-    """Why an outcome is none, or not that of so many failed attempts and one."""
+def _outcome_fault(record: Mapping[str, Any], tries: int) -> str | None:
+    """Why an outcome is invalid after ``tries`` failed attempts; None = it is valid."""
     score, attempts = record["score"], record["attempts"]
     if isinstance(score, bool) or not isinstance(score, int | float | None):
         return f"has the score {score!r}"

@@ -1,9 +1,9 @@
-"""Which files may be replaced or removed: only those that are provably ours.
+"""Decides which files may be replaced or removed: only those provably ours.
 
-A file proves itself by its content (`kind_of`: the ``format`` of our JSON, the arrays of our
-``.npz``, the mark in our pictures). What cannot, text above all, is listed with its checksum in
-``.weaknas-files`` beside it, before it appears (`listed`). Everything else belongs to the user, and
-is refused by its path (`check`, `claim`). Folders that we clear have private names and a marker in
+A file is recognised by its content (`kind_of`: the ``format`` of our JSON, the arrays of our
+``.npz``, the mark in our pictures). Other files, mostly text, are listed with their checksum in
+``.weaknas-files`` beside them, before they appear (`listed`). All else belongs to the user and is
+refused by its path (`check`, `claim`). Folders that we clear have private names and a marker in
 them (`checkpoint`). Nothing in the package replaces or removes a file but by `files` and this.
 """
 
@@ -53,7 +53,7 @@ FIELDS = {
         "demo": {"tau", "winner_place", "spread", "sizes", "versions"},
     },
 }
-"""By name of a JSON file and its kind the fields by which one without ``format`` is known."""
+"""Fields that identify a JSON file without ``format``, by its name and kind."""
 
 
 class NotOurs(ValueError):
@@ -66,13 +66,13 @@ def ours(path: Path) -> bool:
 
 
 def kind_of(path: Path, name: str | None = None) -> str | None:
-    """What a regular file is by its content, if only we write such; None = it may be anybody's.
+    """The kind of a regular file, by its content; None = it may not be ours.
 
     JSON that says ``"format": "weaknas.jobs/2"`` is of the kind ``jobs``.
 
     Args:
       path: where the content is.
-      name: what the file is to be called, if otherwise.
+      name: the final name of the file, if different.
     """
     name = name or path.name
     try:
@@ -199,15 +199,15 @@ def check(path: Path, *, overwrite: bool = False) -> str | None:
       `kind_of` what is there; None = nothing, or it is known by the list alone.
 
     Raises:
-      NotOurs: it is not.
+      NotOurs: it may not be replaced.
     """
     real = Path(os.path.realpath(path))
     if not os.path.lexists(real):
         return None
     mode = stat.S_IFMT(os.lstat(real).st_mode)
     if mode != stat.S_IFREG:
-        what = _KINDS.get(mode, "something else")
-        raise NotOurs(f"{path}: is {what} and no regular file; name another place by --out")
+        kind = _KINDS.get(mode, "something else")
+        raise NotOurs(f"{path}: is {kind} and no regular file; name another place by --out")
     kind = kind_of(path)
     if kind is None and not (overwrite or listed(path)):
         refuse(path)
@@ -225,7 +225,7 @@ def refuse(path: Path) -> NoReturn:
 def claim(folder: Path, names: Iterable[str], kind: str | None = None) -> None:
     """Checks, before anything is computed, that all files for ``folder`` may be written.
 
-    What version 0.1 left, which had no list, is listed now.
+    Files of version 0.1, which had no list, are added to the list.
 
     Args:
       folder: need not exist.
@@ -233,7 +233,7 @@ def claim(folder: Path, names: Iterable[str], kind: str | None = None) -> None:
       kind: of the ``summary.json`` that may be among them, as `kind_of` has it; None = any.
 
     Raises:
-      NotOurs: one may not; names it.
+      NotOurs: a file may not be written; the message names it.
     """
     old = not has_list(folder)
     for path in (folder / name for name in names):
@@ -253,7 +253,7 @@ _FIRST_LINES = {
     "predictors.md": rb"# .*ranking what was not drawn.*",
     "log.csv": rb"step,epoch,loss,rate,.*",
 }
-"""Of what version 0.1 wrote beside JSON that is ours."""
+"""First lines of files that version 0.1 wrote beside our JSON."""
 
 
 def _of_version_0_1(path: Path) -> bool:

@@ -3,7 +3,7 @@
 Fields: ``format = "weaknas-table-1"``, ``space``, ``dataset``, ``encoding [N, D]``,
 ``valid [N, R]`` and ``test [N, R']`` (NaN = that training run does not exist; ``test`` may be
 absent), optional ``names [N]``, ``version``, ``source``, ``licence``, ``minimize`` and ``unit`` of
-the labels, any ``extra_NAME [N]`` column, ``column_NAME [N]`` that the encoding was made of, and
+the labels, any ``extra_NAME [N]`` column, ``column_NAME [N]`` from which the encoding was made, and
 ``sha256`` of all of them.
 """
 
@@ -20,7 +20,7 @@ from weaknas_jax.tables.importers import kinds
 from weaknas_jax.tables.table import Table
 
 FORMAT = "weaknas-table-1"
-LARGEST = 1e18  # of a label: squares of more do not fit into float32
+LARGEST = 1e18  # label: squares of larger ones overflow float32
 UNITS = ("", "%", "score")
 _TEXT = ("space", "dataset", "version", "signal", "unit", "source", "licence")
 
@@ -31,11 +31,11 @@ def save_table(path: str | os.PathLike, table: Table, overwrite: bool = False) -
     Args:
       path: a file, which need not exist.
       table: what to write.
-      overwrite: replace whatever file is there; False = nothing but a table.
+      overwrite: replace any file; False = replace only a table.
 
     Raises:
       TableError: the table cannot be searched, or there is no such folder.
-      ownership.NotOurs: what is there is not to be replaced, or no file.
+      ownership.NotOurs: ``path`` exists and may not be replaced, or is not a file.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -63,7 +63,7 @@ def load_table(path: str | os.PathLike, minimize: bool | None = None) -> Table:
 
     Args:
       path: of the file.
-      minimize: the direction of a file that does not state it; None = the highest labels are the
+      minimize: the direction of a file that does not state it; None = the highest labels are
         best.
 
     Raises:
@@ -129,7 +129,7 @@ def _named(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _columns(labels: np.ndarray) -> np.ndarray:
-    """Labels as float64 [N, R]; one run may be given as [N]."""
+    """Labels as float64 [N, R]; [N] is one run."""
     labels = labels.astype(np.float64)
     return labels[:, None] if labels.ndim == 1 else labels
 
@@ -191,9 +191,9 @@ def check(table: Table, where: str) -> None:
         _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
         if len(first) < n:
             row = int(np.flatnonzero(first[inverse.ravel()] != np.arange(n))[0])
-            twin = int(first[inverse.ravel()][row])
+            duplicate = int(first[inverse.ravel()][row])
             fail(
                 "encoding",
-                f"has duplicate rows: {twin} and {row} agree in features and labels; "
+                f"has duplicate rows: {duplicate} and {row} agree in features and labels; "
                 "drop one, or give the rows different 'names'",
             )

@@ -1,12 +1,12 @@
 """NAS-Bench-101 as it ships in the wheel: CIFAR-10, 108 epochs, mean test accuracy of three runs.
 
 There is no validation accuracy here. The search sees test labels, which is stated in every result
-(``labels=test``), and with which the published numbers are not comparable as they stand; a table
+(``labels=test``), and so published numbers are not directly comparable; a table
 made of the benchmark's own file has both (`official101`).
 
 Rows are in the order of the cells' numbers (`nasbench101.cells.code`). An accuracy is stored as its
-count of correct images and comes back exact. 644 cells near 10 % are trainings that failed;
-they are real and stay. Sources and licences: ``packed/NOTICE``.
+count of correct images and comes back exact. 644 cells near 10 % failed to train;
+they are real and are included. Sources and licences: ``packed/NOTICE``.
 """
 
 import functools
@@ -77,7 +77,7 @@ def _by_fingerprint() -> tuple[np.ndarray, np.ndarray]:
 
 
 def neighbour_indices(row: int) -> np.ndarray:
-    """The rows one edit away from a row, ascending, int64 [n]; see `nasbench101_neighbours`."""
+    """The rows one edit away from a row, ascending, int64 [n]; see `nasbench101.neighbours`."""
     near, _ = neighbours(nasbench101.decode(codes()[[row]]))
     prints, order = _by_fingerprint()
     return np.sort(order[np.searchsorted(prints, nasbench101.fingerprint(near))])

@@ -11,7 +11,7 @@ def rows(cells: Cells, chunk: int = 16_384) -> np.ndarray:
     """The rows of N cells that are `neighbours` of each, int32 [N, d], -1 = none.
 
     Neighbours that are not among the N are left out; the others come in the order of
-    `nasbench101_neighbours.neighbours`, by fingerprint. Of isomorphic cells the first is given.
+    `nasbench101.neighbours.neighbours`, by fingerprint. Of isomorphic cells the first is given.
 
     What adds undoes what removes, and of the two changes of an operation one undoes the other. So
     edges are only removed here, and each operation is changed once; then every pair is turned

@@ -1,4 +1,4 @@
-"""Which end of a column of labels is the best, and whether they are percent, told by its name."""
+"""Direction and unit of a column of labels, inferred from its name."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _ACCURACY = {"acc", "accuracy", "accuracies", "top"}
 
 
 def words(name: str) -> list[str]:
-    """The words of a column's name in small letters.
+    """The words of a column's name in lower case.
 
     >>> words("valError_top1"), words("testMSE"), words("val_loss_2")
     (['val', 'error', 'top'], ['test', 'mse'], ['val', 'loss'])
@@ -30,7 +30,7 @@ def words(name: str) -> list[str]:
 
 
 def is_loss(name: str) -> bool:
-    """Whether a column's name says that the less the better."""
+    """Whether a column's name says that lower is better."""
     return any(_LOSS.fullmatch(word) for word in words(name))
 
 
@@ -40,10 +40,10 @@ def decide(where: str, labels: Sequence[str], minimize: bool | None) -> bool:
     Args:
       where: the file.
       labels: names of the columns.
-      minimize: what the user said, None = nothing.
+      minimize: the user's choice, None = not given.
 
     Raises:
-      TableError: nothing was said, and a column is named like a loss.
+      TableError: no choice was given, and a column is named like a loss.
     """
     if minimize is None and (losses := [name for name in labels if is_loss(name)]):
         raise TableError(
@@ -54,7 +54,7 @@ def decide(where: str, labels: Sequence[str], minimize: bool | None) -> bool:
 
 
 def is_percent(name: str, labels: np.ndarray) -> bool:
-    """Whether labels are to be read as percent: named like an accuracy, and in 0 .. 100."""
+    """Whether labels are percent: named like an accuracy, and in 0 .. 100."""
     parts, labels = set(words(name)), labels[np.isfinite(labels)]
-    named = (parts & _ACCURACY or parts <= _PLAIN) and not is_loss(name)
-    return bool(named and labels.size and labels.min() >= 0 and labels.max() <= 100)
+    has_name = (parts & _ACCURACY or parts <= _PLAIN) and not is_loss(name)
+    return bool(has_name and labels.size and labels.min() >= 0 and labels.max() <= 100)

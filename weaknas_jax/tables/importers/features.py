@@ -1,11 +1,11 @@
-"""What was made of each column that describes an architecture, and what a user may want instead."""
+"""How each feature column was interpreted, and hints on other interpretations."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-FEW = 12  # an ordered number of no more levels may be the number of a choice
+FEW = 12  # an ordered number of at most so many levels may be an option's index
 _SHOWN = 12  # options, names
 _RUNS = {"seed", "index", "idx", "id", "trial", "run", "rowid", "unnamed: 0", "job", "experiment"}
 
@@ -15,9 +15,9 @@ class Feature(NamedTuple):
 
     Attributes:
       name: of the column.
-      raw: numbers or texts [N], as they were written.
+      raw: numbers or texts [N], as in the file.
       block: float64 [N, d], what predictors get.
-      options: the texts that the d columns stand for; none of a number.
+      options: the texts of the d columns; () for a number.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Feature(NamedTuple):
 
 
 def decision(feature: Feature) -> str:
-    """What a column was taken for, as ``depth: ordered number, 4 levels (1 .. 4)``."""
+    """How a column was interpreted, as ``depth: ordered number, 4 levels (1 .. 4)``."""
     if feature.options:
         return f"{feature.name}: choice of {len(feature.options)} ({_some(feature.options, ' | ')})"
     levels = feature.levels
@@ -52,7 +52,7 @@ def decision(feature: Feature) -> str:
 
 
 def remarks(features: Sequence[Feature], twins: int) -> list[str]:
-    """What may have been meant otherwise, one line each, with the option that says so.
+    """Columns that may be misinterpreted, one line each, with the option that changes it.
 
     Args:
       features: of the table.
@@ -69,12 +69,12 @@ def remarks(features: Sequence[Feature], twins: int) -> list[str]:
         )
     for feature in runs:
         others = [f for f in features if f is not feature]
-        more = ""
+        merge_hint = ""
         if repeats := len(feature.raw) - len(groups(others)[0]):
-            more = f", and as {repeats:,} rows repeat another without it, --merge_repeats"
+            merge_hint = f", and as {repeats:,} rows repeat another without it, --merge_repeats"
         lines.append(
             f"{feature.name}: looks like the number of a run or row, which describes no "
-            f"architecture; keep it beside by --extra={feature.name}{more}"
+            f"architecture; keep it beside by --extra={feature.name}{merge_hint}"
         )
     if twins:
         lines.append(

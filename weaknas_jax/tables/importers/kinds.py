@@ -1,4 +1,4 @@
-"""What kind of file a path names, told by its content."""
+"""The kind of a file, detected by its content."""
 
 import os
 import zipfile
@@ -46,8 +46,8 @@ def kind_of(path: str | os.PathLike) -> str:
     """``npz`` (also a lone array), ``pth`` (any pickle, not unpickled), ``tfrecord`` or ``csv``.
 
     Raises:
-      TableError: no such file, a folder, an empty file, a broken archive, none of these (named,
-        where it is a common one), or maybe a TFRecord, and what it takes to tell is not installed.
+      TableError: no such file, a folder, an empty file, a broken archive, another kind (named if
+        common), or possibly a TFRecord while google-crc32c is not installed.
     """
     path, members = Path(path), None
     try:
@@ -80,15 +80,15 @@ def kind_of(path: str | os.PathLike) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").decode("latin-1").lstrip().lower()
     foreign = [rest for begin, *rest in _FOREIGN if head.startswith(begin)]
     foreign += [rest for begin, *rest in _FOREIGN_TEXT if text.startswith(begin)]
-    for what, do in foreign:
-        raise TableError(f"{path}: {what}; {do}")
+    for kind, advice in foreign:
+        raise TableError(f"{path}: {kind}; {advice}")
     if b"\0" in head:
         raise TableError(f"{path}: neither .npz, nor .pth, nor .tfrecord, nor CSV text")
     return "csv"
 
 
 def _kind_of_archive(path: Path, members: list[str]) -> str:
-    """Of a zip archive, by the names in it."""
+    """The kind of a zip archive, by its member names."""
     if any(Path(name).name == "data.pkl" for name in members):
         return "pth"
     if "[Content_Types].xml" in members:

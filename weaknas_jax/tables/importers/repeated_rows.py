@@ -1,4 +1,4 @@
-"""Rows that are trainings of the same architecture -> runs of one row."""
+"""Merges rows that are trainings of the same architecture into runs of one row."""
 
 import dataclasses
 
@@ -8,9 +8,9 @@ from weaknas_jax.tables.table import Table
 
 
 def merged(table: Table, first: np.ndarray, group: np.ndarray) -> Table:
-    """The table with one row for each group; its labels are those of the group's rows in turn.
+    """The table with one row for each group; its labels are those of the group's rows in order.
 
-    Names, features and texts are the first row's, and numbers kept beside are means.
+    Names, features and texts are the first row's, and extra numbers are means.
 
     Args:
       table: of N rows.
@@ -19,15 +19,15 @@ def merged(table: Table, first: np.ndarray, group: np.ndarray) -> Table:
     """
     order = np.argsort(group, kind="stable")
     counts = np.bincount(group)
-    turn = np.empty(len(group), np.int64)  # of each row among those of its group
-    turn[order] = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
+    position = np.empty(len(group), np.int64)  # position of each row in its group
+    position[order] = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
 
     def runs(labels: np.ndarray) -> np.ndarray:
-        beside = np.full((len(first), counts.max(), labels.shape[1]), np.nan)
-        beside[group, turn] = labels
-        return beside.reshape(len(first), -1)
+        padded = np.full((len(first), counts.max(), labels.shape[1]), np.nan)
+        padded[group, position] = labels
+        return padded.reshape(len(first), -1)
 
-    def beside(column: np.ndarray) -> np.ndarray:
+    def extra(column: np.ndarray) -> np.ndarray:
         if column.dtype.kind not in "fiu":
             return column[first]
         same = (column == column[first][group]) | np.isnan(column)
@@ -40,6 +40,6 @@ def merged(table: Table, first: np.ndarray, group: np.ndarray) -> Table:
         valid=runs(table.valid),
         test=None if table.test is None else runs(table.test),
         names=None if table.names is None else table.names[first],
-        extra={name: beside(np.asarray(column)) for name, column in table.extra.items()},
+        extra={name: extra(np.asarray(column)) for name, column in table.extra.items()},
         columns={name: column[first] for name, column in table.columns.items()},
     )

@@ -1,4 +1,4 @@
-"""CSV text -> columns; every fault is told by line and column."""
+"""Reads CSV text into columns; errors name line and column."""
 
 import csv
 import os
@@ -37,7 +37,7 @@ class Sheet(NamedTuple):
 
 
 def number(cell: str) -> float | None:
-    """The number that a cell reads, or None."""
+    """The number in a cell, or None."""
     try:
         return float(cell)
     except ValueError:
@@ -67,9 +67,9 @@ def read(path: str | os.PathLike) -> Sheet:
     if not rows:
         raise TableError(f"{path}: no header line")
     header = rows[0]
-    for mark, said in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and mark in header[0]:
-            raise TableError(f"{path}: line 1 has {said} between its cells; use commas")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise TableError(f"{path}: line 1 has {name} between its cells; use commas")
     for position, column in enumerate(header):
         if column == "" or column in header[:position]:
             what = "has no name" if column == "" else f"is a second {column!r}"

@@ -49,10 +49,10 @@ def records(path: str | os.PathLike) -> Iterator[bytes]:
 
 
 def begins(head: bytes) -> bool:
-    """Whether a file that begins with these bytes has records, the first of them below 16 MiB.
+    """Whether bytes are the start of a file of records, the first of them below 16 MiB.
 
     Raises:
-      TableError: it may have, but google-crc32c, which could tell, is missing.
+      TableError: it may be one, but google-crc32c, which verifies it, is missing.
     """
     if len(head) < _HEADER.size or any(head[3:8]):
         return False

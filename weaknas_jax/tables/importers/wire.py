@@ -1,4 +1,4 @@
-"""Protocol-buffer messages as the fields that are on the wire, without their schema."""
+"""Decodes Protocol Buffers messages into their wire fields, without a schema."""
 
 import struct
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int, int | float | bytes]]:
     """The fields of a message in their order: number, wire type and value.
 
     A value is an int for `VARINT`, a float for `DOUBLE`, whatever the eight bytes mean, and bytes
-    for all else: texts, messages within.
+    for all else, such as texts and nested messages.
 
     Raises:
       TableError: these bytes are not a message.
@@ -34,7 +34,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int, int | float | bytes]]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
+    """A number stored as seven bits a byte, and the index after it."""
     if at < len(message) and message[at] < 128:  # as nearly all are
         return message[at], at + 1
     value = 0
