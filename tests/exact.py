@@ -24,7 +24,16 @@ CASES = [
     for method in METHODS
     for predictor in (PREDICTORS if METHODS[method].predictor else [None])
 ]
-KIN = {"gp_ml", "linear", "knn", "mlp_pairwise", "mlp_listwise", "ensemble", "warm_ensemble"}
+KIN = {
+    "gp_ml",
+    "mixture",
+    "linear",
+    "knn",
+    "mlp_pairwise",
+    "mlp_listwise",
+    "ensemble",
+    "warm_ensemble",
+}
 KIN |= {"forest", "local_search", "mcts", "lanas", "bananas"}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [

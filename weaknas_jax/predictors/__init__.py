@@ -5,6 +5,7 @@ from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
+from weaknas_jax.predictors.mixture import mixture
 from weaknas_jax.predictors.mlp import mlp
 from weaknas_jax.predictors.registry import PREDICTORS, PredictorRecord, make
 from weaknas_jax.predictors.trees import forest, gbrt
@@ -20,6 +21,7 @@ __all__ = [
     "knn",
     "linear",
     "make",
+    "mixture",
     "mlp",
     "warm_ensemble",
 ]

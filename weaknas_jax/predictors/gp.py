@@ -13,6 +13,7 @@ The kernel is that of the space's preset (`predictors.presets`).
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -77,19 +78,12 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
 
     def update(key, state, space, queried, y, mask, indices):
         kernel = kernel_on(space)
-        slots = jax.vmap(lambda index: jnp.argmax(queried == index))(indices)
-        usable = (indices >= 0) & mask[slots]
-        order = jnp.argsort(~usable, stable=True)
-        new = jnp.stack([indices[order], slots[order], usable[order]])
-        width = min(new.shape[1], max(_BLOCK[0], min(_BLOCK[1], new.shape[1] // 20)))
-        new = jnp.pad(new, ((0, 0), (0, -new.shape[1] % width)))
+        new, width, trips = in_blocks(queried, mask, indices)
 
         def learn(block, carry):
-            block = jax.lax.dynamic_slice_in_dim(new, block * width, width, axis=1)
-            return _learn(kernel, carry[0], y, block[0], block[1], block[2].astype(bool), noise)
+            at, slots, usable = jax.lax.dynamic_slice_in_dim(new, block * width, width, axis=1)
+            return learn_block(kernel, carry[0], y, at, slots, usable.astype(bool), noise)
 
-        # At least one block: the earlier labels may have changed.
-        trips = jnp.maximum(1, (jnp.sum(usable) + width - 1) // width)
         carry, single = (state, jnp.zeros(space.size)), new.shape[1] == width
         state, mean = learn(0, carry) if single else jax.lax.fori_loop(0, trips, learn, carry)
         prediction = Prediction(mean, _deviation(state.variance))
@@ -105,38 +99,102 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         GP-BUCB (Desautels et al., 2014), among the `_NEAR` with the highest scores at the start.
         """
         kernel = kernel_on(space)
-        scores = jnp.where(seen, -jnp.inf, score(prediction))
-        if batch == 1:  # no further pick, and sorting would take most of the time
-            index = jnp.argmax(scores).astype(jnp.int32)[None]
-            return jnp.where((scores[index] > -jnp.inf) & (count > 0), index, -1)
-        near = jax.lax.top_k(scores, min(_NEAR, len(scores)))[1]
-        columns, prediction = state.cross[:, near], jax.tree.map(lambda a: a[..., near], prediction)
 
-        def posterior_row(place, picked):
+        def predict(near, variance):
+            some = jax.tree.map(lambda a: a[..., near], prediction)
+            return some._replace(std=_deviation(variance))
+
+        def posterior_row(near, columns, place, picked):
             explained = columns[:, place] @ columns + picked[:, place] @ picked
             row = kernel.rows(near[place][None], near)[0] - explained
             return row / jnp.sqrt(jnp.maximum(row[place], 0.0) + noise)
 
-        def pick(j, carry):
-            chosen, picked, variance, seen = carry
-            scores = score(prediction._replace(std=_deviation(variance)))
-            scores = jnp.where(seen, -jnp.inf, scores)
-            place = jnp.argmax(scores)
-            index = near[place].astype(jnp.int32)
-            chosen = chosen.at[j].set(jnp.where(scores[place] > -jnp.inf, index, -1))
-            nothing = jnp.zeros(len(near))
-            row = jax.lax.cond(j + 1 == count, lambda *_: nothing, posterior_row, place, picked)
-            picked = picked.at[j].set(row)
-            return chosen, picked, variance - row**2, seen.at[place].set(True)
-
-        start = jnp.full(batch, -1, jnp.int32), jnp.zeros((batch, len(near)))
-        start += state.variance[near], seen[near]
-        return jax.lax.fori_loop(0, count, pick, start)[0]
+        scores = score(prediction)
+        return pick_jointly(
+            lambda near: (state.cross[:, near], state.variance[near]),
+            scores,
+            score,
+            predict,
+            posterior_row,
+            seen=seen,
+            batch=batch,
+            count=count,
+        )
 
     return Scorer(init, update, select)
 
 
-def _learn(
+def in_blocks(
+    queried: jax.Array, mask: jax.Array, indices: jax.Array
+) -> tuple[jax.Array, int, jax.Array]:
+    """New labels, to be learnt in blocks.
+
+    Args:
+      queried, mask, indices: as of `Scorer.update`.
+
+    Returns:
+      Index, slot and whether it is usable, int32 [3, B'], the usable first; the width of a block;
+      the number of blocks, at least one, since the earlier labels may have changed.
+    """
+    slots = jax.vmap(lambda index: jnp.argmax(queried == index))(indices)
+    usable = (indices >= 0) & mask[slots]
+    order = jnp.argsort(~usable, stable=True)
+    new = jnp.stack([indices[order], slots[order], usable[order]])
+    width = min(new.shape[1], max(_BLOCK[0], min(_BLOCK[1], new.shape[1] // 20)))
+    new = jnp.pad(new, ((0, 0), (0, -new.shape[1] % width)))
+    return new, width, jnp.maximum(1, (jnp.sum(usable) + width - 1) // width)
+
+
+def pick_jointly(
+    at: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    scores: jax.Array,
+    score: Callable[[Prediction], jax.Array],
+    predict: Callable[[jax.Array, jax.Array], Prediction],
+    posterior_row: Callable[..., jax.Array],
+    *,
+    seen: jax.Array,
+    batch: int,
+    count: jax.Array,
+) -> jax.Array:
+    """Picks one by one: each shrinks the variances as if it were evaluated. See `gp`'s ``select``.
+
+    Args:
+      at: (rows [C]) -> their columns of V [Q', C] and variances [C]; those of M processes have a
+        leading axis.
+      scores: of all architectures, [N].
+      score: (prediction of some) -> their scores.
+      predict: (rows [C], their variances [..., C]) -> their prediction.
+      posterior_row: (rows [C], their columns of V, place of a pick, rows of V of the picks so far)
+        -> the row of V that the pick adds, [..., C].
+      seen, batch, count: as of `Scorer.select`.
+    """
+    scores = jnp.where(seen, -jnp.inf, scores)
+    if batch == 1:  # no further pick, and sorting would take most of the time
+        index = jnp.argmax(scores).astype(jnp.int32)[None]
+        return jnp.where((scores[index] > -jnp.inf) & (count > 0), index, -1)
+    near = jax.lax.top_k(scores, min(_NEAR, len(scores)))[1]
+    columns, variance = at(near)
+
+    def add(place, picked):
+        return posterior_row(near, columns, place, picked)
+
+    def pick(j, carry):
+        chosen, picked, variance, seen = carry
+        scores = jnp.where(seen, -jnp.inf, score(predict(near, variance)))
+        place = jnp.argmax(scores)
+        index = near[place].astype(jnp.int32)
+        chosen = chosen.at[j].set(jnp.where(scores[place] > -jnp.inf, index, -1))
+        nothing = jnp.zeros(variance.shape)
+        row = jax.lax.cond(j + 1 == count, lambda *_: nothing, add, place, picked)
+        picked = picked.at[..., j, :].set(row)
+        return chosen, picked, variance - row**2, seen.at[place].set(True)
+
+    none = jnp.zeros((*variance.shape[:-1], batch, len(near)))
+    start = jnp.full(batch, -1, jnp.int32), none, variance, seen[near]
+    return jax.lax.fori_loop(0, count, pick, start)[0]
+
+
+def learn_block(
     kernel, state: State, y, indices, slots, usable, noise: Number
 ) -> tuple[State, jax.Array]:
     """Appends a block of rows, of which the ``usable`` come first; the others have no effect.

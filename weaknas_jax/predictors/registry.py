@@ -12,6 +12,7 @@ from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
+from weaknas_jax.predictors.mixture import mixture
 from weaknas_jax.predictors.mlp import mlp
 from weaknas_jax.predictors.trees import forest, gbrt
 
@@ -54,6 +55,9 @@ _MEMBERS = {"deviation": True, "draws": "always"}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
     "gp_ml": PredictorRecord(gp_ml, "Gaussian process with fitted kernel weights", **_PROCESS),
+    "mixture": PredictorRecord(
+        mixture, "Gaussian processes of several kernels, weighted by the data", **_PROCESS
+    ),
     "linear": PredictorRecord(linear, "Bayesian ridge regression", deviation=True, draws="asked"),
     "knn": PredictorRecord(knn, "mean of the k nearest"),
     "mlp": PredictorRecord(mlp, "the paper's multilayer perceptron"),

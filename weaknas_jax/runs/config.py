@@ -77,10 +77,10 @@ class SearchConfig:
         f"How the M are drawn: from the top N by rank (the paper: uniform), or the best. {_BY}.",
         CHOICES["sampling"],
     )
-    features: str = setting(
-        "space",
-        "Feature blocks of kernels: the space's own, or made from its columns alone.",
-        ("space", "columns"),
+    features: str | None = setting(
+        None,
+        f"Feature blocks of kernels: the space's own, or made from its columns, or all. {_BY}.",
+        ("space", "columns", "all"),
     )
     without: str | None = setting(None, "A feature block to leave out (ablation).")
     protocol: str = setting("honest", "Preset of the switches below.", protocols.PRESETS)
@@ -201,6 +201,7 @@ class SearchConfig:
             values[name] = getattr(self, name) or getattr(default, name)
         if not searches:
             values |= {"near_best": 0, "pseudo_labels": 0}
+        values["features"] = self.features or default.features
         values["budget"], notes = _fitting("budget", self.budget, default.budget, size)
         values["init"], more = _fitting("init", self.init, default.init, self.budget or size)
         for name in ("per_round", "stop", "seeds"):
@@ -318,7 +319,7 @@ class SearchConfig:
     def layout(self) -> tuple[str, str | None, bool, bool]:
         """Arguments of `task.space`: ``kind, without, neighbours, described``."""
         walks = self.record.neighbours or self.near_best > 0
-        return self.features, self.without, walks, "features" in self.reads
+        return self.features or "space", self.without, walks, "features" in self.reads
 
     @property
     def reads(self) -> set[str]:

@@ -108,8 +108,8 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
     Args:
       table: the table.
       kind: ``space``, the blocks of the table's space (of its columns, where the space has no
-        record in `spaces.registry`); or ``columns``, blocks of the encoding alone
-        (`spaces.columns`).
+        record in `spaces.registry`); ``columns``, blocks of the encoding alone
+        (`spaces.columns`); or ``all``, both.
       without: a block to leave out (ablation).
 
     Raises:

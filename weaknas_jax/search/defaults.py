@@ -16,6 +16,7 @@ class Defaults(NamedTuple):
       stop: when a run ends, at its ``budget`` or when it has found the ``optimum``.
       seeds: number of runs.
       numbers: numeric settings, in place of their builders' defaults.
+      features: blocks that a predictor reads, see `spaces.registry.features`.
       quick: rounds take milliseconds, and measuring the dynamics would slow them down manyfold.
     """
 
@@ -28,6 +29,7 @@ class Defaults(NamedTuple):
     stop: str = "budget"
     seeds: int = 6
     numbers: Mapping[str, float] = MappingProxyType({})
+    features: str = "space"
     quick: bool = False
 
 
@@ -40,7 +42,7 @@ class Row(NamedTuple):
     settings: Mapping[str, Any]
 
 
-_PROCESSES = ("gp", "gp_ml")
+_PROCESSES = ("gp", "gp_ml", "mixture")
 _ONE_BY_ONE = {"per_round": 1, "budget": 1000, "stop": "optimum", "seeds": 20, "quick": True}
 TABLE = (
     # A Gaussian process asks for one at a time, by the upper confidence bound on ranked labels.
@@ -49,6 +51,7 @@ TABLE = (
     Row(("weaknas",), _PROCESSES, (), {"budget": 400, "stop": "optimum", "seeds": 20}),
     Row(("weaknas",), _PROCESSES, (), {"quick": True}),
     Row(("weaknas",), ("gp",), (), {"seeds": 100}),
+    Row(("weaknas",), ("mixture",), (), {"features": "all"}),
     # The paper's Bayesian-optimisation variant: its acquisition, and constants of its code.
     Row(("weaknas",), ("ensemble",), (), {"acquisition": "ei", "sampling": "greedy"}),
     Row(

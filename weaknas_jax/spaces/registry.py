@@ -107,15 +107,17 @@ def features(
       space: name of the space; one without a record is described by its columns.
       names: str [N], or None.
       encoding: float32 [N, D].
-      kind: ``space``, the blocks of the space; ``columns``, those of the encoding's columns.
+      kind: ``space``, the blocks of the space; ``columns``, those of the encoding's columns; or
+        ``all``, both, without the columns' blocks of a name that the space has too.
 
     Returns:
       Blocks by name, float32 [N, d] each; a name in `predictors.presets.PRESETS`.
     """
-    entry = record(space, names) if kind == "space" else None
+    entry = record(space, names) if kind in ("space", "all") else None
     if entry is None:
         return columns.features(encoding), columns.PRESET
-    return entry.features(names), entry.preset
+    generic = columns.features(encoding) if kind == "all" else {}
+    return {**generic, **entry.features(names)}, entry.preset
 
 
 def neighbours(space: str, names: np.ndarray | None, encoding: np.ndarray) -> np.ndarray:

@@ -1,0 +1,348 @@
+"""The objectives of the study: tables of choices with labels of many shapes.
+
+    python -m benchmarks.study.objectives --data=FOLDER
+
+lists them. Labels are always maximised; costs come negated. Each objective has several encodings:
+``space``, the names of cells, where it has such; ``onehot``; ``integers``; and ``shuffled``,
+integers whose meaning is permuted in each column.
+"""
+
+import argparse
+import binascii
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from weaknas_jax.spaces import nasbench201
+from weaknas_jax.tables.nasbench101 import load_nasbench101
+from weaknas_jax.tables.table import Table
+
+ENCODINGS = ("space", "onehot", "integers", "shuffled")
+STRUCTURELESS = "structureless"
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """Labels of all architectures of a space.
+
+    Attributes:
+      name: ``family/what``.
+      levels: int [N, L], the level of each choice.
+      scores: float [N], what a query returns.
+      truth: float [N], what an answer is judged by; the same unless labels are noisy.
+      space, names: a space with a record and the names of its architectures, or empty and None.
+    """
+
+    name: str
+    levels: np.ndarray
+    scores: np.ndarray
+    truth: np.ndarray
+    space: str = ""
+    names: np.ndarray | None = None
+
+    @property
+    def family(self) -> str:
+        return self.name.split("/")[0]
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        return ENCODINGS if self.names is not None else ENCODINGS[1:]
+
+    def table(self, encoding: str) -> Table:
+        """The table of one of its `encodings`, whose test labels are the truth."""
+        named = encoding == "space"
+        return Table(
+            space=self.space if named else "table",
+            dataset=self.name,
+            encoding=encode(self.levels, encoding),
+            valid=self.scores[:, None].astype(np.float64),
+            test=self.truth[:, None].astype(np.float64),
+            names=self.names if named else None,
+            unit="score",
+        )
+
+    def regret(self, row: np.ndarray) -> np.ndarray:
+        """(best - truth) / (best - median) of rows; 0 = the best, 1 = the median."""
+        best, middle = self.truth.max(), np.median(self.truth)
+        return (best - self.truth[row]) / max(best - middle, 1e-12)
+
+
+def half(name: str) -> str:
+    """``choose`` or ``report``, by the objective's name.
+
+    >>> half("clean/cifar10"), half("fgsm/1")
+    ('choose', 'choose')
+    """
+    return ("choose", "report")[binascii.crc32(name.encode()) % 2]
+
+
+def encode(levels: np.ndarray, encoding: str) -> np.ndarray:
+    """Columns float32 [N, D] of levels int [N, L].
+
+    >>> encode(np.array([[0, 2], [1, 0], [0, 1]]), "onehot").astype(int).tolist()
+    [[1, 0, 0, 0, 1], [0, 1, 1, 0, 0], [1, 0, 0, 1, 0]]
+    """
+    if encoding == "integers":
+        return levels.astype(np.float32)
+    if encoding == "shuffled":
+        rng = np.random.default_rng(7)
+        orders = [rng.permutation(column.max() + 1) for column in levels.T]
+        shuffled = [order[column] for order, column in zip(orders, levels.T, strict=True)]
+        return np.stack(shuffled, axis=1).astype(np.float32)
+    columns = [np.eye(column.max() + 1)[column] for column in levels.T]
+    return np.hstack(columns).astype(np.float32)
+
+
+def _cells(data: Path) -> tuple[np.ndarray, np.ndarray]:
+    names = np.load(data / "nb201/nasbench201.npz")["arch_str"].astype(str)
+    return names, np.array([nasbench201.parse(name) for name in names], int)
+
+
+def _on_cells(data: Path, name: str, scores: np.ndarray, truth: np.ndarray | None = None):
+    names, levels = _cells(data)
+    scores = np.asarray(scores, np.float64)
+    there = np.isfinite(scores)
+    truth = scores if truth is None else np.asarray(truth, np.float64)
+    parts = levels[there], scores[there], truth[there]
+    return Objective(name, *parts, "nasbench201", names[there])
+
+
+def _clean(data: Path, name: str) -> Objective:
+    """Validation accuracy, the mean of all runs."""
+    arrays = np.load(data / "nb201/nasbench201.npz")
+    return _on_cells(data, f"clean/{name}", arrays[f"{name}_valid_acc"])
+
+
+def _single(data: Path, name: str) -> Objective:
+    """Validation accuracy of one run; the truth is the test accuracy, the mean of all runs."""
+    arrays = np.load(data / "nb201/nasbench201.npz")
+    labels = arrays[f"{name}_valid_acc_per_run"][:, 0]
+    return _on_cells(data, f"single/{name}", labels, arrays[f"nats_{name}_test_acc"])
+
+
+_STRENGTHS = ("0p1", "0p5", *(f"{n}p0" for n in range(1, 9)), "255p0")
+
+
+def _fgsm(data: Path, name: str) -> Objective:
+    """Accuracy under FGSM of a strength."""
+    strength = {s.removesuffix("p0"): s for s in _STRENGTHS}[name]
+    arrays = np.load(data / "nb201/robustness_fgsm.npz")
+    return _on_cells(data, f"fgsm/{name}", arrays[f"fgsm_Linf_eps_{strength}"])
+
+
+_DEVICES = ("edgegpu_latency", "edgegpu_energy", "raspi4_latency", "edgetpu_latency")
+_DEVICES += ("pixel3_latency", "eyeriss_energy", "fpga_latency", "eyeriss_arithmetic_intensity")
+
+
+def _hardware(data: Path, name: str) -> Objective:
+    """Accuracy per cost: percent above 10 for each deviation of the logarithm of a cost.
+
+    A cost alone is least for the cell without operations.
+    """
+    cost = np.load(data / "nb201/hw_nas_bench.npz")[f"cifar10_{name}"].astype(np.float64)
+    accuracy = np.load(data / "nb201/nasbench201.npz")["cifar10_valid_acc"]
+    cost = np.where(cost > 0, cost, np.nan)
+    cost = (cost - np.nanmean(cost)) / np.nanstd(cost)
+    return _on_cells(data, f"hardware/{name}", accuracy / 10 - cost)
+
+
+def _cost(data: Path, name: str) -> Objective:
+    """A measured cost, to be minimised."""
+    cost = np.load(data / "nb201/hw_nas_bench.npz")[f"imagenet16_{name}"].astype(np.float64)
+    return _on_cells(data, f"cost/{name}", -np.where(cost > 0, cost, np.nan))
+
+
+_PROXIES = ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "plain", "snip")
+_PROXIES += ("synflow", "zen")
+
+
+def _proxy(data: Path, name: str) -> Objective:
+    """A zero-cost score, also where it has extreme values."""
+    scores = np.load(data / "nb201/zero_cost.npz")[f"suitezero_cifar10_{name}"]
+    return _on_cells(data, f"proxy/{name}", scores)
+
+
+def _epochs(data: Path, name: str) -> Objective:
+    """NAS-Bench-101: one validation run after some epochs."""
+    valid = np.load(data / "nb101/valid_30k.npz")
+    whole = np.load(data / "nb101/nasbench101_test.npz")
+    table = load_nasbench101()
+    rows = valid["row"]
+    names = _names_101(table, whole, rows)
+    counts = valid["valid_correct_of_9984"][:, (4, 12, 36, 108).index(int(name))]
+    adjacency = whole["adjacency"][rows][:, *np.triu_indices(7, 1)].astype(int)
+    operations = whole["ops"][rows].astype(int)
+    operations = np.where(operations < 0, 3, operations)[:, 1:6]
+    scores = counts / 99.84
+    levels = np.hstack([adjacency, operations])
+    levels = levels[:, (levels != levels[0]).any(axis=0)]
+    return Objective(f"epochs/{name}", levels, scores, scores, "nasbench101", names)
+
+
+def _names_101(table: Table, whole, rows: np.ndarray) -> np.ndarray:
+    assert np.allclose(table.test[:, 0], 100 * whole["test_acc_108_mean"], atol=0.01)
+    return table.names[rows]
+
+
+def _grid(levels: tuple[int, ...]) -> np.ndarray:
+    return np.array(list(itertools.product(*map(range, levels))))
+
+
+def _random_rows(levels: tuple[int, ...], size: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rows = np.stack([rng.integers(n, size=2 * size) for n in levels], axis=1)
+    return np.unique(rows, axis=0)[rng.permutation(size)]
+
+
+def _additive(rng, levels, x):
+    return sum(rng.normal(size=n)[column] for n, column in zip(levels, x.T, strict=True))
+
+
+def _pairwise(rng, levels, x):
+    total = 0.3 * _additive(rng, levels, x)
+    for i, j in itertools.combinations(range(len(levels)), 2):
+        if rng.random() < 0.4:
+            total += rng.normal(size=(levels[i], levels[j]))[x[:, i], x[:, j]]
+    return total
+
+
+def _ordinal(rng, levels, x):
+    """A bowl in the positions, with one interaction."""
+    place = x / (np.array(levels) - 1)
+    off = place - rng.uniform(0.1, 0.9, len(levels))
+    return -((off**2) @ rng.uniform(0.3, 2.0, len(levels))) - off[:, 0] * off[:, 1]
+
+
+def _mixed(rng, levels, x):
+    """Half of the choices ordered, half not."""
+    cut = len(levels) // 2
+    left = _ordinal(rng, levels[:cut], x[:, :cut])
+    return 2 * left + _pairwise(rng, levels[cut:], x[:, cut:])
+
+
+def _conditional(rng, levels, x):
+    """The first choice says which of the others count."""
+    parts = [_additive(rng, levels[1:], x[:, 1:]) for _ in range(levels[0])]
+    counts = rng.random((levels[0], len(levels) - 1)) < 0.5
+    total = rng.normal(size=levels[0])[x[:, 0]]
+    for branch in range(levels[0]):
+        kept = [j for j in range(len(levels) - 1) if counts[branch, j]]
+        if kept:
+            some = tuple(levels[1 + j] for j in kept)
+            parts[branch] = _ordinal(rng, some, x[:, [1 + j for j in kept]]) if len(kept) > 1 else 0
+    return total + np.select([x[:, 0] == b for b in range(levels[0])], parts)
+
+
+def _needle(rng, levels, x):
+    """Additive, and one small region far above it."""
+    smooth = _additive(rng, levels, x)
+    centre = x[rng.integers(len(x))]
+    near = (x != centre).sum(axis=1)
+    return smooth / smooth.std() + 4.0 * (near == 0) + 2.0 * (near == 1)
+
+
+def _plateau(rng, levels, x):
+    smooth = _pairwise(rng, levels, x)
+    return np.round(1.5 * (smooth - smooth.mean()) / smooth.std())
+
+
+def _outliers(rng, levels, x):
+    """A product of effects, whose best are orders of magnitude ahead."""
+    return np.exp(1.2 * _additive(rng, levels, x))
+
+
+def _failures(rng, levels, x):
+    """A third of the architectures fail and score a constant."""
+    smooth = _pairwise(rng, levels, x)
+    failed = _additive(rng, levels, x)
+    return np.where(failed < np.quantile(failed, 1 / 3), smooth.min() - 3 * smooth.std(), smooth)
+
+
+def _permuted(rng, levels, x):
+    return rng.permutation(_pairwise(rng, levels, x))
+
+
+_SHAPES = {
+    "additive": (_additive, (5,) * 6),
+    "pairwise": (_pairwise, (4,) * 6),
+    "ordinal": (_ordinal, (8, 6, 10, 5, 4)),
+    "mixed": (_mixed, (8, 6, 5, 4, 4, 3)),
+    "conditional": (_conditional, (4, 5, 6, 5, 4, 3)),
+    "needle": (_needle, (5,) * 6),
+    "plateau": (_plateau, (4,) * 6),
+    "outliers": (_outliers, (5,) * 6),
+    "failures": (_failures, (4,) * 6),
+}
+
+
+def _synthetic(data: Path, name: str) -> Objective:
+    """A made table of a shape; the number draws its effects."""
+    del data
+    kind, number = name.split("-")
+    make, levels = _SHAPES[kind]
+    if number == "b":
+        levels = (*sorted(levels), 2, 3)
+    seed = binascii.crc32(name.encode())
+    size = int(np.prod(levels))
+    x = _grid(levels) if size <= 20_000 else _random_rows(levels, 12_000, seed)
+    scores = np.asarray(make(np.random.default_rng(seed), levels, x), np.float64)
+    return Objective(f"made/{name}", x, scores, scores)
+
+
+def _noisy(data: Path, name: str) -> Objective:
+    """A made table whose labels have noise of half the deviation of the truth."""
+    base = _synthetic(data, name)
+    rng = np.random.default_rng(binascii.crc32(b"noise" + name.encode()))
+    noise = 0.5 * base.truth.std() * rng.normal(size=len(base.truth))
+    return dataclasses.replace(base, name=f"noisy/{name}", scores=base.scores + noise)
+
+
+def _shuffled_labels(data: Path, name: str) -> Objective:
+    """Labels that have nothing to do with the architectures."""
+    base = _clean(data, "cifar10") if name == "cells" else _synthetic(data, name)
+    scores = np.random.default_rng(3).permutation(base.scores)
+    return dataclasses.replace(base, name=f"{STRUCTURELESS}/{name}", scores=scores, truth=scores)
+
+
+_SETS = ("cifar10", "cifar100", "imagenet16")
+_MADE = tuple(f"{kind}-{number}" for kind in _SHAPES for number in "ab")
+LOADERS: dict[str, Callable[[Path], Objective]] = {
+    f"{family}/{name}": functools.partial(load, name=name)
+    for family, load, names in (
+        ("clean", _clean, _SETS),
+        ("single", _single, _SETS),
+        ("fgsm", _fgsm, tuple(s.removesuffix("p0") for s in _STRENGTHS)),
+        ("hardware", _hardware, _DEVICES),
+        ("cost", _cost, _DEVICES),
+        ("proxy", _proxy, _PROXIES),
+        ("epochs", _epochs, ("4", "12", "36", "108")),
+        ("made", _synthetic, _MADE),
+        ("noisy", _noisy, _MADE[:4]),
+        (STRUCTURELESS, _shuffled_labels, ("cells", "pairwise-a", "ordinal-a")),
+    )
+    for name in names
+}
+"""Loaders of all objectives by name; each takes the folder of the data."""
+
+
+def chosen(which: str = "all") -> Iterator[str]:
+    """Names of the objectives of ``choose``, ``report`` or ``all``."""
+    return (name for name in LOADERS if which in ("all", half(name)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public tables")
+    folder = parser.parse_args().data
+    for name, load in LOADERS.items():
+        objective = load(folder)
+        size, best = len(objective.scores), int((objective.truth == objective.truth.max()).sum())
+        print(f"{name:36} {half(name):6} {size:>7,} architectures, {best} optimal")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Tables and performance profile of a study.
+
+    python -m benchmarks.study.report OUT [--half=report] [--picture=profile.png]
+
+Normalised regret, (best - found) / (best - median), in the mean over searches; a method's share of
+objectives on which its regret is within a factor of that of the best. The same seeds have the
+same first architecture, so that methods are compared in pairs; an interval is that of the mean of
+paired differences over objectives, by bootstrap.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.study import objectives
+
+AT = (20, 50, 100, 200)
+_FLOOR = 1e-3  # regrets below it are alike
+
+
+class Curves(NamedTuple):
+    """Results of a study.
+
+    Attributes:
+      methods: names, in order.
+      cases: (objective, encoding), those that every method has.
+      regret: float [methods, cases, searches, queries].
+    """
+
+    methods: list[str]
+    cases: list[tuple[str, str]]
+    regret: np.ndarray
+
+
+def read(folder: Path, which: str) -> Curves:
+    """The searches of a folder, cut to those that every method has."""
+    names = {name.replace("/", "-"): name for name in objectives.chosen(which)}
+    found: dict[str, Mapping[tuple[str, str], np.ndarray]] = {}
+    for path in sorted(folder.iterdir()):
+        found[path.name] = {
+            (names[objective], encoding): np.load(file)["regret"]
+            for file in sorted(path.glob("*.npz"))
+            for objective, _, encoding in [file.stem.rpartition("--")]
+            if objective in names
+        }
+    cases = sorted(set.intersection(*(set(curves) for curves in found.values())))
+    if not cases:
+        raise SystemExit(f"{folder}: no objective of --half={which} that every method has")
+    searches = min(len(curves[case]) for curves in found.values() for case in cases)
+    queries = min(curves[case].shape[1] for curves in found.values() for case in cases)
+    regret = [[curves[case][:searches, :queries] for case in cases] for curves in found.values()]
+    return Curves(list(found), cases, np.array(regret))
+
+
+def profile(regret: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Share of cases within a factor of the best method, [methods, factors].
+
+    >>> profile(np.array([[0.1, 0.4], [0.2, 0.1]]), np.array([1.0, 2.0, 4.0])).tolist()
+    [[0.5, 0.5, 1.0], [0.5, 1.0, 1.0]]
+    """
+    ratio = np.maximum(regret, _FLOOR) / np.maximum(regret, _FLOOR).min(axis=0)
+    return (ratio[..., None] <= factors * (1 + 1e-9)).mean(axis=1)
+
+
+def lines(curves: Curves) -> list[str]:
+    """The report as text."""
+    at = [query for query in AT if query <= curves.regret.shape[-1]]
+    searches = curves.regret.shape[2]
+    out = [f"{len(curves.cases)} cases, {searches} searches each; mean normalised regret at {at}"]
+    by_case = curves.regret.mean(axis=2)
+    rng = np.random.default_rng(0)
+    draws = rng.integers(len(curves.cases), size=(2000, len(curves.cases)))
+    best = by_case[:, :, at[-1] - 1].mean(axis=1).argmin()
+    for i, method in enumerate(curves.methods):
+        means = " ".join(f"{by_case[i, :, query - 1].mean():.4f}" for query in at)
+        difference = (by_case[i] - by_case[best])[:, at[-1] - 1]
+        low, high = np.quantile(difference[draws].mean(axis=1), [0.025, 0.975])
+        met = (curves.regret[i, ..., -1] <= 0).mean()
+        text = f"  {method:14} {means}   optimum met {met:.0%}"
+        out.append(text + f"   - {curves.methods[best]}: [{low:+.4f}, {high:+.4f}]")
+    for case, row in zip(curves.cases, by_case.transpose(1, 0, 2), strict=True):
+        cells = "  ".join(
+            f"{method} " + "/".join(f"{mean[query - 1]:.3f}" for query in at)
+            for method, mean in zip(curves.methods, row, strict=True)
+        )
+        out.append(f"  {case[0]} ({case[1]}): {cells}")
+    return out
+
+
+def draw(curves: Curves) -> Figure:
+    """The performance profile, a panel for each number of queries."""
+    at = [query for query in AT if query <= curves.regret.shape[-1]]
+    factors = np.geomspace(1, 100, 200)
+    figure = Figure(figsize=(3.2 * len(at), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(at), sharey=True, squeeze=False)[0]
+    for axes, query in zip(panels, at, strict=True):
+        shares = profile(curves.regret[..., query - 1].mean(axis=2), factors)
+        for method, share in zip(curves.methods, shares, strict=True):
+            axes.step(factors, share, where="post", label=method)
+        axes.set(xscale="log", title=f"{query} queries", xlabel="within a factor of the best")
+    panels[0].set(ylabel="share of objectives", ylim=(0, 1.02))
+    panels[-1].legend(fontsize="small")
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="--out of the study")
+    parser.add_argument("--half", default="all", choices=["choose", "report", "all"])
+    parser.add_argument("--picture", type=Path, help="file of the performance profile")
+    arguments = parser.parse_args()
+    curves = read(arguments.folder, arguments.half)
+    print("\n".join(lines(curves)))
+    if arguments.picture:
+        draw(curves).savefig(arguments.picture, dpi=130)
+
+
+if __name__ == "__main__":
+    main()
