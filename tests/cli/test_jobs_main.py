@@ -274,7 +274,9 @@ def test_ended_commands_take_their_children_along(tmp_path):
         run({"depth": 1, "op": "x"})
 
 
-@pytest.mark.parametrize("line", ["", "acc: 3", '{"loss": 3}', "[1]", "1,5"])
+@pytest.mark.parametrize(
+    "line", [pytest.param("[" * 9999, id="nested"), "", "acc: 3", '{"loss": 3}', "[1]", "1,5"]
+)
 def test_lines_that_are_no_score(line, tmp_path):
     with pytest.raises(CommandError, match="is no number and no JSON object with a 'score'"):
         score(line, tmp_path)

@@ -16,7 +16,7 @@ from absl import flags
 from absl.testing import flagsaver
 from conftest import planted_table
 from helpers import calls
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weaknas_jax import save_table
@@ -174,6 +174,7 @@ def test_what_lies_in_a_folder_stays(tree, finished):
 
 @settings(max_examples=15, deadline=None)
 @given(tree=TREE)
+@example(tree={".weaknas-files": b"[" * 200_000})
 def test_what_was_put_into_our_folder_stays_and_ours_goes(tree, finished):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "out"

@@ -192,7 +192,7 @@ def score(line: str, log: Path) -> Any:
     """
     with contextlib.suppress(ValueError):
         return float(line)
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         values = json.loads(line)
         if isinstance(values, dict) and "score" in values:
             return values

@@ -122,7 +122,7 @@ def _parsed(line: str, where: str) -> Cell:
         metrics = {k: math.nan if v is None else float(v) for k, v in cell["metrics"].items()}
         quality = Quality(int(cell["nan"]), metrics)
         return Cell(str(cell["predictor"]), int(cell["n"]), int(cell["run"]), quality)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FolderError(
             f"{where}: is damaged ({error!r}); remove the line, then resume"
         ) from None

@@ -119,7 +119,7 @@ def _remove(step: Path) -> None:
     """Removes the files of a checkpoint, whole or not, and folders that are empty then."""
     if step.is_symlink():
         return
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         if "('sha256',)" not in json.loads((step / "_METADATA").read_text())["tree_metadata"]:
             return  # not ours
     for folder, _, names in os.walk(step, topdown=False):

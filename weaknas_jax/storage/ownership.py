@@ -169,7 +169,7 @@ def _lines(folder: Path) -> list[dict] | None:
         head, *lines = place.read_text().split("\n")
         if json.loads(head) != _HEAD:
             return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return [record for line in lines if (record := _record(line)) is not None]
 
@@ -178,7 +178,7 @@ def _record(line: str) -> dict | None:
     try:
         record = json.loads(line)
         return record if isinstance(record, dict) and "sha256" in record else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -286,7 +286,7 @@ def _is_page(path: Path) -> bool:
 def _read(path: Path) -> object:
     try:
         return json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

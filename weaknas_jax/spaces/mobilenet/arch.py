@@ -252,7 +252,7 @@ def read(config: SupernetConfig, text: str | Path) -> Arch:
     except FileNotFoundError:
         names = ", ".join(NAMES)
         raise ArchError(f"{text}: no such file, and no name ({names})") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArchError(f"{text}: cannot be read as JSON ({error})") from None
     if isinstance(content, Mapping):
         content = content.get("architecture", content)  # the best.json of a search on a table
