@@ -10,6 +10,7 @@ densities, summed, are its evidence, and the softmax over the members gives thei
 deviation are those of the mixture, so that members that disagree add to the deviation.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -75,7 +76,7 @@ def members(space: Space) -> tuple[Member, ...]:
     own = presets.blocks_of(space)
     if not {"slots", "effects"} <= set(space.features):
         return tuple(Member("own", own, noise) for noise in (_SMOOTH, _NOISY))
-    table = presets.blocks_of(space.replace(preset="table"))
+    table = presets.blocks_of(dataclasses.replace(space, preset="table"))
     if own == table:
         kernels_ = {"table": table, "hamming": _HAMMING}
         return tuple(

@@ -94,7 +94,7 @@ def refresh(
     worth: np.ndarray,
     looks: int = LOOKS["refresh"],
 ) -> Pool:
-    """A sample in which rows that were not asked for are replaced by new ones.
+    """A sample with new rows in place of some that were not queried.
 
     Args:
       choices, pool, seed: of the search.

@@ -31,11 +31,11 @@ class Arch(NamedTuple):
 
 
 class ArchError(ValueError):
-    """A sub-network that the supernet does not have; the message names the block or stage."""
+    """A sub-network outside the supernet; the message names the block or stage."""
 
 
 def make(config: SupernetConfig, kernels, expansions, depths) -> Arch:
-    """A checked sub-network; a single number stands everywhere.
+    """A checked sub-network; a single number applies to all blocks or stages.
 
     Raises:
       ArchError: a length or a choice is not the supernet's.

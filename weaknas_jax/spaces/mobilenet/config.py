@@ -40,7 +40,7 @@ class Block(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class SupernetConfig:
-    """What a supernet is built from; channels are before ``width_mult`` and rounding.
+    """Configuration of a supernet; channels are before ``width_mult`` and rounding.
 
     Attributes:
       width_mult: multiplies all channels.

@@ -58,7 +58,7 @@ def _after(side: np.ndarray, stride: int) -> np.ndarray:
 
 
 def _chosen(config: SupernetConfig, arch: Arch, place: int) -> tuple[np.ndarray, ...]:
-    """Of a block: whether it is active, its kernel, its middle; int64 [...]."""
+    """Activity, kernel size and middle channels of a block, int64 [...]."""
     middles = np.asarray(config.blocks[place].middles, np.int64)
     which = np.searchsorted(config.expansions, np.asarray(arch.expansions)[..., place])
     kernel = np.asarray(arch.kernels, np.int64)[..., place]

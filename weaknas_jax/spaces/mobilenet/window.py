@@ -37,7 +37,7 @@ class Window(NamedTuple):
 
 
 class WindowError(ValueError):
-    """Sub-networks that a window does not hold; the message says what the space has."""
+    """A window or a text that holds no valid sub-network; the message says why."""
 
 
 def draw(
@@ -114,7 +114,7 @@ def unrows(config: SupernetConfig, choices: np.ndarray) -> Arch:
 
 
 def one_hot(config: SupernetConfig, population: Arch) -> np.ndarray:
-    """What a predictor should see, float32 [..., D]: choices one-hot, none where not active.
+    """Features for a predictor, float32 [..., D]: choices one-hot, none where not active.
 
     Kernels of all blocks, then expansions, then depths.
     """
@@ -133,7 +133,7 @@ def one_hot(config: SupernetConfig, population: Arch) -> np.ndarray:
 
 
 ENCODINGS = {"one_hot": one_hot, "org": lambda config, population: archs.encode(population)}
-"""What a predictor is given, by name; ``org`` is the reference's, float32 [..., 45]."""
+"""Encodings for predictors, by name; ``org`` is the reference's, float32 [..., 45]."""
 
 
 def names(population: Arch) -> np.ndarray:

@@ -181,7 +181,7 @@ def parse(matrix: Sequence | np.ndarray, ops: Sequence[str]) -> Cells:
 
 
 def prune(cells: Cells) -> Cells:
-    """The cells less what lies on no path from input to output; no edges where there is none."""
+    """The cells without nodes off all paths from input to output; no edges if no path exists."""
     live = _live(cells.matrix)
     ops = np.where(live, cells.ops, np.int8(ABSENT))
     ops[:, 0], ops[:, -1] = INPUT, OUTPUT
@@ -191,7 +191,7 @@ def prune(cells: Cells) -> Cells:
 
 
 def valid(cells: Cells) -> np.ndarray:
-    """Which cells, pruned, are of the space, bool [N]."""
+    """Which pruned cells are in the space, bool [N]."""
     edges = prune(cells).matrix.sum(axis=(1, 2))
     return (edges > 0) & (edges <= MAX_EDGES)
 
@@ -315,7 +315,7 @@ def _md5(text: str) -> str:
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64: every bit of a uint64 bears on every bit of the result."""
+    """The finaliser of SplitMix64: every bit of a uint64 affects every bit of the result."""
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9
     x = (x ^ x >> 27) * 0x94D049BB133111EB
     return x ^ x >> 31

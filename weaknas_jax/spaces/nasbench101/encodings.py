@@ -112,7 +112,7 @@ def _before(length: int) -> int:
 
 
 def _walks(cells: Cells, longest: int = _BETWEEN) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each path there could be: the cells [n] that have it, its operations int [n, length]."""
+    """For each possible path: the cells [n] that have it, its operations int [n, length]."""
     edge = np.ascontiguousarray(cells.matrix.transpose(1, 2, 0)).astype(bool)
     for length in range(longest + 1):
         for between in itertools.combinations(range(1, NODES - 1), length):

@@ -18,7 +18,7 @@ _PAIRS = [(u, v) for u in range(NODES - 1) for v in range(1, NODES) if u != v]
 
 
 def neighbours(cells: Cells) -> tuple[Cells, np.ndarray]:
-    """The cells of the space one edit away from each of N, and whose they are, int64 [M].
+    """The cells of the space one edit away from each of N, and their origins, int64 [M].
 
     An edit removes an edge, adds one (also against the order of the nodes, where that makes no
     cycle), changes an operation, or adds a node from one to another that may have an edge; what

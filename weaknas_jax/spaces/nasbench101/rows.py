@@ -1,4 +1,4 @@
-"""Who of many cells of NAS-Bench-101 is one edit away from whom."""
+"""Neighbour table of a set of NAS-Bench-101 cells."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ def rows(cells: Cells, chunk: int = 16_384) -> np.ndarray:
 
 
 def _edits(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whose each edit is, int64 [M], and what it leads to, not pruned: ascending, uint32 [M]."""
+    """Origin of each edit, int64 [M], and its unpruned result, ascending, uint32 [M]."""
     codes = codes.astype(np.uint64)
     source = np.arange(len(codes), dtype=np.uint64)
     found = []
