@@ -1,7 +1,7 @@
 """Open-domain search on the Once-for-all MobileNetV3 supernet (WeakNAS, section 4.3, Table 7).
 
     weaknas mobilenet demo       the whole workflow on a small supernet, no downloads
-    weaknas mobilenet convert    a published PyTorch file to a folder read without PyTorch
+    weaknas mobilenet convert    a published PyTorch file to our own format
     weaknas mobilenet evaluate   the accuracy that a sub-network inherits, on ImageNet
     weaknas mobilenet search     sub-networks in a window of multiply-adds
     weaknas mobilenet train      a sub-network from scratch
