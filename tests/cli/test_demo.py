@@ -70,11 +70,9 @@ def test_tau_and_place():
     assert [agreement.place(retrained, at) for at in (11, 2, 0)] == [1, 5, 12]
 
 
-@pytest.mark.slow  # its parts are tested here and in test_shrink
-@pytest.mark.parametrize(
-    "own",
-    [pytest.param(False, id="digits", marks=pytest.mark.long), pytest.param(True, id="folder")],
-)
+@pytest.mark.long
+@pytest.mark.slow  # its parts are tested here and in test_shrink; test_snippets runs it
+@pytest.mark.parametrize("own", [False, True], ids=["digits", "folder"])
 def test_all_of_it_runs(tmp_path, own):
     line = [sys.executable, "-m", "experiments.mobilenet", "demo", "--quick", "--networks=3"]
     if own:
