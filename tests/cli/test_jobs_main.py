@@ -177,7 +177,7 @@ def test_an_arrangement_of_flags(folder):
     assert summary["cost"] == "depth"
     assert [p["score"] for p in summary["pareto"]] == [4]
     assert refused.status == 2
-    assert "was begun otherwise" in refused.err
+    assert "was started with other settings" in refused.err
 
 
 def test_damage_repairs_costs_and_repeats(folder):

@@ -156,7 +156,7 @@ def test_a_search_counts_as_evaluate_does(said):
 
 def test_what_is_wrong_is_named(said):
     for name, message in {
-        "search, other data": "evaluations.jsonl: was begun otherwise: val",
+        "search, other data": "evaluations.jsonl: was started with other settings: val",
         "search, stored": "--recalibrate=0: inherited accuracy needs recalibration",
         "occupied": "is there already; name another folder",
         "other": "unexpected argument 'train'",

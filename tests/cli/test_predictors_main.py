@@ -186,10 +186,10 @@ def test_resume_adds_what_is_asked_for_and_computes_nothing_twice(call, finished
     [
         (
             ["--seed=1", "--k=2,3"],
-            r"begun otherwise: --k was \[3\], is \[2, 3\]; --seed was 0, is 1",
+            r"started with other settings: --k was \[3\], is \[2, 3\]; --seed was 0, is 1",
         ),
         (["--label_transform=rank"], '--label_transform was null, is "rank"'),
-        (["--table={other}"], "begun otherwise: content of --table"),
+        (["--table={other}"], "started with other settings: content of --table"),
         (["--n=61"], "--n=61 leaves 3 of the 64"),
     ],
 )

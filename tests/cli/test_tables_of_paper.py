@@ -108,7 +108,7 @@ def test_what_cannot_be_is_said(out, capsys, arguments, message):
 def test_a_folder_of_other_settings_is_not_gone_on_with(out, capsys):
     assert call(out, "--predictor=linear") == 0
     assert call(out, "--predictor=linear", "--seed=5") == 2
-    assert "was begun otherwise: --seed was 0, is 5" in capsys.readouterr().err
+    assert "was started with other settings: --seed was 0, is 5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", list(paper.TABLES))

@@ -322,7 +322,7 @@ def test_a_journal_of_another_search_is_refused(tmp_path):
         ),
         ('data was nothing, is "other"', GP, SPACE, {"about": {"data": "other"}}),
     ):
-        with pytest.raises(IdentityError, match=f"was begun otherwise: {match}"):
+        with pytest.raises(IdentityError, match=f"was started with other settings: {match}"):
             search(method, value, space, journal=path, **more, **threads())
     assert path.read_bytes() == content
 

@@ -99,7 +99,7 @@ def test_a_wider_program_takes_up_what_a_narrower_one_left(tmp_path):
 
 def test_another_configuration_is_refused(tmp_path):
     session.execute(program(), 0, JOBS, Checkpoints(tmp_path), stop=calls(1))
-    with pytest.raises(ValueError, match="was begun otherwise: lane"):
+    with pytest.raises(ValueError, match="was started with other settings: lane"):
         session.execute(program("random"), 0, JOBS, Checkpoints(tmp_path))
 
 

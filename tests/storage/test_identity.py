@@ -33,7 +33,7 @@ def test_what_is_equal_or_free_goes_on():
 def test_a_refusal_says_what_differs_what_may_and_how_to_go_on(change, said):
     with pytest.raises(IdentityError) as refused:
         identity.check("runs/a", STORED, STORED | change, free=["workers"], do="name another")
-    line = f"runs/a: was begun otherwise: {said}; only workers may differ; name another"
+    line = f"runs/a: was started with other settings: {said}; only workers may differ; name another"
     assert str(refused.value) == line
 
 
@@ -41,7 +41,9 @@ def test_a_journal_says_that_the_number_of_workers_may_differ(tmp_path):
     with journal.opened(tmp_path / "j", {"seed": 0}):
         pass
     with (
-        pytest.raises(IdentityError, match=r"j: was begun otherwise: seed .* only workers may"),
+        pytest.raises(
+            IdentityError, match=r"j: was started with other settings: seed .* only workers may"
+        ),
         journal.opened(tmp_path / "j", {"seed": 1}, free=["workers"]),
     ):
         pass

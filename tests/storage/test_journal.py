@@ -75,7 +75,7 @@ def test_damage_in_the_middle_is_refused(path):
 def test_another_search_is_refused_by_name(path):
     content = path.read_bytes()
     with pytest.raises(
-        IdentityError, match="was begun otherwise: seed was 3, is 4; name"
+        IdentityError, match="was started with other settings: seed was 3, is 4; name"
     ) as refused:
         reopened(path, HEADER | {"seed": 4})
     assert "method" not in str(refused.value)

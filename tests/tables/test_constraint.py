@@ -107,7 +107,7 @@ def test_another_constraint_is_refused_on_resuming(file, tmp_path, capsys):
     for other, there in (("constraint=params<6", "params<7"), ("cost=row", "params")):
         assert call(search, f"--out={out}", "--resume", f"--{other}") == 2
         name, now = other.split("=", 1)
-        said = f'was begun otherwise: --{name} was "{there}", is "{now}"'
+        said = f'was started with other settings: --{name} was "{there}", is "{now}"'
         assert said in capsys.readouterr().err
     assert (out / "summary.json").read_bytes() == before
     assert call(search, f"--out={out}", "--resume", "--seeds=4") == 0

@@ -28,7 +28,7 @@ GROUPS: dict[str, Collection[str]] = {
         *("near_best", "pseudo_labels"),
     ),
     "sizes of a search": ("init", "per_round", "top", "top_end", "budget", "stop", "repeat_top"),
-    "numeric settings: users and defaults": NUMERIC,
+    "numeric settings: used by, and defaults": NUMERIC,
     "protocol": ("protocol", *protocol.CHOICES, "label_noise"),
     "runs and seeds": ("seeds", "runs", "repeats", "first_run", "seed"),
     "results": ("out", "overwrite", "resume", "checkpoint_every", "save_every", "dynamics"),
@@ -43,7 +43,7 @@ class About(NamedTuple):
     """A command.
 
     Attributes:
-      line: its name in its docstring, such as ``weaknas search``.
+      line: its name as in the docstring of its module, such as ``weaknas search``.
       doc: docstring of its module.
       names: names of its flags.
       depending: flags whose defaults depend on method and predictor.
@@ -109,7 +109,7 @@ def _wrapped(line: str, indent: int) -> str:
 
 
 def _depending(names: Sequence[str]) -> str:
-    """The defaults that depend on method and predictor; choices with equal ones share a line."""
+    """Defaults by method and predictor; choices with the same defaults share a line."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for space in (None, *SPACES):
         for choice, values in _choices(space, names):
@@ -120,7 +120,7 @@ def _depending(names: Sequence[str]) -> str:
         (", ".join(choices), values) for values, choices in rows.items()
     ]
     widths = [max(len(values[i]) for _, values in lines) for i in range(1, len(names) + 1)]
-    text_ = ["defaults that depend on --predictor, or on a --method without one:"]
+    text_ = ["defaults by --predictor, or by --method where it has no predictor:"]
     for title, (where, *values) in lines:
         if title:
             text_.append(textwrap.fill(title + f" (on {where})" * bool(where), _WIDTH))

@@ -1,4 +1,4 @@
-"""Repeated trainings of the best by label at the end of a search, against lucky trainings.
+"""Repeated trainings of the best by label at the end of a search, to correct for lucky trainings.
 
 With one noisy training per query the best label favours a lucky architecture. K more trainings are
 spent by successive halving: the best K/2 by label are trained once more, the better half of them

@@ -107,7 +107,7 @@ class SearchConfig:
     )
     predicted_top: str | None = setting(
         None,
-        f"The predictor's best: seen if queried, first of the M, or a free look. {_RULE}",
+        f"The predictor's best: seen if queried, first of the M, or not counted. {_RULE}",
         _RULES["predicted_top"],
     )
     label_noise: float = setting(

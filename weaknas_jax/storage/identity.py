@@ -3,7 +3,8 @@
 The settings of a search are stored with it. Before it is resumed, they are compared with the
 current ones, leaf by leaf, and differences that are not allowed are an error (`check`)::
 
-    runs/a: was begun otherwise: --budget was 35, is 50; only --seeds may differ; name another --out
+    runs/a: was started with other settings: --budget was 35, is 50; only --seeds may differ;
+    name another --out
 
 Files whose names hold a checksum of all that they depend on (`storage.cache`) need no such check.
 """
@@ -31,9 +32,9 @@ def check(
     """Checks that ``stored`` and ``current`` settings agree, except for free ones.
 
     >>> check("a", {"seed": 0, "workers": 2}, {"seed": 0, "workers": 4}, free=["workers"])
-    >>> check("a", {"seed": 0}, {"seed": 1}, do="stop")
+    >>> check("a", {"seed": 0}, {"seed": 1}, do="stop")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    weaknas_jax.storage.identity.IdentityError: a: was begun otherwise: seed was 0, is 1; stop
+    weaknas_jax.storage.identity.IdentityError: a: was started ... seed was 0, is 1; stop
 
     Args:
       place: the folder or file, for the error.
@@ -48,7 +49,7 @@ def check(
     leaves = differences(stored, current)
     if fixed := {name: pair for name, pair in leaves.items() if name not in free}:
         only = f"; only {', '.join(sorted(free))} may differ" if free else ""
-        raise IdentityError(f"{place}: was begun otherwise: {text(fixed)}{only}; {do}")
+        raise IdentityError(f"{place}: was started with other settings: {text(fixed)}{only}; {do}")
 
 
 def differences(stored: Any, current: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
