@@ -15,6 +15,7 @@ from absl import app, flags
 
 import weaknas_jax as wn
 from benchmarks.study import objectives
+from weaknas_jax.storage.npz import write_npz
 
 METHODS: dict[str, dict[str, Any]] = {
     "gp": {"predictor": "gp"},
@@ -69,12 +70,9 @@ def main(argv: list[str]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 regret = np.minimum.accumulate(objective.regret(queried), axis=1)
                 seconds = time.perf_counter() - began
-                np.savez(path, queried=queried, regret=regret, seconds=seconds)
-                at = [
-                    f"{regret[:, q - 1].mean():.3f}"
-                    for q in (20, 50, 100, 200)
-                    if q <= _BUDGET.value
-                ]
+                write_npz(path, {"queried": queried, "regret": regret, "seconds": seconds})
+                ats = (q for q in objectives.AT if q <= _BUDGET.value)
+                at = [f"{regret[:, q - 1].mean():.3f}" for q in ats]
                 print(f"{name} {encoding} {method}: {' '.join(at)}  {seconds:.0f} s", flush=True)
 
 

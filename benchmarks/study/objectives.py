@@ -18,9 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from weaknas_jax.spaces import nasbench201
-from weaknas_jax.tables.nasbench101 import load_nasbench101
+from weaknas_jax.spaces.nasbench101 import cells
 from weaknas_jax.tables.table import Table
 
+AT = (20, 50, 100, 200)
+"""Numbers of queries at which regret is reported."""
 ENCODINGS = ("space", "onehot", "integers", "shuffled")
 STRUCTURELESS = "structureless"
 
@@ -43,10 +45,6 @@ class Objective:
     truth: np.ndarray
     space: str = ""
     names: np.ndarray | None = None
-
-    @property
-    def family(self) -> str:
-        return self.name.split("/")[0]
 
     @property
     def encodings(self) -> tuple[str, ...]:
@@ -75,7 +73,7 @@ def half(name: str) -> str:
     """``choose`` or ``report``, by the objective's name.
 
     >>> half("clean/cifar10"), half("fgsm/1")
-    ('choose', 'choose')
+    ('choose', 'report')
     """
     return ("choose", "report")[binascii.crc32(name.encode()) % 2]
 
@@ -102,7 +100,9 @@ def _cells(data: Path) -> tuple[np.ndarray, np.ndarray]:
     return names, np.array([nasbench201.parse(name) for name in names], int)
 
 
-def _on_cells(data: Path, name: str, scores: np.ndarray, truth: np.ndarray | None = None):
+def _on_cells(
+    data: Path, name: str, scores: np.ndarray, truth: np.ndarray | None = None
+) -> Objective:
     names, levels = _cells(data)
     scores = np.asarray(scores, np.float64)
     there = np.isfinite(scores)
@@ -139,7 +139,7 @@ _DEVICES += ("pixel3_latency", "eyeriss_energy", "fpga_latency", "eyeriss_arithm
 
 
 def _hardware(data: Path, name: str) -> Objective:
-    """Accuracy per cost: percent above 10 for each deviation of the logarithm of a cost.
+    """Accuracy against a cost: a tenth of the percentage, less the cost in its deviations.
 
     A cost alone is least for the cell without operations.
     """
@@ -170,22 +170,15 @@ def _epochs(data: Path, name: str) -> Objective:
     """NAS-Bench-101: one validation run after some epochs."""
     valid = np.load(data / "nb101/valid_30k.npz")
     whole = np.load(data / "nb101/nasbench101_test.npz")
-    table = load_nasbench101()
     rows = valid["row"]
-    names = _names_101(table, whole, rows)
-    counts = valid["valid_correct_of_9984"][:, (4, 12, 36, 108).index(int(name))]
-    adjacency = whole["adjacency"][rows][:, *np.triu_indices(7, 1)].astype(int)
-    operations = whole["ops"][rows].astype(int)
-    operations = np.where(operations < 0, 3, operations)[:, 1:6]
-    scores = counts / 99.84
-    levels = np.hstack([adjacency, operations])
+    adjacency, operations = whole["adjacency"][rows], whole["ops"][rows]
+    names = cells.names(cells.code(cells.from_padded(adjacency, operations)))
+    scores = valid["valid_correct_of_9984"][:, (4, 12, 36, 108).index(int(name))] / 99.84
+    edges = adjacency[:, *np.triu_indices(7, 1)].astype(int)
+    inner = operations[:, 1:6].astype(int)
+    levels = np.hstack([edges, np.where(inner < 0, 3, inner)])  # 3: no node, or the output
     levels = levels[:, (levels != levels[0]).any(axis=0)]
     return Objective(f"epochs/{name}", levels, scores, scores, "nasbench101", names)
-
-
-def _names_101(table: Table, whole, rows: np.ndarray) -> np.ndarray:
-    assert np.allclose(table.test[:, 0], 100 * whole["test_acc_108_mean"], atol=0.01)
-    return table.names[rows]
 
 
 def _grid(levels: tuple[int, ...]) -> np.ndarray:
@@ -195,7 +188,7 @@ def _grid(levels: tuple[int, ...]) -> np.ndarray:
 def _random_rows(levels: tuple[int, ...], size: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     rows = np.stack([rng.integers(n, size=2 * size) for n in levels], axis=1)
-    return np.unique(rows, axis=0)[rng.permutation(size)]
+    return rng.permutation(np.unique(rows, axis=0))[:size]
 
 
 def _additive(rng, levels, x):
@@ -260,10 +253,6 @@ def _failures(rng, levels, x):
     smooth = _pairwise(rng, levels, x)
     failed = _additive(rng, levels, x)
     return np.where(failed < np.quantile(failed, 1 / 3), smooth.min() - 3 * smooth.std(), smooth)
-
-
-def _permuted(rng, levels, x):
-    return rng.permutation(_pairwise(rng, levels, x))
 
 
 _SHAPES = {

@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.study import objectives
+from weaknas_jax.measures import stats
 
-AT = (20, 50, 100, 200)
 _FLOOR = 1e-3  # regrets below it are alike
 
 
@@ -68,20 +68,22 @@ def profile(regret: np.ndarray, factors: np.ndarray) -> np.ndarray:
 
 def lines(curves: Curves) -> list[str]:
     """The report as text."""
-    at = [query for query in AT if query <= curves.regret.shape[-1]]
+    at = [query for query in objectives.AT if query <= curves.regret.shape[-1]]
     searches = curves.regret.shape[2]
     out = [f"{len(curves.cases)} cases, {searches} searches each; mean normalised regret at {at}"]
     by_case = curves.regret.mean(axis=2)
-    rng = np.random.default_rng(0)
-    draws = rng.integers(len(curves.cases), size=(2000, len(curves.cases)))
     best = by_case[:, :, at[-1] - 1].mean(axis=1).argmin()
     for i, method in enumerate(curves.methods):
         means = " ".join(f"{by_case[i, :, query - 1].mean():.4f}" for query in at)
-        difference = (by_case[i] - by_case[best])[:, at[-1] - 1]
-        low, high = np.quantile(difference[draws].mean(axis=1), [0.025, 0.975])
+        difference = stats.paired_difference(
+            by_case[i, :, at[-1] - 1], by_case[best, :, at[-1] - 1]
+        )
         met = (curves.regret[i, ..., -1] <= 0).mean()
         text = f"  {method:14} {means}   optimum met {met:.0%}"
-        out.append(text + f"   - {curves.methods[best]}: [{low:+.4f}, {high:+.4f}]")
+        low, high = difference["low"], difference["high"]
+        if low is not None:
+            text += f"   - {curves.methods[best]}: [{low:+.4f}, {high:+.4f}]"
+        out.append(text)
     for case, row in zip(curves.cases, by_case.transpose(1, 0, 2), strict=True):
         cells = "  ".join(
             f"{method} " + "/".join(f"{mean[query - 1]:.3f}" for query in at)
@@ -93,7 +95,7 @@ def lines(curves: Curves) -> list[str]:
 
 def draw(curves: Curves) -> Figure:
     """The performance profile, a panel for each number of queries."""
-    at = [query for query in AT if query <= curves.regret.shape[-1]]
+    at = [query for query in objectives.AT if query <= curves.regret.shape[-1]]
     factors = np.geomspace(1, 100, 200)
     figure = Figure(figsize=(3.2 * len(at), 3.4), layout="constrained")
     panels = figure.subplots(1, len(at), sharey=True, squeeze=False)[0]

@@ -33,7 +33,7 @@ _OUT = flags.DEFINE_string("out", None, "File (.json) for the description, with 
 _PICTURE = flags.DEFINE_string(
     "picture", None, "File (.png, .pdf, .svg) for a drawing of the cell."
 )
-_help = "Replace the files --out and --picture even if this program did not write it."
+_help = "Replace the files --out and --picture even if this program did not write them."
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, _help)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
 
@@ -50,20 +50,23 @@ def main(argv: list[str]) -> int:
         width = None if _WIDTH.value is None else float(_WIDTH.value)
         plan = registry.plan(source, run=_RUN.value, classes=_CLASSES.value, width=width)
         network = description.describe(plan, _SIZE.value)
-        graph = registry.graph(plan)
+        graph = None if picture is None else registry.graph(plan)
     except ValueError as error:
         return console.fail(str(error))
     print(description.text(network, source, _RUN.value))
-    try:
-        if out is not None:
+    if out is not None:
+        try:
             with files.replacing(out, overwrite=overwrite) as file:
                 file.write(to_json(network).encode())
-            print(out)
-        if picture is not None:
+        except (OSError, ownership.NotOurs) as error:
+            return console.fail(f"--out={out}: cannot be written ({error})")
+        print(out)
+    if graph is not None:
+        try:
             drawing.draw(graph, picture, f"{plan.answer.space}: {source}", overwrite)
-            print(picture)
-    except (OSError, ValueError) as error:
-        return console.fail(f"the results cannot be written ({error})")
+        except (OSError, ValueError) as error:  # also an ending that names no format
+            return console.fail(f"--picture={picture}: cannot be written ({error})")
+        print(picture)
     return 0
 
 
