@@ -11,14 +11,17 @@ import argparse
 import binascii
 import dataclasses
 import functools
-import itertools
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.study import made
 from weaknas_jax.spaces import nasbench201
+from weaknas_jax.spaces.mobilenet import config, window
 from weaknas_jax.spaces.nasbench101 import cells
+from weaknas_jax.supernets.mobilenet import oracle
 from weaknas_jax.tables.table import Table
 
 AT = (20, 50, 100, 200)
@@ -181,105 +184,45 @@ def _epochs(data: Path, name: str) -> Objective:
     return Objective(f"epochs/{name}", levels, scores, scores, "nasbench101", names)
 
 
-def _grid(levels: tuple[int, ...]) -> np.ndarray:
-    return np.array(list(itertools.product(*map(range, levels))))
-
-
-def _random_rows(levels: tuple[int, ...], size: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    rows = np.stack([rng.integers(n, size=2 * size) for n in levels], axis=1)
-    return rng.permutation(np.unique(rows, axis=0))[:size]
-
-
-def _additive(rng, levels, x):
-    return sum(rng.normal(size=n)[column] for n, column in zip(levels, x.T, strict=True))
-
-
-def _pairwise(rng, levels, x):
-    total = 0.3 * _additive(rng, levels, x)
-    for i, j in itertools.combinations(range(len(levels)), 2):
-        if rng.random() < 0.4:
-            total += rng.normal(size=(levels[i], levels[j]))[x[:, i], x[:, j]]
-    return total
-
-
-def _ordinal(rng, levels, x):
-    """A bowl in the positions, with one interaction."""
-    place = x / (np.array(levels) - 1)
-    off = place - rng.uniform(0.1, 0.9, len(levels))
-    return -((off**2) @ rng.uniform(0.3, 2.0, len(levels))) - off[:, 0] * off[:, 1]
-
-
-def _mixed(rng, levels, x):
-    """Half of the choices ordered, half not."""
-    cut = len(levels) // 2
-    left = _ordinal(rng, levels[:cut], x[:, :cut])
-    return 2 * left + _pairwise(rng, levels[cut:], x[:, cut:])
-
-
-def _conditional(rng, levels, x):
-    """The first choice says which of the others count."""
-    parts = [_additive(rng, levels[1:], x[:, 1:]) for _ in range(levels[0])]
-    counts = rng.random((levels[0], len(levels) - 1)) < 0.5
-    total = rng.normal(size=levels[0])[x[:, 0]]
-    for branch in range(levels[0]):
-        kept = [j for j in range(len(levels) - 1) if counts[branch, j]]
-        if kept:
-            some = tuple(levels[1 + j] for j in kept)
-            parts[branch] = _ordinal(rng, some, x[:, [1 + j for j in kept]]) if len(kept) > 1 else 0
-    return total + np.select([x[:, 0] == b for b in range(levels[0])], parts)
-
-
-def _needle(rng, levels, x):
-    """Additive, and one small region far above it."""
-    smooth = _additive(rng, levels, x)
-    centre = x[rng.integers(len(x))]
-    near = (x != centre).sum(axis=1)
-    return smooth / smooth.std() + 4.0 * (near == 0) + 2.0 * (near == 1)
-
-
-def _plateau(rng, levels, x):
-    smooth = _pairwise(rng, levels, x)
-    return np.round(1.5 * (smooth - smooth.mean()) / smooth.std())
-
-
-def _outliers(rng, levels, x):
-    """A product of effects, whose best are orders of magnitude ahead."""
-    return np.exp(1.2 * _additive(rng, levels, x))
-
-
-def _failures(rng, levels, x):
-    """A third of the architectures fail and score a constant."""
-    smooth = _pairwise(rng, levels, x)
-    failed = _additive(rng, levels, x)
-    return np.where(failed < np.quantile(failed, 1 / 3), smooth.min() - 3 * smooth.std(), smooth)
-
-
-_SHAPES = {
-    "additive": (_additive, (5,) * 6),
-    "pairwise": (_pairwise, (4,) * 6),
-    "ordinal": (_ordinal, (8, 6, 10, 5, 4)),
-    "mixed": (_mixed, (8, 6, 5, 4, 4, 3)),
-    "conditional": (_conditional, (4, 5, 6, 5, 4, 3)),
-    "needle": (_needle, (5,) * 6),
-    "plateau": (_plateau, (4,) * 6),
-    "outliers": (_outliers, (5,) * 6),
-    "failures": (_failures, (4,) * 6),
-}
-
-
 def _synthetic(data: Path, name: str) -> Objective:
     """A made table of a shape; the number draws its effects."""
     del data
     kind, number = name.split("-")
-    make, levels = _SHAPES[kind]
+    make, levels = made.SHAPES[kind]
     if number == "b":
         levels = (*sorted(levels), 2, 3)
     seed = binascii.crc32(name.encode())
-    size = int(np.prod(levels))
-    x = _grid(levels) if size <= 20_000 else _random_rows(levels, 12_000, seed)
+    whole = math.prod(levels) <= 20_000
+    x = made.grid(levels) if whole else made.random_rows(levels, 12_000, seed)
     scores = np.asarray(make(np.random.default_rng(seed), levels, x), np.float64)
     return Objective(f"made/{name}", x, scores, scores)
+
+
+def _hpo(data: Path, name: str) -> Objective:
+    """A made table as of hyper-parameters, most of them ordered."""
+    return dataclasses.replace(_synthetic(data, name), name=f"hpo/{name}")
+
+
+def _layers(data: Path, name: str) -> Objective:
+    """22 layers of nine operations each, 12,000 rows; labels have noise."""
+    base = _synthetic(data, f"layers-{name}")
+    rng = np.random.default_rng(binascii.crc32(b"noise" + name.encode()))
+    scores = base.truth + 0.1 * base.truth.std() * rng.normal(size=len(base.truth))
+    return dataclasses.replace(base, name=f"layers/{name}", scores=scores)
+
+
+def _ofa(data: Path, name: str) -> Objective:
+    """Accuracy that the predictor of Once-for-all predicts, of random sub-networks at a size."""
+    image_size, inside, settings = int(name[:3]), "window" in name, config.mobilenet_v3()
+    limits = window.Window(200, 300) if inside else window.Window(0, 2000)
+    population = window.draw(settings, 1, 8_000, limits, image_size)
+    layers = oracle.read(data / "ofa/accuracy_predictor.npz")
+    scores = oracle.predict(layers, settings, population, image_size)
+    levels = window.rows(population)
+    levels = levels[:, (levels != levels[0]).any(axis=0)]
+    levels = np.stack([np.unique(c, return_inverse=True)[1] for c in levels.T], axis=1)
+    names = window.names(population)
+    return Objective(f"ofa/{name}", levels, scores, scores, "mobilenet_v3", names)
 
 
 def _noisy(data: Path, name: str) -> Objective:
@@ -298,7 +241,9 @@ def _shuffled_labels(data: Path, name: str) -> Objective:
 
 
 _SETS = ("cifar10", "cifar100", "imagenet16")
-_MADE = tuple(f"{kind}-{number}" for kind in _SHAPES for number in "ab")
+_ORDERED = ("valley", "cliff", "optimizer", "peak", "waves")
+_OTHERS = (*_ORDERED, "layers")
+_MADE = tuple(f"{kind}-{n}" for kind in made.SHAPES if kind not in _OTHERS for n in "ab")
 LOADERS: dict[str, Callable[[Path], Objective]] = {
     f"{family}/{name}": functools.partial(load, name=name)
     for family, load, names in (
@@ -311,6 +256,9 @@ LOADERS: dict[str, Callable[[Path], Objective]] = {
         ("epochs", _epochs, ("4", "12", "36", "108")),
         ("made", _synthetic, _MADE),
         ("noisy", _noisy, _MADE[:4]),
+        ("hpo", _hpo, tuple(f"{kind}-{n}" for kind in _ORDERED for n in "123")),
+        ("layers", _layers, tuple("1234")),
+        ("ofa", _ofa, ("160", "192", "224", "224-window")),
         (STRUCTURELESS, _shuffled_labels, ("cells", "pairwise-a", "ordinal-a")),
     )
     for name in names

@@ -88,7 +88,7 @@ def test_alike_choices_are_counted_whether_or_not_conditional(parent, values):
 
 def test_counts_of_unconditional_choices_are_as_before():
     blocks = [np.eye(3)[[0, 1]], np.eye(3)[[0, 2]], np.eye(3)[[1, 2]]]
-    found = columns.blocks([(block, "op") for block in blocks], 2)["counts"]
+    found = columns.blocks([columns.Slot(block, alike="op") for block in blocks], 2)["counts"]
     np.testing.assert_allclose(found**2, [[2, 1, 0], [0, 1, 2]], atol=1e-6)
 
 

@@ -5,7 +5,7 @@ by `SIGNS` random signs instead: two options are then nearly as far apart as one
 two are equal.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,7 @@ from weaknas_jax.core import scaling
 from weaknas_jax.core.types import Space
 from weaknas_jax.spaces import columns as generic
 from weaknas_jax.spaces.choice import Choice
+from weaknas_jax.spaces.columns import Slot
 
 WIDEST, SIGNS = 4096, 64
 
@@ -27,19 +28,22 @@ def space_of(choices: Sequence[Choice], codes: np.ndarray) -> Space:
         if choice.ordered:
             place = np.where(code < 0, 0.5, code / max(1, levels - 1))
             columns.append(place[:, None])
-            slots.append((place, None))
+            few = levels <= generic.WIDEST
+            one_hot = np.equal.outer(code, range(levels)).astype(np.float64) if few else None
+            slots.append(Slot(one_hot, place, number=True))
             if choice.conditional:
                 active = np.eye(2)[(code >= 0).astype(int)]
                 columns.append(active[:, 1:])
-                slots.append((active, None))
+                slots.append(Slot(active))
         elif total > WIDEST and levels > SIGNS:
             signs = _signs(levels)[code]  # -1 = inactive: the last row
             columns.append(signs)
-            slots.append((signs, None))
+            slots.append(Slot(signs))
         else:
             one_hot = np.equal.outer(code, [*range(levels), -1]).astype(np.float64)
             columns.append(one_hot[:, :levels])
-            slots.append((one_hot if choice.conditional else columns[-1], choice.options))
+            every = one_hot if choice.conditional else columns[-1]
+            slots.append(Slot(every, alike=choice.options))
     return _space(np.hstack(columns), slots)
 
 
@@ -47,10 +51,10 @@ def space_of_numbers(encoding: np.ndarray) -> Space:
     """Encoding and feature blocks of a user's own encoding [N, D]."""
     low, high = encoding.min(axis=0), encoding.max(axis=0)
     places = (encoding - low) / np.where(high > low, high - low, 1.0)
-    return _space(encoding, [(place, None) for place in places.T])
+    return _space(encoding, [Slot(None, place, number=True) for place in places.T])
 
 
-def _space(encoding: np.ndarray, slots: Sequence[tuple[np.ndarray, Hashable]]) -> Space:
+def _space(encoding: np.ndarray, slots: Sequence[Slot]) -> Space:
     features = generic.blocks(slots, len(encoding))
     features = {name: jnp.asarray(block) for name, block in features.items()}
     return Space(jnp.asarray(scaling.to_float32(encoding)), features, preset=generic.PRESET)

@@ -5,6 +5,7 @@ a one-hot choice, any other column an ordinal one. Constant slots are dropped.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +43,26 @@ PRESET = "table"
 """The kernel of the Gaussian process on these blocks."""
 
 
+WIDEST = 32
+"""Most levels of a number that are read as categories too."""
+
+
+class Slot(NamedTuple):
+    """One choice of every architecture, read as a category, as a number or as either.
+
+    Attributes:
+      levels: its levels one-hot, [N, levels]; None = too many.
+      place: its position among the ordered levels in [0, 1], [N]; None = they have no order.
+      number: whether it is given as a number.
+      alike: a key that similar choices share; None = similar to no other.
+    """
+
+    levels: np.ndarray | None
+    place: np.ndarray | None = None
+    number: bool = False
+    alike: Hashable = None
+
+
 def features(encoding: np.ndarray) -> dict[str, np.ndarray]:
     """Feature blocks of columns [N, D], float32 [N, d] each, see `blocks`.
 
@@ -49,47 +70,65 @@ def features(encoding: np.ndarray) -> dict[str, np.ndarray]:
     width are counted together.
     """
     encoding = np.nan_to_num(np.asarray(encoding, np.float64))
-
-    def slot(kind: str, block: np.ndarray) -> tuple[np.ndarray, Hashable]:
-        if kind == "choice":
-            return block, block.shape[1] if block.shape[1] > 1 else None
-        levels, place = np.unique(block, return_inverse=True)
-        return place.ravel() / (len(levels) - 1), None
-
-    return blocks([slot(*found) for found in slots_of(encoding)], len(encoding))
+    return blocks([_slot(kind, block) for kind, block in slots_of(encoding)], len(encoding))
 
 
-def blocks(slots: Iterable[tuple[np.ndarray, Hashable]], size: int) -> dict[str, np.ndarray]:
+def _slot(kind: str, block: np.ndarray) -> Slot:
+    width = block.shape[1]
+    if kind == "choice":
+        place = block @ np.linspace(0.0, 1.0, width) if width > 1 else block[:, 0]
+        return Slot(block, place, alike=width if width > 1 else None)
+    levels, place = np.unique(block, return_inverse=True)
+    place = place.ravel()
+    one_hot = np.eye(len(levels))[place] if len(levels) <= WIDEST else None
+    return Slot(one_hot, place / (len(levels) - 1), number=True)
+
+
+def blocks(slots: Iterable[Slot], size: int) -> dict[str, np.ndarray]:
     """Feature blocks of slots, float32 [N, d] each.
 
     ``slots``: scaled so that the squared distance of two rows is the number of choices in which
-    they differ.
+    they differ; each choice as it is given, by its levels or as a number.
     ``effects``: the same, and for a number also the centred square of its position.
     ``counts``: square roots of how often each level is chosen, over groups of three or more
     similar choices; absent if there is no such group.
+    ``categories``: as ``slots``, with the levels of numbers too, unless there are too many.
+    ``places``, ``trends``: as ``slots`` and ``effects``, with all ordered levels as numbers;
+    absent if no choice has three or more.
 
     Args:
-      slots: for each choice its one-hot levels [N, levels], or its position in [0, 1], [N]; and a
-        key that similar choices share, None = similar to no other.
+      slots: the choices.
       size: N.
     """
-    distances, effects, alike = [], [], {}
-    for block, kin in slots:
-        if block.ndim == 1:
-            place = block[:, None]
-            distances.append(2**0.5 * place)
-            effects += [2**0.5 * place, (2 * place - 1) ** 2 - 1 / 3]
-            continue
-        distances.append(block / 2**0.5)
-        effects.append(block / 2**0.5)
-        if kin is not None:
-            alike.setdefault(kin, []).append(block)
+    columns = {name: [] for name in ("slots", "effects", "categories", "places", "trends")}
+    alike, ordered = {}, False
+    for slot in slots:
+        hot = None if slot.levels is None else slot.levels / 2**0.5
+        number = None if slot.place is None else _number(slot.place)
+        given = number if slot.number else hot
+        orders = number is not None and (hot is None or hot.shape[1] > 2)
+        ordered |= orders
+        trend = number if orders else hot
+        columns["slots"].append(given[:, :1] if slot.number else given)
+        columns["effects"].append(given)
+        columns["categories"].append(number[:, :1] if hot is None else hot)
+        columns["places"].append(trend[:, :1] if orders else trend)
+        columns["trends"].append(trend)
+        if slot.alike is not None:
+            alike.setdefault(slot.alike, []).append(slot.levels)
+    if not ordered:
+        del columns["places"], columns["trends"]
     nothing = [np.zeros((size, 1))]
-    found = {"slots": np.hstack(distances or nothing), "effects": np.hstack(effects or nothing)}
+    named = {name: np.hstack(parts or nothing) for name, parts in columns.items()}
     counts = [np.sqrt(_sum(group)) for group in alike.values() if len(group) > 2]
     if counts:
-        found["counts"] = np.hstack(counts)
-    return {name: block.astype(np.float32) for name, block in found.items()}
+        named["counts"] = np.hstack(counts)
+    return {name: block.astype(np.float32) for name, block in named.items()}
+
+
+def _number(place: np.ndarray) -> np.ndarray:
+    """A position [N] and its centred square, [N, 2]."""
+    return np.stack([2**0.5 * place, (2 * place - 1) ** 2 - 1 / 3], axis=1)
 
 
 def _sum(blocks: list[np.ndarray]) -> np.ndarray:
