@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import planted_table
+from helpers import is_drawn
 from scipy import stats
 
 import weaknas_jax as wn
@@ -138,3 +139,13 @@ def test_the_mean_over_runs_is_over_those_that_reached_the_round():
     assert lines[2].replace(" ", "") == "|round|queries|runs|a|b|"
     assert lines[6].replace(" ", "") == "|2|30|1|1.000|0.000|"
     assert "in the mean of 3 runs" in lines[-1]
+
+
+@pytest.mark.parametrize("mixture", [[-1], [-3, -1, -3], [-1, np.nan]])
+def test_the_picture_shows_one_round_and_the_rounds_that_knew_nothing(tmp_path, mixture):
+    weighed = made(mixture, [-2] * len(mixture))
+    upper, lower = report.draw(weighed, "of $two", tmp_path / "a.png").axes
+    assert is_drawn(tmp_path / "a.png")
+    assert [text.get_text() for text in upper.get_legend().get_texts()] == ["a", "b"]
+    shaded = any("not better" in text.get_text() for text in lower.get_legend().get_texts())
+    assert shaded == (weighed.no_better_from is not None)

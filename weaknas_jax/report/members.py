@@ -119,7 +119,7 @@ def _scores(axes: Axes, weighing: Weighing) -> None:
     label = "constant model: mean and variance of the labels"
     axes.plot(queries, weighing.constant, label=label, **style)
     if (begin := weighing.no_better_from) is not None:
-        label = f"the mixture is no better, from {queries[begin]} queries"
+        label = f"not better by two standard errors, to the end, from query {queries[begin]} on"
         axes.axvspan(queries[begin], queries[-1], color="0.85", lw=0, zorder=0, label=label)
     axes.set_ylim(canvas.limits([*curves, *weighing.members.T]))
     axes.grid(alpha=0.3)
