@@ -27,6 +27,7 @@ COMMANDS = {
     "jobs": Command("weaknas_jax.cli.jobs", "search a space of your own by a shell command"),
     "predictors": Command("weaknas_jax.cli.predictors", "compare how well predictors rank"),
     "plot": Command("weaknas_jax.cli.plot", "plot finished searches in one figure"),
+    "members": Command("weaknas_jax.cli.members", "show what the members of a mixture weighed"),
     "reread": Command("weaknas_jax.cli.reread", "report a finished search under another protocol"),
     "build": Command("weaknas_jax.cli.build", "describe and build the network of a search result"),
     "table": Command("weaknas_jax.tables.__main__", "list, info, verify, import: tables to search"),

@@ -12,6 +12,7 @@ from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
+from weaknas_jax.predictors.members import MIXTURE, Members
 from weaknas_jax.predictors.mixture import mixture
 from weaknas_jax.predictors.mlp import mlp
 from weaknas_jax.predictors.trees import forest, gbrt
@@ -30,6 +31,7 @@ class PredictorRecord(NamedTuple):
       host: whether it is fitted on the host, one fit a core; its builder takes the encoding [N, D].
       scores: how it scores the space: ``in chunks`` of the plan (`core.plan`), or ``at once``.
       takes_chunk: whether its builder takes the chunk, since it scores the space itself.
+      members: how to read a state with ``weights``; None = it weighs no members.
     """
 
     build: Callable[..., Predictor | Scorer]
@@ -40,6 +42,7 @@ class PredictorRecord(NamedTuple):
     host: bool = False
     scores: Literal["in chunks", "at once"] = "in chunks"
     takes_chunk: bool = False
+    members: Members | None = None
 
     def __call__(self, *args: Any, **settings: Any) -> Predictor | Scorer:
         return self.build(*args, **settings)
@@ -56,7 +59,10 @@ PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
     "gp_ml": PredictorRecord(gp_ml, "Gaussian process with fitted kernel weights", **_PROCESS),
     "mixture": PredictorRecord(
-        mixture, "Gaussian processes of several kernels, weighted by the data", **_PROCESS
+        mixture,
+        "Gaussian processes of several kernels, weighted by the data",
+        members=MIXTURE,
+        **_PROCESS,
     ),
     "linear": PredictorRecord(linear, "Bayesian ridge regression", deviation=True, draws="asked"),
     "knn": PredictorRecord(knn, "mean of the k nearest"),

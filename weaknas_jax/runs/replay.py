@@ -39,6 +39,7 @@ class Round(NamedTuple):
       scores: float32 [N], the predicted mean.
       top: N of the next draw.
       dynamics: measured against the truth.
+      also: what ``also`` of `replay` returned, its arrays as NumPy's.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Round(NamedTuple):
     scores: np.ndarray
     top: int
     dynamics: Dynamics
+    also: Any = None
 
 
 def replay(
@@ -58,6 +60,7 @@ def replay(
     point: Mapping[str, float] | None = None,
     chunk: int | None = None,
     strict: bool = True,
+    also: Callable[[Any], Any] | None = None,
 ) -> Iterator[Round]:
     """Replays the rounds of run number ``run``, and compares each with the trace.
 
@@ -70,6 +73,8 @@ def replay(
       point: numeric settings of the builder.
       chunk: architectures scored at once, for the builder (``settings`` of ``config.json``).
       strict: whether a difference is an error, or else one warning for the run.
+      also: ``also(state)``, more arrays of each round from the state of the method; traced, and
+        compiled once for the same function.
 
     Raises:
       ReplayError: no such run, another method or table than that of the trace, or a round whose
@@ -102,11 +107,12 @@ def replay(
         indices = np.pad(queried[slots], padding, constant_values=-1)
         labels = np.pad(scores[slots], padding, constant_values=np.nan)
         told += len(slots)
-        state, (mean, top, measured) = _tell(
-            method, chunk, numbers, state, indices, labels, problem
+        state, (mean, top, measured, more) = _tell(
+            method, chunk, also, numbers, state, indices, labels, problem
         )
         measured = Dynamics(*(np.asarray(value)[()] for value in measured))
-        now = Round(number, told, np.asarray(mean), int(top), measured)
+        more = jax.tree.map(np.asarray, more)
+        now = Round(number, told, np.asarray(mean), int(top), measured, more)
         if equal and (difference := _difference(now, trace, place)):
             equal = False  # one warning for a run: later rounds differ as well
             message = (
@@ -158,16 +164,17 @@ def _begin(method: Any, chunk: int | None, point: Mapping, key: jax.Array, space
 
 
 @with_conventions
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=4)
 def _tell(
     method: Any,
     chunk: int | None,
+    also: Callable[[Any], Any] | None,
     point: Mapping,
     bare: Any,
     indices: jax.Array,
     scores: jax.Array,
     problem: task.Task,
-) -> tuple[Any, tuple[jax.Array, Any, Dynamics]]:
+) -> tuple[Any, tuple[jax.Array, Any, Dynamics, Any]]:
     """A round as in `lanes`, with the queries of the trace."""
     method = _made(method, chunk, point)
     history, indices = histories.ask(bare.history, indices, method.sizes)
@@ -176,4 +183,5 @@ def _tell(
         raise ReplayError("the method has no predictor, and so no predictions to replay")
     mean = info.prediction.mean
     measured = dynamics.measure(mean, problem.truth, state.history.seen, info.top)
-    return state.replace(space=None), (mean, info.top, measured)
+    more = None if also is None else also(state)
+    return state.replace(space=None), (mean, info.top, measured, more)
