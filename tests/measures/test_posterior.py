@@ -55,12 +55,14 @@ def test_ridge_regression_sees_through_a_lucky_label():
     np.testing.assert_allclose(fitted.mean[0], fitted.mean[1][::-1], atol=1e-5)
 
     runs.queried[1, 5:], runs.scores[1, 5:] = -1, np.nan  # a run that ended after its first round
-    early = last_fit.fit(method, task.make(table, HONEST), runs)
     y = runs.scores[1, :5]
     wanted = ridge_mean(LINE[8:3:-1], (y - y.mean()) / y.std(), 0.01)
-    np.testing.assert_allclose(early.mean[1, :5], wanted, atol=1e-3)
-    assert np.isnan(early.mean[1, 5:]).all()
-    assert np.isnan(early.score[1, 5:]).all()
+    for by_rounds in (False, True):
+        early = last_fit.fit(method, task.make(table, HONEST), runs, by_rounds=by_rounds)
+        np.testing.assert_allclose(early.mean[1, :5], wanted, atol=1e-3)
+        np.testing.assert_allclose(early.mean[0], fitted.mean[0], atol=1e-5)
+        assert np.isnan(early.mean[1, 5:]).all()
+        assert np.isnan(early.score[1, 5:]).all()
 
 
 def test_the_lucky_one_is_no_longer_the_answer():
@@ -145,19 +147,19 @@ def test_of_every_predictor_the_last_fit_is_that_of_the_loop_and_of_the_run_alon
     scorer = made if isinstance(made, wn.Scorer) else refit(made)
     method = wn.weaknas(scorer, init=5, per_round=3, budget=11)
     runs, _ = run_many(method, problem, 7, range(3))
-    fitted = last_fit.fit(method, problem, runs, seed=7)
+    how = {"seed": 7, "by_rounds": PREDICTORS[predictor].goes_on}
+    fitted = last_fit.fit(method, problem, runs, **how)
     assert np.isfinite(fitted.mean).all()
     assert (fitted.score <= runs.scores.max(axis=1, keepdims=True) + 1e-4).all()
     again = posterior.choose(runs, table, fitted)
     assert (again.answer >= 0).all()
 
     last = runs._replace(**{n: v[2:] for n, v in runs._asdict().items() if n != "round"})
-    alone = last_fit.fit(method, problem, last, seed=7)
+    alone = last_fit.fit(method, problem, last, **how)
     assert alone.mean.tobytes() == fitted.mean[2:].tobytes()
     assert alone.score.tobytes() == fitted.score[2:].tobytes()
-    if predictor != "warm_ensemble":  # it is trained on from round to round
-        *_, end = replay.replay(method, problem, runs, 2, seed=7)
-        np.testing.assert_allclose(fitted.mean[2], end.scores[runs.queried[2]], atol=1e-3)
+    *_, end = replay.replay(method, problem, runs, 2, seed=7)
+    np.testing.assert_allclose(fitted.mean[2], end.scores[runs.queried[2]], atol=1e-3)
 
 
 @pytest.mark.parametrize("method", ["random", "evolution", "local_search", "mcts", "lanas"])

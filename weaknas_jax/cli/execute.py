@@ -160,7 +160,15 @@ def _by_predicted_mean(
     search, seed = member.search, member.values["seed"]
     jax.config.update("jax_default_matmul_precision", member.values["matmul_precision"])
     console.note(f"fitting the predictor on all labels, once for each of {len(trace.run)} runs ...")
-    fitted = last_fit.fit(build, search.problem, trace, seed=seed, point=search.point, chunk=chunk)
+    fitted = last_fit.fit(
+        build,
+        search.problem,
+        trace,
+        seed=seed,
+        point=search.point,
+        chunk=chunk,
+        by_rounds=search.goes_on,
+    )
     return posterior.choose(trace, search.table, fitted)
 
 

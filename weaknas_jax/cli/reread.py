@@ -102,9 +102,16 @@ def _by_predicted_mean(
     usual = SearchConfig()
     settings = {name: getattr(usual, name) for name in FIELDS} | dict(asked)
     search = prepare(table, search_config(settings, table.space))
-    seed, point = search.config.seed, search.config.point
     jax.config.update("jax_default_matmul_precision", asked["matmul_precision"])
-    fitted = last_fit.fit(search.build, search.problem, trace, seed=seed, point=point, chunk=chunk)
+    fitted = last_fit.fit(
+        search.build,
+        search.problem,
+        trace,
+        seed=search.config.seed,
+        point=search.config.point,
+        chunk=chunk,
+        by_rounds=search.goes_on,
+    )
     return posterior.choose(trace, table, fitted)
 
 

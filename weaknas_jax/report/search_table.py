@@ -85,7 +85,13 @@ def search_table(
     again = chosen = None
     if config.answer == "posterior":
         fitted = last_fit.fit(
-            search.build, search.problem, trace, seed=config.seed, point=config.point, chunk=chunk
+            search.build,
+            search.problem,
+            trace,
+            seed=config.seed,
+            point=config.point,
+            chunk=chunk,
+            by_rounds=search.goes_on,
         )
         chosen = posterior.choose(trace, table, fitted)
     if config.repeat_top:

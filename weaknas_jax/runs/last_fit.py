@@ -42,11 +42,11 @@ def fit(
     seed: int = 0,
     point: Mapping[str, float] | None = None,
     chunk: int | None = None,
+    by_rounds: bool = False,
 ) -> LastFit:
     """Fits the predictor of a search once more, on all labels of each run.
 
-    A predictor that is fitted anew in each round predicts what it did after the run's last round;
-    one that is trained on from round to round (``warm_ensemble``) begins anew.
+    It predicts what it did after the run's last round, but for rounding.
 
     >>> import weaknas_jax as wn
     >>> scores = np.arange(8.0)[:, None]
@@ -63,6 +63,8 @@ def fit(
       seed: root of the random numbers.
       point: numeric settings of the builder.
       chunk: architectures scored at once, for the builder.
+      by_rounds: whether to fit in every round again, for a predictor that goes on from the round
+        before (``goes_on`` of its record); else in one fit.
 
     Raises:
       ValueError: the method has no predictor.
@@ -73,13 +75,27 @@ def fit(
     mean = np.full(trace.queried.shape, np.nan, np.float32)
     score = mean.copy()
     for i, (queried, scores) in enumerate(zip(trace.queried, trace.scores, strict=True)):
-        asked = queried >= 0
-        rounds = np.int32(trace.round[asked].max(initial=-1) + 1)
         scores = -scores if problem.minimize else scores
-        arrays = keys[i], problem.space, queried, scores, rounds
-        predicted = _fit(method, chunk, numbers, *arrays)
-        mean[i], score[i] = (np.where(asked, array, np.nan) for array in predicted)
+        tells = _tells(queried >= 0, trace.round, by_rounds)
+        predicted = _fit(method, chunk, numbers, keys[i], problem.space, queried, scores, *tells)
+        mean[i], score[i] = (np.where(queried >= 0, array, np.nan) for array in predicted)
     return LastFit(mean, -score if problem.minimize else score)
+
+
+def _tells(
+    asked: np.ndarray, rounds: np.ndarray, by_rounds: bool
+) -> tuple[np.ndarray, np.ndarray, np.int32]:
+    """``slots``, ``ends`` and ``count`` of `_fit`, whose shapes are the same for all runs."""
+    made = int(rounds[asked].max(initial=-1)) + 1
+    if not by_rounds:
+        slots = np.where(asked, np.arange(len(asked)), -1)[None]
+        return slots.astype(np.int32), np.array([made], np.int32), np.int32(1)
+    sizes = np.bincount(rounds)
+    slots = np.full((len(sizes), sizes.max()), -1, np.int32)
+    for at in range(made):
+        places = np.flatnonzero(asked & (rounds == at))
+        slots[at, : len(places)] = places
+    return slots, np.arange(1, len(sizes) + 1, dtype=np.int32), np.int32(made)
 
 
 @with_conventions
@@ -92,19 +108,37 @@ def _fit(
     space: Any,
     queried: jax.Array,
     scores: jax.Array,
-    rounds: jax.Array,
+    slots: jax.Array,
+    ends: jax.Array,
+    count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Predicted means and scores [Q] of a run, told all its labels as those of its last round."""
+    """Predicted means and scores [Q] of a run.
+
+    Args:
+      queried, scores: its queries [Q].
+      slots: int32 [R, B], places of the queries of each tell, -1 = none.
+      ends: int32 [R], rounds that the run had asked for by then, which give the key of the fit.
+      count: number of tells.
+    """
     method = made(method, chunk, point)
-    state = method.init(key, space)
-    slots = jnp.where(queried >= 0, queried, space.size)
-    history = state.history.replace(
-        seen=state.history.seen.at[slots].set(True, mode="drop"),
-        asked=jnp.sum(queried >= 0),
-        round=rounds,
-    )
-    state, info = method.tell(state.replace(history=history), queried, scores)
-    if info.prediction is None:
-        raise ValueError("the method has no predictor to fit")
-    mean = info.prediction.mean[jnp.maximum(queried, 0)]
-    return mean, method.expected_scores(state, queried)
+
+    def tell(at: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        state, place = carry[0].replace(space=space), slots[at]
+        indices = jnp.where(place >= 0, queried[place], -1)
+        seen = jnp.where(place >= 0, indices, space.size)
+        history = state.history
+        history = history.replace(
+            seen=history.seen.at[seen].set(True, mode="drop"),
+            asked=history.asked + jnp.sum(place >= 0),
+            round=ends[at],
+        )
+        labels = jnp.where(place >= 0, scores[place], jnp.nan)
+        state, info = method.tell(state.replace(history=history), indices, labels)
+        if info.prediction is None:
+            raise ValueError("the method has no predictor to fit")
+        return state.replace(space=None), info.prediction.mean
+
+    start = method.init(key, space).replace(space=None), jnp.full(space.size, jnp.nan)
+    state, mean = jax.lax.fori_loop(0, count, tell, start)
+    places = jnp.maximum(queried, 0)
+    return mean[places], method.expected_scores(state.replace(space=space), places)
