@@ -69,7 +69,7 @@ def test_a_run_without_a_label_has_no_answer():
     assert said["without"] == 2
     assert said["counts"] == []
     nothing = {"row": None, "name": None, "valid": None, "test": None, "costs": {}}
-    assert said["runs"][0] == {"run": 0, **nothing, "query": None, "label": None}
+    assert said["runs"][0] == {"run": 0, **nothing, "query": None, "label": None, "by": None}
     summary = {"answers": said, "space": "hand"}
     ((_, line),) = answer_rows.rows(summary)
     assert line == "none: no query of any run returned a label"
@@ -81,6 +81,7 @@ def test_what_is_said_of_an_answer():
         "run": 1,
         "query": 3,
         "label": 50.0,
+        "by": "label",
         "row": 103,
         "name": "d",
         "valid": 50.0,

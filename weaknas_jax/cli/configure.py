@@ -41,6 +41,7 @@ class Configured(NamedTuple):
       settings: settings of the program.
       seeds: number of runs.
       lanes: number of lanes that suits the predictor; None = the plan decides.
+      goes_on: whether the predictor's fits go on from the round before.
       record: fields of the summary that describe the method.
       table_sha256: checksum of the file --table.
       cost: float64 [N], --cost of each architecture; None = not asked for.
@@ -55,6 +56,7 @@ class Configured(NamedTuple):
     settings: Settings
     seeds: int
     lanes: int | None
+    goes_on: bool
     record: dict[str, Any]
     table_sha256: str | None
     cost: np.ndarray | None
@@ -116,6 +118,7 @@ def configure(values: Mapping[str, Any]) -> Configured:
         settings=search.settings,
         seeds=search.config.seeds,
         lanes=search.lanes,
+        goes_on=search.goes_on,
         record={
             "constraint": flag.constraint,
             "table_size": len(whole),

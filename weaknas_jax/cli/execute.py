@@ -12,10 +12,12 @@ from weaknas_jax.cli import console, progress, resume
 from weaknas_jax.cli.configure import Configured
 from weaknas_jax.core import called
 from weaknas_jax.core.plan import Plan, PlanError
-from weaknas_jax.core.trace import join
-from weaknas_jax.measures import pareto, repeats
+from weaknas_jax.core.trace import Trace, join
+from weaknas_jax.core.types import Method
+from weaknas_jax.measures import pareto, posterior, repeats
+from weaknas_jax.measures.posterior import Posterior
 from weaknas_jax.report import provenance, run_folder, text
-from weaknas_jax.runs import session
+from weaknas_jax.runs import last_fit, session
 from weaknas_jax.runs.program import Job, Program
 from weaknas_jax.storage.checkpoint import CheckpointError, Checkpoints
 
@@ -86,11 +88,12 @@ def execute(
         )
         for part in ("compile_s", "run_s")
     }
-    result = session.Result([], spent["run_s"], complete=True)
+    result, chunk = session.Result([], spent["run_s"], complete=True), first["chunk"]
     if any(missing):
         for line in dict.fromkeys(line for member in members for line in member.search.notes):
             console.note(f"note: {line}")
         program = compile_program(members, session_info["device"])
+        chunk = program.plan.chunk
         for member in members:
             config = {
                 **(member.stored or _config(member, program, session_info)),
@@ -123,12 +126,16 @@ def execute(
                 again = repeats.ask_again(trace, table, rule, *seed_and_top)
             if cost is not None:
                 front = pareto.measure(trace, table, member.values["cost"], cost)
+            chosen = None
+            if member.values["answer"] == "posterior":
+                chosen = _by_predicted_mean(member, members[0].search.build, trace, chunk)
             summary = text.summarize(
                 trace,
                 table,
                 rule,
                 again,
                 costs=None if cost is None else {member.values["cost"]: cost},
+                posterior=chosen,
                 complete=set(trace.run.tolist()) >= member.runs,
                 timing=spent,
                 timing_of_searches=len(members),
@@ -141,6 +148,28 @@ def execute(
     if result.complete:
         checkpoints.remove()
     return Outcome(summaries, result.complete, worked=True)
+
+
+def _by_predicted_mean(
+    member: Member, build: Callable[..., Method], trace: Trace, chunk: int | None
+) -> Posterior:
+    """The answers of a search by the predicted mean of a last fit.
+
+    ``build`` is that of the program, so that searches of one program share the one of the fit.
+    """
+    search, seed = member.search, member.values["seed"]
+    jax.config.update("jax_default_matmul_precision", member.values["matmul_precision"])
+    console.note(f"fitting the predictor on all labels, once for each of {len(trace.run)} runs ...")
+    fitted = last_fit.fit(
+        build,
+        search.problem,
+        trace,
+        seed=seed,
+        point=search.point,
+        chunk=chunk,
+        by_rounds=search.goes_on,
+    )
+    return posterior.choose(trace, search.table, fitted)
 
 
 def in_folder(

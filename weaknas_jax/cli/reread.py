@@ -1,7 +1,7 @@
 """Report a finished experiment under other protocol switches, without searching again.
 
     weaknas reread RUN [--counting=round] [--predicted_top=free] [--cost=params]
-        [--repeat_top=10] ...
+        [--repeat_top=10] [--answer=posterior] ...
 
 Only switches that the search did not depend on can be changed. A run that stopped at its target
 ended by the old definition; under a definition that meets the target later it may be censored.
@@ -9,19 +9,26 @@ Use runs with ``--stop=budget``, or change from the later definition to the earl
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import jax
 from absl import flags
 
 from weaknas_jax.cli import console, entry
-from weaknas_jax.cli.configure import load
+from weaknas_jax.cli.configure import load, search_config
 from weaknas_jax.cli.help import About
 from weaknas_jax.core import protocol
-from weaknas_jax.measures import pareto, repeats
+from weaknas_jax.core.trace import Trace
+from weaknas_jax.measures import pareto, posterior, repeats
 from weaknas_jax.measures import summary as summaries
+from weaknas_jax.measures.posterior import Posterior
 from weaknas_jax.report import run_folder, text
-from weaknas_jax.tables import constraints
+from weaknas_jax.runs import last_fit
+from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig
+from weaknas_jax.runs.prepare import prepare
+from weaknas_jax.tables import Table, constraints
 
 _SWITCHES = {
     "counting": protocol.CHOICES["counting"],
@@ -35,6 +42,8 @@ _FLAGS = {
 }
 _help = "Best architectures by label to evaluate again at the end; default: as in the experiment."
 _REPEAT_TOP = flags.DEFINE_integer("repeat_top", None, _help, lower_bound=0)
+_help = "What chooses the answer of a run; default: as in the experiment."
+_ANSWER = flags.DEFINE_enum("answer", None, ["label", "posterior"], _help)
 _COST = flags.DEFINE_string(
     "cost", None, "Cost of the Pareto front; default: as in the experiment."
 )
@@ -47,7 +56,8 @@ def main(argv: list[str]) -> int:
         return console.fail("name the folder of one experiment")
     try:
         old, trace = run_folder.load_summary(argv[1]), run_folder.load_trace(argv[1])
-        asked = summaries.read(Path(argv[1]) / "config.json", "config")["flags"]
+        config = summaries.read(Path(argv[1]) / "config.json", "config")
+        asked = config["flags"]
         source = [asked[name] for name in ("space", "dataset", "table_version", "table")]
         limits = {name: asked.get(name) for name in ("constraint", "minimize")}
         table, _ = load(*source, **limits)
@@ -63,15 +73,46 @@ def main(argv: list[str]) -> int:
             again = repeats.ask_again(trace, table, rule, asked["seed"], top)
         cost = _COST.value or asked.get("cost")
         costs = {cost: constraints.cost(table, cost)} if cost else {}
-        new = text.summarize(trace, table, rule, again, costs)
+        changes = {"answer": _ANSWER.value or asked.get("answer", "label"), "repeat_top": top}
+        chosen = _by_predicted_mean(asked | changes, table, trace, config["settings"]["chunk"])
+        new = text.summarize(trace, table, rule, again, costs, chosen)
         if cost:
             front = pareto.measure(trace, table, cost, costs[cost])
             new["pareto"] = pareto.summary(front, table)
+    except ConfigError as error:
+        return console.fail(f"{argv[1]}: {error.flags}")
     except (ValueError, OSError, KeyError) as error:
         return console.fail(f"{argv[1]}: {error}")
-    old.pop("repeats", None)
+    for name in ("repeats", "posterior"):
+        old.pop(name, None)
     print(text.text({**old, **new}, []))
     return 0
+
+
+def _by_predicted_mean(
+    asked: Mapping[str, Any], table: Table, trace: Trace, chunk: int | None
+) -> Posterior | None:
+    """The answers by predicted mean, where they are asked for; None = by label.
+
+    Raises:
+      ConfigError: the experiment has no predictor, or something else chooses its answers.
+    """
+    if asked["answer"] == "label":
+        return None
+    usual = SearchConfig()
+    settings = {name: getattr(usual, name) for name in FIELDS} | dict(asked)
+    search = prepare(table, search_config(settings, table.space))
+    jax.config.update("jax_default_matmul_precision", asked["matmul_precision"])
+    fitted = last_fit.fit(
+        search.build,
+        search.problem,
+        trace,
+        seed=search.config.seed,
+        point=search.config.point,
+        chunk=chunk,
+        by_rounds=search.goes_on,
+    )
+    return posterior.choose(trace, table, fitted)
 
 
 def start() -> NoReturn:

@@ -36,7 +36,8 @@ Axes = Mapping[str, Sequence[str]]
 
 FILE = "sweep.json"
 FILES = (FILE, "sweep.csv", "sweep.md", "sweep.png")
-NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end", "repeat_top"}
+NUMERIC = {name for of in NUMBERS.values() for name in of} | {"top", "top_end"}
+NUMERIC |= {"repeat_top", "answer"}  # chosen after the searches
 UNLISTED = (FREE - {"table"}) | {"lanes", "chunk", "matmul_precision", "seed"}  # one value for all
 ANSWERS = 20  # searches whose answers are printed; all are in their summaries
 ADOPTED = {"table", "seeds", "first_run"}  # may differ from the stored sweep, but default to it

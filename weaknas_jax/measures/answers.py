@@ -1,7 +1,8 @@
 """The answer of each run: the best architecture by the labels that the search saw.
 
 As for ``best_valid_test`` (`metrics.curves`), it is the query with the highest label, of equal ones
-the first; after further trainings (`repeats`), their answer. NumPy.
+the first; after further trainings (`repeats`), their answer; by predicted mean (`posterior`), the
+one with the highest. NumPy.
 """
 
 import re
@@ -13,6 +14,7 @@ import numpy as np
 
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import metrics
+from weaknas_jax.measures.posterior import Posterior
 from weaknas_jax.measures.repeats import Repeats
 from weaknas_jax.measures.summary import format_of
 from weaknas_jax.spaces.own_form import own_form
@@ -42,7 +44,12 @@ class Answers(NamedTuple):
     label: np.ndarray
 
 
-def of_runs(trace: Trace, table: Table, repeats: Repeats | None = None) -> Answers:
+def of_runs(
+    trace: Trace,
+    table: Table,
+    repeats: Repeats | None = None,
+    posterior: Posterior | None = None,
+) -> Answers:
     """The answer of each run.
 
     >>> runs = Trace(np.array([0]), np.array([[1, 0]]), np.array([[7.0, 9.0]]), *[None] * 6)
@@ -54,11 +61,13 @@ def of_runs(trace: Trace, table: Table, repeats: Repeats | None = None) -> Answe
       trace: trace of the runs.
       table: the table they searched.
       repeats: further trainings of the same runs (`repeats.ask_again`); None = none.
+      posterior: answers of the same runs by predicted mean (`posterior.choose`); None = by label.
     """
     labels = metrics.resolved(trace.scores, table.percent)
     worth = np.where(np.isfinite(labels) & (trace.queried >= 0), table.worth(labels), -np.inf)
-    if repeats is not None:
-        worth = np.where(trace.queried == repeats.answer[:, None], worth, -np.inf)
+    for other in (repeats, posterior):
+        if other is not None:
+            worth = np.where(trace.queried == other.answer[:, None], worth, -np.inf)
     best = worth.argmax(axis=1)  # the first of equals
     rows = np.arange(len(best))
     exists = np.isfinite(worth[rows, best])
@@ -90,19 +99,22 @@ def summary(
     table: Table,
     repeats: Repeats | None = None,
     more_costs: Mapping[str, np.ndarray] | None = None,
+    posterior: Posterior | None = None,
 ) -> dict[str, Any]:
     """The field ``answers`` of ``summary.json``.
 
     ``runs`` has the answer of each run: the number of its row in the whole table, its name, its
-    label in the search, the table's means of valid and test, its known costs and, for a table with
-    named columns, their values; all None if there is no answer. ``counts`` has each different
-    answer once, with the number of its ``runs``, the most frequent first.
+    label in the search, what chose it (``by``), the table's means of valid and test, its known
+    costs and, for a table with named columns, their values; all None if there is no answer.
+    ``counts`` has each different answer once, with the number of its ``runs``, the most frequent
+    first.
 
     Args:
       answers: answers of the runs.
       table: the table they searched.
       repeats: further trainings of the same runs, if any.
       more_costs: further costs, float64 [N] by name.
+      posterior: answers by predicted mean, if they are.
     """
     valid = np.full(len(table), np.nan) if table.signal == "test" else table.valid_mean
     test = metrics.test_accuracy(table)
@@ -127,6 +139,10 @@ def summary(
     for i, place in enumerate(answers.place.tolist()):
         record = {"run": int(answers.run[i]), **description(place)}
         record |= {"query": int(answers.query[i]) or None, "label": _plain(answers.label[i])}
+        record["by"] = None if place < 0 else "label" if repeats is None else "repeats"
+        if posterior is not None:
+            predicted = record["predicted"] = _plain(posterior.predicted[i])
+            record["by"] = record["by"] if predicted is None else "posterior"
         if repeats is not None:
             record["repeats"] = {
                 "mean": _plain(repeats.mean[i]),

@@ -22,6 +22,7 @@ from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import metrics
+from weaknas_jax.measures.stats import known_mean
 from weaknas_jax.runs import task
 from weaknas_jax.tables import targets
 from weaknas_jax.tables.table import Table
@@ -213,16 +214,19 @@ def summary(repeats: Repeats, table: Table) -> dict[str, Any]:
     best = float(np.nanmax(worth))
     return {
         "repeat_top": repeats.repeat_top,
-        "repeats": _mean(repeats.trained),
-        "trainings": _mean(repeats.queries + repeats.trained),
+        "repeats": known_mean(repeats.trained),
+        "trainings": known_mean(repeats.queries + repeats.trained),
         "changed": int((repeats.before != repeats.answer).sum()),
-        "mean": _mean(repeats.mean),
-        "standard_error": _mean(repeats.error),
-        "count": _mean(repeats.count),
-        "valid_regret": {"before": _mean(best - worth_before), "after": _mean(best - worth_after)},
+        "mean": known_mean(repeats.mean),
+        "standard_error": known_mean(repeats.error),
+        "count": known_mean(repeats.count),
+        "valid_regret": {
+            "before": known_mean(best - worth_before),
+            "after": known_mean(best - worth_after),
+        },
         "curse": {
-            "label": _mean(table.worth(repeats.label) - worth_before),
-            "mean": _mean(table.worth(repeats.mean) - worth_after),
+            "label": known_mean(table.worth(repeats.label) - worth_before),
+            "mean": known_mean(table.worth(repeats.mean) - worth_after),
         },
         "per_seed": [_answer(repeats, i, table, valid, test) for i in range(len(repeats.answer))],
     }
@@ -251,10 +255,3 @@ def _answer(
 
 def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _mean(values: np.ndarray) -> float | None:
-    """Mean of the finite values; None = there are none."""
-    values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else None

@@ -43,6 +43,8 @@ _ANSWER_OF_A_RUN = {
     **_ANSWER,
     "query": "integer?: that asked for it, 1 = the first",
     "label": "number?: what that query returned",
+    "by?": "string?: what chose it: label, repeats or posterior",
+    "predicted?": "number?: mean of the last fit as a label, where that was to choose",
     "repeats?": {"mean": "number?", "standard_error": "number?", "count": "integer"},
 }
 
@@ -73,7 +75,7 @@ SEARCH = {
     "broken": {"*": "integer: by run the round in which the predictor returned NaN"},
     "failed_queries": "integer",
     "answers?": {
-        "": "the architectures that were found: the best by validation",
+        "": "the architectures that were found: the best by what --answer says",
         "runs": [_ANSWER_OF_A_RUN],
         "counts": [{"runs": "integer: whose answer it is", **_ANSWER}],
         "without": "integer: runs that have none",
@@ -90,6 +92,13 @@ SEARCH = {
         "curse": {"label": "number?", "mean": "number?"},
         "per_seed": ["object?: the answer of each run"],
         "before": _ACCURACY,
+    },
+    "posterior?": {
+        "": "answers by predicted mean, beside those by label",
+        "changed": "integer: runs whose answer is another one than by label",
+        "valid_regret": {"label": "number?", "mean": "number?"},
+        "curse": {"label": "number?", "mean": "number?"},
+        "by_label": _ACCURACY,
     },
     "complete": "boolean: all runs that were asked for are done",
     "timing": {"compile_s": "number", "run_s": "number"},

@@ -57,6 +57,13 @@ def paired_difference(
     return {"mean": float(difference.mean()), "low": low, "high": high, "significant": significant}
 
 
+def known_mean(values: np.ndarray) -> float | None:
+    """Mean of the finite values; None = there are none."""
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None
+
+
 def spread(values: np.ndarray) -> float | None:
     """Sample standard deviation of the finite ``values``; None for a single one."""
     values = np.asarray(values, np.float64)

@@ -32,6 +32,8 @@ class PredictorRecord(NamedTuple):
       scores: how it scores the space: ``in chunks`` of the plan (`core.plan`), or ``at once``.
       takes_chunk: whether its builder takes the chunk, since it scores the space itself.
       members: how to read a state with ``weights``; None = it weighs no members.
+      goes_on: whether a fit begins from that of the round before, so that its result depends on
+        the order of the labels.
     """
 
     build: Callable[..., Predictor | Scorer]
@@ -43,6 +45,7 @@ class PredictorRecord(NamedTuple):
     scores: Literal["in chunks", "at once"] = "in chunks"
     takes_chunk: bool = False
     members: Members | None = None
+    goes_on: bool = False
 
     def __call__(self, *args: Any, **settings: Any) -> Predictor | Scorer:
         return self.build(*args, **settings)
@@ -57,7 +60,9 @@ _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
-    "gp_ml": PredictorRecord(gp_ml, "Gaussian process with fitted kernel weights", **_PROCESS),
+    "gp_ml": PredictorRecord(
+        gp_ml, "Gaussian process with fitted kernel weights", goes_on=True, **_PROCESS
+    ),
     "mixture": PredictorRecord(
         mixture,
         "Gaussian processes of several kernels, weighted by the data",
@@ -78,6 +83,7 @@ PREDICTORS: dict[str, PredictorRecord] = {
         warm_ensemble,
         "small perceptrons, trained on from the round before",
         takes_chunk=True,
+        goes_on=True,
         **_MEMBERS,
     ),
     "gbrt": PredictorRecord(

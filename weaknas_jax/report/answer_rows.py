@@ -19,13 +19,14 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if answers is None:
         return []
     counts, seeds, num_without = answers["counts"], len(answers["runs"]), answers["without"]
+    chosen = _chosen(summary, percent) if summary.get("posterior") else []
     if not counts:
         runs_text = "the run" if seeds == 1 else "any run"
         return [("the answer", f"none: no query of {runs_text} returned a label")]
     if seeds == 1:
         (answer,) = answers["runs"]
         lines = [name(answer), values(answer, percent), *_words(summary["space"], answer)]
-        return [("the answer", lines[0]), *(("", line) for line in lines[1:])]
+        return [("the answer", lines[0]), *(("", line) for line in lines[1:]), *chosen]
     head = f"{len(counts)} different in {seeds} runs; the most frequent"
     head += f"; none in {num_without}, whose queries returned no label" * bool(num_without)
     out = [("answers", head)]
@@ -34,7 +35,21 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         out.append(("", f"  {values(answer, percent)}"))
     if len(counts) > MOST:
         out.append(("", f"... and {len(counts) - MOST} more, see summary.json"))
-    return out
+    return out + chosen
+
+
+def _chosen(summary: Mapping[str, Any], percent: bool) -> list[tuple[str, str]]:
+    """Rows that say that the answers are those by predicted mean, and how those by label are."""
+    posterior, runs = summary["posterior"], summary["answers"]["runs"]
+    by_mean = sum(run["by"] == "posterior" for run in runs)
+    text = f"predicted mean after a last fit on all labels, in {by_mean} of {len(runs)} runs"
+    text += f"; another answer than by label in {posterior['changed']}"
+    regrets = [number(posterior["valid_regret"][by], percent) for by in ("mean", "label")]
+    compared = "by mean valid {}, {} of the best by label".format(*regrets)
+    if (test := summary["final"]["each"]["best_valid_test"]["regret"]) is not None:
+        label = number(posterior["by_label"]["regret"], percent)
+        compared += f"; by test {number(test, percent)} and {label}"
+    return [("chosen by", text), ("regret of the answer", compared)]
 
 
 def of_several(titles: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -64,6 +79,8 @@ def values(answer: Mapping[str, Any], percent: bool) -> str:
     label = answer.get("label")
     if label is not None and not any(_same(label, value, percent) for _, value in scores):
         scores.append(("label in the search", label))
+    if (predicted := answer.get("predicted")) is not None:
+        scores.append(("predicted", predicted))
     parts = [f"{key} {number(value, percent)}" for key, value in scores]
     parts += [f"{column} {cost(value)}" for column, value in answer["costs"].items()]
     return ", ".join(parts)

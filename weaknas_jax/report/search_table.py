@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.plan import Plan
 from weaknas_jax.core.trace import Trace
-from weaknas_jax.measures import repeats
+from weaknas_jax.measures import posterior, repeats
 from weaknas_jax.report import provenance, text
+from weaknas_jax.runs import last_fit
 from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig
 from weaknas_jax.runs.prepare import prepare
 from weaknas_jax.runs.program import Progress, run_grid
@@ -81,7 +82,18 @@ def search_table(
         progress,
         given=Plan(search.lanes, chunk),
     )
-    again = None
+    again = chosen = None
+    if config.answer == "posterior":
+        fitted = last_fit.fit(
+            search.build,
+            search.problem,
+            trace,
+            seed=config.seed,
+            point=config.point,
+            chunk=chunk,
+            by_rounds=search.goes_on,
+        )
+        chosen = posterior.choose(trace, table, fitted)
     if config.repeat_top:
         again = repeats.ask_again(trace, table, search.protocol, config.seed, config.repeat_top)
     summary = text.summarize(
@@ -89,6 +101,7 @@ def search_table(
         table,
         search.protocol,
         again,
+        posterior=chosen,
         timing=timing._asdict(),
         device=provenance.device(),
         versions=provenance.versions(),

@@ -8,6 +8,7 @@ import numpy as np
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import answers, metrics, stats
+from weaknas_jax.measures import posterior as posterior_
 from weaknas_jax.measures import repeats as repeats_
 from weaknas_jax.measures.repeats import Repeats
 from weaknas_jax.report import answer_rows
@@ -23,6 +24,7 @@ def summarize(
     protocol: Protocol,
     repeats: Repeats | None = None,
     costs: Mapping[str, np.ndarray] | None = None,
+    posterior: posterior_.Posterior | None = None,
     **more: Any,
 ) -> dict:
     """The content of ``summary.json``: all results, and the fields ``more``.
@@ -32,7 +34,8 @@ def summarize(
     Labels are in the table's unit and direction (``percent``, ``minimize``). ``final`` describes
     the end of each run; its ``test_mean``, ``regret`` and ranks are of the quantity that
     ``protocol.report`` names; a regret is never negative. After ``repeats``
-    (`repeats.ask_again`) the best by validation is their answer.
+    (`repeats.ask_again`) the best by validation is their answer, and by `posterior.choose` that of
+    the predicted mean.
     """
     target = targets.target_mask(table, protocol.target)
     budget = trace.queried.shape[1]
@@ -40,11 +43,14 @@ def summarize(
     curves = metrics.curves(trace, table, protocol)
     test = metrics.test_accuracy(table)
     last = {name: getattr(curves, name)[:, -1] for name in LABELS if name != "best_valid"}
-    repeat_fields = {}
+    chosen, before = {}, of_accuracy(last["best_valid_test"], test, table.minimize)
     if repeats is not None:
-        before = of_accuracy(last["best_valid_test"], test, table.minimize)
-        repeat_fields["repeats"] = repeats_.summary(repeats, table) | {"before": before}
+        chosen["repeats"] = repeats_.summary(repeats, table) | {"before": before}
         last["best_valid_test"] = np.where(repeats.answer >= 0, test[repeats.answer], np.nan)
+    if posterior is not None:
+        chosen["posterior"] = posterior_.summary(posterior, table) | {"by_label": before}
+        last["best_valid_test"] = np.where(posterior.answer >= 0, test[posterior.answer], np.nan)
+    found = answers.of_runs(trace, table, repeats, posterior)
     each = {name: of_accuracy(accuracy, test, table.minimize) for name, accuracy in last.items()}
     return {
         "space": table.space,
@@ -81,7 +87,7 @@ def summarize(
             "best_valid_mean": stats.mean_std(curves.best_valid)["mean"][-1],
             "each": each,
         },
-        "answers": answers.summary(answers.of_runs(trace, table, repeats), table, repeats, costs),
+        "answers": answers.summary(found, table, repeats, costs, posterior),
         "rounds": {
             "queries": np.cumsum(np.bincount(trace.round)).tolist(),
             **{
@@ -95,7 +101,7 @@ def summarize(
             if round_ >= 0
         },
         "failed_queries": int((np.isnan(trace.scores) & (trace.queried >= 0)).sum()),
-        **repeat_fields,
+        **chosen,
         **more,
     }
 
@@ -176,7 +182,9 @@ def text(summary: dict, files: list[str]) -> str:
                 value += (
                     f" ({each['runs']} of {summary['num_runs']} runs; test unknown in the others)"
                 )
-            rows.append((LABELS[key], value + reported * (key == final["report"])))
+            answer = "posterior" in summary and key == "best_valid_test"
+            name = "test of the answer" if answer else LABELS[key]
+            rows.append((name, value + reported * (key == final["report"])))
     if final["best_valid_mean"] is not None:
         value = number(final["best_valid_mean"], percent) + unit
         rows.append((LABELS["best_valid"], value + reported * (final["report"] == "best_valid")))

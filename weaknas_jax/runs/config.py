@@ -120,6 +120,11 @@ class SearchConfig:
         "Trainings added at the end for the best by noisy label, by successive halving.",
         least=0,
     )
+    answer: str = setting(
+        "label",
+        "A run's answer: its best by label, or by the predictor's mean after a last fit on all.",
+        ("label", "posterior"),
+    )
     near_best: int = setting(
         0, "Rank only neighbours of the K best evaluated; 0 = the whole space.", least=0
     )
@@ -292,6 +297,22 @@ class SearchConfig:
             raise ConfigError(
                 f"--repeat_top={self.repeat_top} is more than --budget={self.budget}: only "
                 "the best few are trained again; lower it"
+            )
+
+        self._check_answer()
+
+    def _check_answer(self) -> None:
+        """Raises ConfigError where nothing, or something else too, could choose the answer."""
+        if self.answer == "label":
+            return
+        if "prediction" not in self.reads:
+            raise ConfigError(
+                f"--answer={self.answer} needs a predictor, and --method={self.method} has none"
+            )
+        if self.repeat_top:
+            raise ConfigError(
+                f"--answer={self.answer} and --repeat_top={self.repeat_top} both choose the "
+                "answer; leave one of them out"
             )
 
     @property

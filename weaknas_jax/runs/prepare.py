@@ -38,6 +38,11 @@ class Search(NamedTuple):
     lanes: int | None
     notes: tuple[str, ...]
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the predictor's fits go on from the round before (`PredictorRecord.goes_on`)."""
+        return self.config.record.predictor and PREDICTORS[self.config.predictor].goes_on
+
 
 def prepare(
     table: Table,

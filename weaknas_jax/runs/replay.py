@@ -84,7 +84,7 @@ def replay(
     if isinstance(method, Method):
         method = method._replace(settings=())  # hashable: what a program is compiled for
     numbers = typed(point or {})
-    sizes = _made(method, chunk, numbers).sizes
+    sizes = made(method, chunk, numbers).sizes
     rounds = np.repeat(np.arange(len(sizes)), sizes)
     if not np.array_equal(rounds, trace.round):
         raise ReplayError(
@@ -153,14 +153,15 @@ def _short(numbers: Any) -> str:
     return few + ", ..." * (len(numbers) > 8)
 
 
-def _made(method: Method | Callable[..., Method], chunk: int | None, point: Mapping) -> Method:
+def made(method: Method | Callable[..., Method], chunk: int | None, point: Mapping) -> Method:
+    """The method, or what its builder makes."""
     return method if isinstance(method, Method) else method(chunk=chunk, **point)
 
 
 @with_conventions
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _begin(method: Any, chunk: int | None, point: Mapping, key: jax.Array, space: Any) -> Any:
-    return _made(method, chunk, point).init(key, space).replace(space=None)
+    return made(method, chunk, point).init(key, space).replace(space=None)
 
 
 @with_conventions
@@ -176,7 +177,7 @@ def _tell(
     problem: task.Task,
 ) -> tuple[Any, tuple[jax.Array, Any, Dynamics, Any]]:
     """A round as in `lanes`, with the queries of the trace."""
-    method = _made(method, chunk, point)
+    method = made(method, chunk, point)
     history, indices = histories.ask(bare.history, indices, method.sizes)
     state, info = method.tell(bare.replace(space=problem.space, history=history), indices, scores)
     if info.prediction is None:
