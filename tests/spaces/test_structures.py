@@ -185,7 +185,13 @@ def test_an_inactive_choice_cuts_its_edge_and_leaves_its_layer_out():
 def test_a_process_has_the_kernel_of_cells_and_a_mixture_also_that_of_columns():
     codes = SPACE.complete(np.full((20, 7), -1, SPACE.dtype), np.random.default_rng(0))
     space, plain = SPACE.space(codes), SPACE.replace(structure=None).space(codes)
-    assert presets.blocks_of(space) == presets.CELL
+    assert presets.blocks_of(space) == presets.CELL_AND_OTHERS
+    width = codes[:, 0]
+    apart = ((space.features["others"][:, None] - space.features["others"][None]) ** 2).sum(axis=2)
+    assert ((apart == 0) == (width[:, None] == width[None])).all()
+    alone = Choices({name: CHOICES[name] for name in EDGES}, structure=CELL).space(codes[:, 1:])
+    assert presets.blocks_of(alone) == presets.CELL
+    np.testing.assert_array_equal(alone.features["paths"], space.features["paths"])
     assert [m.name for m in members(space)] == ["sum", "sum", "own", "table"]
     assert [m.name for m in members(plain)] == ["table", "table", "hamming", "hamming"]
     np.testing.assert_array_equal(space.encoding, plain.encoding)

@@ -98,7 +98,7 @@ def test_an_imported_csv_names_its_columns(tmp_path, monkeypatch, capsys):
     (tmp_path / "cell.json").write_text(TRIANGLE % '"none": ["zero"], "skip": ["same"]')
     line = ["import", "mine.csv", "--out=mine.npz", "--structure=cell.json"]
     assert main(line) == 0
-    assert " cell of 3 nodes and 3 edges; zero cuts, same skips\n" in capsys.readouterr().out
+    assert " cell of 3 nodes and 3 edges; zero cuts; same skips\n" in capsys.readouterr().out
     table = load_table("mine.npz")
     structure = Cell({"first": (0, 1), "second": (0, 2), "third": (1, 2)}, "zero", "same")
     assert table.structure == structure
@@ -111,6 +111,12 @@ def test_an_imported_csv_names_its_columns(tmp_path, monkeypatch, capsys):
     assert blocks["paths"] == [0, 1, 1, 0, 0, 0, 0]
     assert blocks["grams"] == [1, 1, 0, 0, 0, 0]
     assert blocks["counts"] == [1, 1, 1]
+    space, width = task.space(table), table.columns["width"]
+    assert space.preset == "cell_and_others"
+    same = (space.features["others"][:, None] == space.features["others"][None]).all(axis=2)
+    assert (same == (width[:, None] == width[None])).all()
+    part = table.where(width == 8)  # the width is the same everywhere
+    assert task.space(part).preset == "cell"
     (tmp_path / "cell.json").write_text(TRIANGLE % '"none": ["none"]')
     assert main([*line, "--overwrite"]) == 2
     assert (

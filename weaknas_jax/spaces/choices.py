@@ -226,7 +226,15 @@ class Choices:
             space = choice_columns.space_of_numbers(self._own_encoding(codes))
         else:
             space = choice_columns.space_of(list(self.choices.values()), codes)
-        return space if self._blocks is None else structures.added(space, self._blocks(codes))
+        if self._blocks is None:
+            return space
+        blocks, names = self._blocks(codes), self.structure.names or self.names
+        others = [name for name in self.names if name not in names]
+        if others:
+            at = [self.names.index(name) for name in others]
+            beside = choice_columns.space_of([self.choices[n] for n in others], codes[:, at])
+            blocks[structures.OTHERS] = beside.features["effects"]
+        return structures.added(space, blocks)
 
     def describe(self) -> dict[str, Any]:
         """The space as JSON that `choices_file` reads; functions by name only."""

@@ -132,7 +132,7 @@ def features(
     generic = columns.features(encoding) if kind == "all" else {}
     if structure is not None:
         own = structure_columns.blocks(structure, sources, encoding)
-        return {**generic, **own}, structures.PRESET
+        return {**generic, **own}, structures.preset(own)
     return {**generic, **entry.features(names)}, entry.preset
 
 

@@ -13,6 +13,8 @@ from weaknas_jax.spaces.structures import Blocks, Structure
 def blocks(structure: Structure, columns: Mapping[str, np.ndarray], encoding: np.ndarray) -> Blocks:
     """The feature blocks of a table's architectures, float32 [N, d] each.
 
+    They are those of the structure, and ``others``, of the slots that are none of its choices.
+
     Args:
       structure: see `settled`.
       columns: source columns by name, [N] each.
@@ -24,7 +26,9 @@ def blocks(structure: Structure, columns: Mapping[str, np.ndarray], encoding: np
     structure, columns = settled(structure, columns, encoding)
     choices = {name: _choice(structure.options) for name in structure.names}
     codes = [_codes(columns[name], structure.options) for name in structure.names]
-    return structures.of_choices(structure, choices)(np.stack(codes, axis=1))
+    own = structures.of_choices(structure, choices)(np.stack(codes, axis=1))
+    others = _others(codes, encoding)
+    return own | ({structures.OTHERS: others} if others is not None else {})
 
 
 def settled(
@@ -69,6 +73,26 @@ def settled(
     structure = structure.named(names, options)
     structures.of_choices(structure, {name: _choice(options) for name in names})  # a check
     return structure, columns
+
+
+def _others(codes: Sequence[np.ndarray], encoding: np.ndarray) -> np.ndarray | None:
+    """The feature block of the slots that are none of the structure's choices; None = no such.
+
+    A slot is a structure's where it divides the rows as one of its choices does.
+    """
+    divisions = {_division(code) for code in codes}
+    blocks = [
+        block
+        for _, block in generic.slots_of(np.nan_to_num(np.asarray(encoding, np.float64)))
+        if _division(block @ np.arange(1.0, block.shape[1] + 1)) not in divisions
+    ]
+    return generic.features(np.hstack(blocks))["effects"] if blocks else None
+
+
+def _division(values: np.ndarray) -> bytes:
+    """Which rows have equal values, by the first row of each."""
+    _, first, which = np.unique(values, return_index=True, return_inverse=True)
+    return first[which.ravel()].astype(np.int64).tobytes()
 
 
 def _choice(options: Sequence) -> Choice:

@@ -3,7 +3,8 @@
     Choices(choices, structure=Cell(edges={"a": (0, 1), "b": (0, 2), "c": (1, 2)}, none="zero"))
 
 With its structure a space has the feature blocks of `structure_blocks`, beside those of its
-columns. `structures_file` reads them.
+columns; choices that are not of the structure make one more, ``others``. `structures_file` reads
+structures.
 """
 
 import dataclasses
@@ -19,8 +20,8 @@ from weaknas_jax.spaces.choice import Choice, SpaceError, as_tuple, categorical,
 
 MOST_OPTIONS = 128
 """Most options of an edge or layer."""
-PRESET = "cell"
-"""The kernel of the Gaussian process on the blocks of a structure."""
+OTHERS = "others"
+"""The block of the choices that are not of the structure, if there are any."""
 
 Name = str | int
 """A choice of a space by its name; of a table, a column by its name or a slot by its number."""
@@ -204,10 +205,16 @@ def check_kind(structure: Any) -> None:
         raise SpaceError(f"{structure!r}: give a Cell or a Chain")
 
 
-def added(space: Space, blocks: Blocks) -> Space:
+def preset(blocks: Mapping[str, Any]) -> str:
+    """The kernel of the Gaussian process on a structure's blocks."""
+    return "cell_and_others" if OTHERS in blocks else "cell"
+
+
+def added(space: Space, blocks: Mapping[str, Any]) -> Space:
     """A space with a structure's blocks beside its own, of which those of the same name go."""
-    features = {name: jnp.asarray(block) for name, block in blocks.items()}
-    return dataclasses.replace(space, features={**space.features, **features}, preset=PRESET)
+    arrays = {name: jnp.asarray(block) for name, block in blocks.items()}
+    features = {**space.features, **arrays}
+    return dataclasses.replace(space, features=features, preset=preset(blocks))
 
 
 def _settle(structure: Structure, fields: Sequence[str]) -> None:
@@ -252,7 +259,7 @@ def _places(structure: Structure, values: Sequence, field: str) -> list[int]:
 
 
 def _summary(structure: Structure) -> str:
-    """The options with a meaning, as ``; none cuts, identity skips``."""
+    """The options with a meaning, as ``; none cuts; identity skips``."""
     verbs = {"none": "cuts", "skip": "skips"}
     parts = [
         f"{', '.join(map(str, values))} {verb}"
