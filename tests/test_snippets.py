@@ -44,9 +44,10 @@ print(json.loads(sys.argv[1])["depth"])
 
 
 @functools.cache
-def space_file() -> str:
-    """The one that the page prints."""
-    return re.search(r"```json\n(.*?)```", (ROOT / "docs" / "jobs.md").read_text(), re.DOTALL)[1]
+def printed_json(page: str = "jobs") -> str:
+    """The first that the page prints: a space, or a cell."""
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    return re.search(r"```json\n(.*?)```", text, re.DOTALL)[1]
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +66,7 @@ def mine(tmp_path_factory):
         cells = [f"m{i}", depth, width, op, act, *(f"{a:.4f}" for a in valid), depth * width**2]
         rows.append(",".join(map(str, cells)))
     (folder / "mine.csv").write_text("\n".join(rows) + "\n")
-    codes = np.array(np.unravel_index(np.arange(50), (5, 5, 2))).T
+    codes = np.array(np.unravel_index(312 * np.arange(50), (5,) * 6)).T
     np.savez(folder / "raw.npz", acc=rng.uniform(0.5, 0.9, (50, 3)), codes=codes)
     widths = {0: (128, 400), 2: (400, 400), 4: (400, 400), 6: (400, 1)}
     oracle = {f"{i}_weight": rng.normal(0, 0.05, (n, m)) for i, (m, n) in widths.items()}
@@ -74,7 +75,8 @@ def mine(tmp_path_factory):
     cell = "|nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
     best = {"format": "weaknas.best/2", "space": "nasbench201", "dataset": "cifar10"}
     (folder / "best.json").write_text(json.dumps({**best, "architecture": cell}))
-    (folder / "space.json").write_text(space_file())
+    (folder / "space.json").write_text(printed_json())
+    (folder / "cell.json").write_text(printed_json("tables"))
     (folder / "train.py").write_text(TRAIN)
     (folder / "yours.py").write_text(YOURS)
     return folder

@@ -18,6 +18,7 @@ from weaknas_jax.search import acquisition, label_transforms, methods, sampling
 from weaknas_jax.search.baselines.random import random_search
 from weaknas_jax.search.loop import weaknas
 from weaknas_jax.spaces.choices import Choices, categorical, integer, ordinal
+from weaknas_jax.spaces.structures import Cell, Chain
 from weaknas_jax.tables import (
     Table,
     TableError,
@@ -31,6 +32,8 @@ __all__ = [
     "HONEST",
     "PAPER",
     "PREDICTORS",
+    "Cell",
+    "Chain",
     "Choices",
     "ConfigError",
     "Info",

@@ -2,7 +2,8 @@
 
 They were chosen (docs/results.md) on NAS-Bench-201 / CIFAR-10, ``cell`` for its space and ``table``
 for a table of unknown origin, on NAS-Bench-101, ``graph``, and on the published accuracy predictor
-of Once-for-all, ``supernet``. Noise and weights are for labels of variance one.
+of Once-for-all, ``supernet``. ``cell_and_others``, for a structure with other choices beside it
+(`spaces.structures`), was not measured. Noise and weights are for labels of variance one.
 """
 
 from weaknas_jax.core.types import Space
@@ -13,6 +14,11 @@ CELL = (
     Block("cauchy", "grams", 1 / 3, 20.0),
     Block("cauchy", "counts", 1 / 3, 2.0),
     Block("linear", "grams", 0.3),
+)
+CELL_AND_OTHERS = (
+    *CELL,
+    Block("cauchy", "others", 1 / 3, 0.5, relative=True),
+    Block("linear", "others", 0.15),
 )
 GRAPH = (Block("rbf", "statistics", 1.0, 6.0),)
 TABLE = (
@@ -27,6 +33,7 @@ SUPERNET = (
     Block("linear", "stages", 0.6),
 )
 PRESETS = {"table": TABLE, "cell": CELL, "graph": GRAPH, "supernet": SUPERNET}
+PRESETS["cell_and_others"] = CELL_AND_OTHERS
 
 
 def blocks_of(space: Space) -> tuple[Block, ...]:

@@ -11,6 +11,7 @@ from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.types import Number, Space
 from weaknas_jax.search import label_transforms
 from weaknas_jax.spaces import registry
+from weaknas_jax.spaces.choice import SpaceError
 from weaknas_jax.storage.npz import TableError
 from weaknas_jax.tables import targets
 from weaknas_jax.tables.table import Table
@@ -107,20 +108,24 @@ def features(table: Table, kind: str = "space", without: str | None = None) -> d
 
     Args:
       table: the table.
-      kind: ``space``, the blocks of the table's space (of its columns, where the space has no
-        record in `spaces.registry`); ``columns``, blocks of the encoding alone
-        (`spaces.columns`); or ``all``, both.
+      kind: ``space``, the blocks of the table's structure, or else of its space (of its columns,
+        where the space has no record in `spaces.registry`); ``columns``, blocks of the encoding
+        alone (`spaces.columns`); or ``all``, both.
       without: a block to leave out (ablation).
 
     Raises:
-      TableError: there is no such block.
+      TableError: there is no such block, or the structure is not that of the columns.
     """
     return _features(table, kind, without)[0]
 
 
 def _features(table: Table, kind: str, without: str | None) -> tuple[dict[str, jax.Array], str]:
     """The blocks, and the preset of kernels on them."""
-    blocks, preset = registry.features(table.space, table.names, table.encoding, kind)
+    where = table.structure, table.columns
+    try:
+        blocks, preset = registry.features(table.space, table.names, table.encoding, kind, *where)
+    except SpaceError as error:
+        raise TableError(f"{table.space}/{table.dataset}: structure: {error}") from None
     if without is not None and without not in blocks:
         raise TableError(f"--without={without}: choose one of the blocks {', '.join(blocks)}")
     return {name: jnp.asarray(block) for name, block in blocks.items() if name != without}, preset

@@ -200,7 +200,7 @@ def _choice(options: tuple, ordered: bool, when: Mapping[str, Any] | None) -> Ch
 def _condition(when: Mapping[str, Any] | None) -> dict[str, tuple]:
     if when is not None and not isinstance(when, Mapping):
         raise SpaceError(f"when={when!r}: give {{CHOICE: VALUES}}")
-    needs = {name: _tuple(values) for name, values in (when or {}).items()}
+    needs = {name: as_tuple(values) for name, values in (when or {}).items()}
     for name, values in needs.items():
         if not values:
             raise SpaceError(f"'when' lists no value of {name!r}: it would never be active")
@@ -211,7 +211,8 @@ def _key(option: Any) -> tuple:
     return isinstance(option, bool), option  # True is not 1
 
 
-def _tuple(values: Any) -> tuple:
+def as_tuple(values: Any) -> tuple:
+    """Values as a tuple; a single one as a tuple of it."""
     if isinstance(values, set | frozenset):  # in an order that is the same in every process
         return tuple(sorted(values, key=lambda value: (type(value).__name__, value)))
     return tuple(values) if isinstance(values, list | tuple | range) else (values,)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from weaknas_jax.core.types import Space
-from weaknas_jax.spaces import choice_columns, expressions, listed
+from weaknas_jax.spaces import choice_columns, expressions, listed, structures
 from weaknas_jax.spaces.choice import (
     Choice,
     SpaceError,
@@ -34,6 +34,7 @@ from weaknas_jax.spaces.choice import (
 )
 from weaknas_jax.spaces.clock import Clock
 from weaknas_jax.spaces.listed import Arch
+from weaknas_jax.spaces.structures import Structure
 
 __all__ = ["Arch", "Choice", "Choices", "SpaceError", "categorical", "integer", "ordinal"]
 
@@ -55,9 +56,10 @@ class Choices:
         options one-hot, ordered ones by their position in [0, 1].
       architectures: dicts, the whole of the space (duplicates count once); a constraint removes
         those that do not meet it.
+      structure: a `Cell` or `Chain` that choices are the edges or layers of (`structures`).
 
     Raises:
-      SpaceError: no choices, an unknown name in a condition, constraint or cost, or an
+      SpaceError: no choices, an unknown name in a condition, constraint, cost or structure, or an
         architecture that is not made of the choices.
     """
 
@@ -69,6 +71,7 @@ class Choices:
         cost: str | Callable[[Arch], Any] | None = None,
         encoding: Callable[[Arch], Sequence[float]] | None = None,
         architectures: Iterable[Mapping[str, Any]] | None = None,
+        structure: Structure | None = None,
     ):
         archs = None if architectures is None else listed.read(architectures)
         self.listed, self._inferred = archs is not None, choices is None and archs is not None
@@ -88,6 +91,12 @@ class Choices:
         self._costs = self._function("cost", cost)
         self._list = None if archs is None else self._listed(archs)
         self._rows: np.ndarray | None = None
+        self.structure, self._blocks = structure, None
+        if structure is not None:
+            try:
+                self._blocks = structures.of_choices(structure, self.choices)
+            except SpaceError as error:
+                raise SpaceError(f"structure: {error}") from None
 
     @classmethod
     def from_list(cls, architectures: Iterable[Mapping[str, Any]], **arguments: Any) -> "Choices":
@@ -98,7 +107,7 @@ class Choices:
 
         Args:
           architectures: e.g. ``[{"op": "conv", "width": 16}, {"op": "pool", "width": None}]``.
-          **arguments: ``constraint``, ``cost``, ``encoding``, as of `Choices`.
+          **arguments: ``constraint``, ``cost``, ``encoding``, ``structure``, as of `Choices`.
         """
         return cls(architectures=architectures, **arguments)
 
@@ -106,7 +115,7 @@ class Choices:
         """A copy of the space with some arguments changed."""
         same = {"choices": None if self._inferred else self.choices}
         same |= {"constraint": self.constraint, "cost": self.cost, "encoding": self.encoding}
-        same |= {"architectures": self.architectures}
+        same |= {"architectures": self.architectures, "structure": self.structure}
         return type(self)(**same | changes)
 
     @property
@@ -214,8 +223,18 @@ class Choices:
     def space(self, codes: np.ndarray) -> Space:
         """The `Space` of codes [N, choices]: encoding and feature blocks."""
         if self.encoding is not None:
-            return choice_columns.space_of_numbers(self._own_encoding(codes))
-        return choice_columns.space_of(list(self.choices.values()), codes)
+            space = choice_columns.space_of_numbers(self._own_encoding(codes))
+        else:
+            space = choice_columns.space_of(list(self.choices.values()), codes)
+        if self._blocks is None:
+            return space
+        blocks, names = self._blocks(codes), self.structure.names or self.names
+        others = [name for name in self.names if name not in names]
+        if others:
+            at = [self.names.index(name) for name in others]
+            beside = choice_columns.space_of([self.choices[n] for n in others], codes[:, at])
+            blocks[structures.OTHERS] = beside.features["effects"]
+        return structures.added(space, blocks)
 
     def describe(self) -> dict[str, Any]:
         """The space as JSON that `choices_file` reads; functions by name only."""
@@ -224,6 +243,8 @@ class Choices:
             described["choices"] = {name: c.describe() for name, c in self.choices.items()}
         if self._list is not None:
             described["architectures"] = self.architectures
+        if self.structure is not None:
+            described["structure"] = self.structure.describe()
         settings = {"constraint": self.constraint, "cost": self.cost, "encoding": self.encoding}
         return described | {
             k: v if isinstance(v, str) else f"function {getattr(v, '__name__', '')}"

@@ -10,6 +10,8 @@
   "cost": "depth"
 }
 
+"structure" says that choices are a cell or a chain, see `structures_file`.
+
 With "architectures": [{"depth": 2, "op": "conv"}, ...] these are the whole of the space; "choices"
 may then be left out, and are what the architectures show.
 """
@@ -20,6 +22,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from weaknas_jax.spaces import structures_file
 from weaknas_jax.spaces.choices import (
     Choice,
     Choices,
@@ -35,6 +38,7 @@ FIELDS = {
     "architectures": (list, "a list of architectures, each {NAME: VALUE}"),
     "constraint": (str, "an expression as a text"),
     "cost": (str, "an expression as a text"),
+    "structure": (dict, f"as {structures_file.FORM}"),
 }
 """Fields of a file and their types."""
 
@@ -46,7 +50,7 @@ def from_json(text: str, where: str = "space") -> Choices:
       SpaceError: names ``where`` and the field or line.
     """
     try:
-        given = json.loads(text, object_pairs_hook=_once)
+        given = json.loads(text, object_pairs_hook=structures_file.once)
     except RecursionError:
         raise SpaceError(f"{where}: not JSON of a space (it is nested too deep)") from None
     except SpaceError as error:
@@ -67,19 +71,11 @@ def from_json(text: str, where: str = "space") -> Choices:
         except (SpaceError, TypeError) as error:
             raise SpaceError(f"{where}: choice {name!r}: {error}") from None
     try:
+        if "structure" in given:
+            fields["structure"] = structures_file.from_json(given["structure"])
         return Choices(**fields)
     except SpaceError as error:
         raise SpaceError(f"{where}: {error}") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; SpaceError for duplicate names, of which Python keeps the last."""
-    content: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in content:
-            raise SpaceError(f"{name!r} is there twice; name each once")
-        content[name] = value
-    return content
 
 
 def _from_json(choice: Any) -> Choice:

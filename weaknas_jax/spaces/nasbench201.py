@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from weaknas_jax.spaces import structure_blocks
 from weaknas_jax.spaces.graphs import Graph
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 SIZE = len(OPS) ** len(EDGES)
-_PATHS = ([3], [0, 4], [1, 5], [0, 2, 5])  # edges of each path from node 0 to node 3
 _NONE, _SKIP = OPS.index("none"), OPS.index("skip_connect")
 
 
@@ -99,30 +99,7 @@ def features(ops: np.ndarray) -> dict[str, np.ndarray]:
     >>> [int((block**2).sum().round()) for block in blocks.values()]
     [2, 3, 3]
     """
-    ops = np.asarray(ops, np.int64)
-    size, kinds = len(ops), len(OPS) - 2  # what may stand in a sequence
-    length = max(len(path) for path in _PATHS)
-    paths = np.zeros((size, sum(kinds**n for n in range(length + 1))))
-    grams, live = np.zeros((size, kinds + kinds**2)), np.zeros((size, len(EDGES)), bool)
-    rows = np.arange(size)
-    for path in _PATHS:
-        exists = (ops[:, path] != _NONE).all(axis=1)
-        live[:, path] |= exists[:, None]
-        number, before, last = np.zeros(size, int), np.zeros(size, int), np.full(size, -1)
-        for edge in path:
-            kind = ops[:, edge] - 2
-            counts = exists & (kind >= 0)
-            grams[rows[counts], kind[counts]] += 1
-            pairs = counts & (last >= 0)
-            grams[rows[pairs], kinds + kinds * last[pairs] + kind[pairs]] += 1
-            last = np.where(counts, kind, last)
-            number = np.where(counts, kinds * number + kind, number)
-            before = np.where(counts, before + 1, before)
-        column = (kinds**before - 1) // (kinds - 1) + number  # shorter sequences come first
-        paths[rows[exists], column[exists]] += 1
-    counts = np.stack([(live & (ops == op)).sum(axis=1) for op in range(1, len(OPS))], axis=1)
-    blocks = {"paths": paths, "grams": grams, "counts": counts}
-    return {name: np.sqrt(block).astype(np.float32) for name, block in blocks.items()}
+    return structure_blocks.cell(ops, EDGES, len(OPS), [_NONE], [_SKIP])
 
 
 def code(ops: np.ndarray) -> np.ndarray:

@@ -3,15 +3,17 @@
 A space is one record of `SPACES`: how its architectures are encoded, described by feature blocks,
 joined to neighbours and drawn as graphs, and which kernel the Gaussian process has on it. No
 other file depends on the name of a space. A table of a space without a record (or without
-names) is described by the columns of its encoding alone (`spaces.columns`).
+names) is described by the columns of its encoding alone (`spaces.columns`), unless it says its
+structure (`spaces.structures`).
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from weaknas_jax.spaces import columns, nasbench201
+from weaknas_jax.spaces import columns, nasbench201, structure_columns, structures
 from weaknas_jax.spaces import neighbours as adjacent
 from weaknas_jax.spaces.graphs import Graph
 from weaknas_jax.spaces.mobilenet import config, window
@@ -99,7 +101,12 @@ def record(space: str, names: np.ndarray | None) -> SpaceRecord | None:
 
 
 def features(
-    space: str, names: np.ndarray | None, encoding: np.ndarray, kind: str = "space"
+    space: str,
+    names: np.ndarray | None,
+    encoding: np.ndarray,
+    kind: str = "space",
+    structure: structures.Structure | None = None,
+    sources: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[Mapping[str, np.ndarray], str]:
     """The feature blocks of architectures, and the preset of kernels on them.
 
@@ -107,16 +114,25 @@ def features(
       space: name of the space; one without a record is described by its columns.
       names: str [N], or None.
       encoding: float32 [N, D].
-      kind: ``space``, the blocks of the space; ``columns``, those of the encoding's columns; or
-        ``all``, both, without the columns' blocks of a name that the space has too.
+      kind: ``space``, the blocks of the structure, or else of the space; ``columns``, those of
+        the encoding's columns; or ``all``, both, without the columns' blocks of a name that the
+        space has too.
+      structure: see `structure_columns`; it stands above the record of the space.
+      sources: columns by name that a structure may name, [N] each.
 
     Returns:
       Blocks by name, float32 [N, d] each; a name in `predictors.presets.PRESETS`.
+
+    Raises:
+      SpaceError: the structure is not that of these columns.
     """
-    entry = record(space, names) if kind in ("space", "all") else None
-    if entry is None:
+    entry = record(space, names)
+    if kind == "columns" or (structure is None and entry is None):
         return columns.features(encoding), columns.PRESET
     generic = columns.features(encoding) if kind == "all" else {}
+    if structure is not None:
+        own = structure_columns.blocks(structure, sources, encoding)
+        return {**generic, **own}, structures.preset(own)
     return {**generic, **entry.features(names)}, entry.preset
 
 

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from weaknas_jax.core import called, endings
+from weaknas_jax.spaces import structures_file
+from weaknas_jax.spaces.choice import SpaceError
 from weaknas_jax.spaces.nasbench101 import cells
+from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage import files, ownership
 from weaknas_jax.storage.npz import TableError, content_sha256, read_npz
 from weaknas_jax.tables import describe, registry
@@ -30,7 +33,8 @@ class _Reader(NamedTuple):
     what: str
 
 
-_COLUMNS = ("valid", "test", "name", "extra", "scale", "minimize", "merge_repeats", "dataset")
+_LABELS = ("valid", "test", "scale", "minimize", "merge_repeats")
+_COLUMNS = (*_LABELS, "name", "extra", "dataset", "structure")
 READERS = {
     "csv": _Reader(import_csv, (*_COLUMNS, "features", "one_hot"), "CSV"),
     "npz": _Reader(import_arrays, (*_COLUMNS, "encoding"), ".npz of arrays"),
@@ -171,6 +175,13 @@ def _factor(text: str) -> float:
     return factor
 
 
+def _structure(path: str) -> Structure:
+    try:
+        return structures_file.load(path)
+    except SpaceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise TableError(f"{message} (see {self.prog} --help)")
@@ -238,6 +249,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         default=None,
         help="rows that agree in all features are runs of one architecture",
+    )
+    add(
+        "--structure",
+        type=_structure,
+        metavar="FILE.json",
+        help="says that columns are a cell's edges or a chain's layers: see docs/tables.md",
     )
     return parser
 

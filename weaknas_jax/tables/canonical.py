@@ -3,11 +3,12 @@
 Fields: ``format = "weaknas-table-1"``, ``space``, ``dataset``, ``encoding [N, D]``,
 ``valid [N, R]`` and ``test [N, R']`` (NaN = that training run does not exist; ``test`` may be
 absent), optional ``names [N]``, ``version``, ``source``, ``licence``, ``minimize`` and ``unit`` of
-the labels, any ``extra_NAME [N]`` column, ``column_NAME [N]`` from which the encoding was made, and
-``sha256`` of all of them.
+the labels, any ``extra_NAME [N]`` column, ``column_NAME [N]`` from which the encoding was made,
+``structure`` as JSON (`spaces.structures_file`), and ``sha256`` of all of them.
 """
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from weaknas_jax.core import called
+from weaknas_jax.spaces import structure_columns, structures_file
+from weaknas_jax.spaces.choice import SpaceError
+from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage.npz import TableError, read_npz, write_npz
 from weaknas_jax.tables.importers import kinds
 from weaknas_jax.tables.table import Table
@@ -55,6 +59,8 @@ def save_table(path: str | os.PathLike, table: Table, overwrite: bool = False) -
     arrays |= {name: a for name in ("test", "names") if (a := getattr(table, name)) is not None}
     arrays |= {f"extra_{name}": column for name, column in table.extra.items()}
     arrays |= {f"column_{name}": column for name, column in table.columns.items()}
+    if table.structure is not None:
+        arrays["structure"] = json.dumps(table.structure.describe())
     write_npz(path, arrays, overwrite=overwrite)
 
 
@@ -99,6 +105,7 @@ def load_table(path: str | os.PathLike, minimize: bool | None = None) -> Table:
         minimize=_direction(path, arrays.get("minimize"), minimize),
         extra=_named("extra_", arrays),
         columns=_named("column_", arrays),
+        structure=_structure(path, arrays.get("structure")),
     )
     check(table, str(path))
     return table
@@ -122,6 +129,17 @@ def _direction(path: Path, stated: np.ndarray | None, asked: bool | None) -> boo
             f"leave the flag out, or import the table again with {flag}"
         )
     return bool(stated)
+
+
+def _structure(path: Path, stated: np.ndarray | None) -> Structure | None:
+    if stated is None:
+        return None
+    if stated.shape != () or stated.dtype.kind != "U":
+        raise TableError(f"{path}: field 'structure' has dtype {stated.dtype}; expected a text")
+    try:
+        return structures_file.from_text(str(stated))
+    except SpaceError as error:
+        raise TableError(f"{path}: field 'structure': {error}") from None
 
 
 def _named(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -179,6 +197,11 @@ def check(table: Table, where: str) -> None:
     ]:
         if column is not None and np.shape(column) != (n,):
             fail(name, f"has shape {np.shape(column)}; expected [{n}]")
+    if table.structure is not None:
+        try:
+            structure_columns.settled(table.structure, table.columns, encoding)
+        except SpaceError as error:
+            raise TableError(f"{where}: field 'structure': {error}") from None
     if table.names is not None:
         _, first, count = np.unique(table.names, return_index=True, return_counts=True)
         if (count > 1).any():

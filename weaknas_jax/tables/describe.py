@@ -41,6 +41,7 @@ def info(table: Table, checksum: str) -> str:
         ("features", f"{table.encoding.shape[1]}, {_range(table.encoding)}"),
         *((part, _labels(getattr(table, part), table.percent)) for part in parts),
         ("best is", f"the {'lowest' if table.minimize else 'highest'}"),
+        *([("structure", table.structure.summary())] if table.structure else []),
         *([] if table.test is not None else [("test", "none: only --target=valid can be met")]),
         *([("valid", "none: the search sees test accuracy")] if table.signal == "test" else []),
         ("--labels", ", ".join(labels(table))),

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from weaknas_jax.spaces.choice import SpaceError
+from weaknas_jax.spaces.structure_columns import settled
+from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage.npz import TableError
 
 
@@ -29,6 +32,8 @@ class Table:
       extra: further columns [N]: costs, other test accuracies.
       columns: source columns of the encoding, by name, [N] each, for constraints and costs.
       source, licence: where the figures come from and on what terms.
+      structure: a `Cell` or `Chain` of the choices, which are named by ``columns``, or numbered as
+        slots of the encoding (`spaces.structure_columns`); None = not stated.
     """
 
     space: str
@@ -45,6 +50,7 @@ class Table:
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     source: str = ""
     licence: str = ""
+    structure: Structure | None = None
 
     def __len__(self) -> int:
         return len(self.encoding)
@@ -66,7 +72,8 @@ class Table:
           mask: bool [N], which rows are kept.
 
         Raises:
-          TableError: the mask has another dtype or shape.
+          TableError: the mask has another dtype or shape, or the structure is not that of the
+            columns.
         """
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape != (len(self),):
@@ -74,11 +81,18 @@ class Table:
             raise TableError(f"{self.space}/{self.dataset}: the mask {why}")
         parts = {name: getattr(self, name) for name in ("encoding", "valid", "test", "names")}
         extra = {"row": np.arange(len(self)), **self.extra}
+        structure, columns = self.structure, self.columns
+        if structure is not None:
+            try:
+                structure, columns = settled(structure, columns, self.encoding)
+            except SpaceError as error:
+                raise TableError(f"{self.space}/{self.dataset}: structure: {error}") from None
         return dataclasses.replace(
             self,
             **{name: None if part is None else part[mask] for name, part in parts.items()},
             extra={name: np.asarray(column)[mask] for name, column in extra.items()},
-            columns={name: np.asarray(column)[mask] for name, column in self.columns.items()},
+            columns={name: np.asarray(column)[mask] for name, column in columns.items()},
+            structure=structure,
         )
 
     @property

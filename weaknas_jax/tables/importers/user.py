@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weaknas_jax.core import called, scaling
+from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage.npz import TableError, read_npz
 from weaknas_jax.tables import canonical
 from weaknas_jax.tables.importers import direction, repeated_rows, sheet
@@ -50,6 +51,7 @@ def import_csv(
     minimize: bool | None = None,
     merge_repeats: bool = False,
     dataset: str = "",
+    structure: Structure | None = None,
 ) -> Imported:
     """A table from comma-separated UTF-8 text with a header line, one architecture a line.
 
@@ -69,6 +71,7 @@ def import_csv(
       merge_repeats: rows that agree in all features become runs of one row; numbers kept beside
         become their means.
       dataset: name of the data set; default the file's name.
+      structure: a `Cell` or `Chain` that columns are the edges or layers of, by their names.
 
     Raises:
       TableError: the file cannot be read or used; the message names line and column.
@@ -100,6 +103,7 @@ def import_csv(
         minimize=minimize,
         merge_repeats=merge_repeats,
         dataset=dataset,
+        structure=structure,
     )
 
 
@@ -115,6 +119,7 @@ def import_arrays(
     minimize: bool | None = None,
     merge_repeats: bool = False,
     dataset: str = "",
+    structure: Structure | None = None,
 ) -> Imported:
     """A table from the arrays of an ``.npz``; pickled arrays are refused.
 
@@ -171,6 +176,7 @@ def import_arrays(
         minimize=minimize,
         merge_repeats=merge_repeats,
         dataset=dataset,
+        structure=structure,
     )
 
 
