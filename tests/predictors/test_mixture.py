@@ -128,4 +128,4 @@ def test_a_cell_is_hedged_by_its_columns():
     names = [m.name for m in members(task.space(table, "all"))]
     assert names == ["sum", "sum", "own", "table"]
     assert [m.name for m in members(task.space(table))] == ["own", "own"]
-    assert [m.name for m in members(task.space(table, "columns"))][::2] == ["table", "hamming"]
+    assert [m.name for m in members(task.space(table, "columns"))][1:] == ["sum", "categories", "ordered"]

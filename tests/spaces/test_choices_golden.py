@@ -70,7 +70,8 @@ def rows_of(choices):
     fresh = candidates.refresh(choices, sample, 3, asked, best, np.arange(float(size)))
     children = candidates.mutate(choices, fresh.codes, np.random.default_rng(5))
     seen = choices.space(fresh.codes)
-    blocks = [np.asarray(seen.features[name]) for name in sorted(seen.features)]
+    names = sorted(seen.features.keys() & {"slots", "effects", "counts"})
+    blocks = [np.asarray(seen.features[name]) for name in names]
     return mark(sample.codes, fresh.codes, children, np.asarray(seen.encoding), *blocks)
 
 

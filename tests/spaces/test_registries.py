@@ -81,7 +81,7 @@ def test_without_a_record_or_names_columns_describe():
     for of in (("other", np.array(list("abcd"))), ("nasbench201", None)):
         blocks, preset = registry.features(*of, encoding)
         assert preset == "table"
-        assert set(blocks) == {"slots", "effects"}
+        assert set(blocks) == {"slots", "effects", "categories", "places", "trends"}
 
 
 def test_the_page_of_all_records_is_up_to_date():

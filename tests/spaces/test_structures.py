@@ -193,7 +193,7 @@ def test_a_process_has_the_kernel_of_cells_and_a_mixture_also_that_of_columns():
     assert presets.blocks_of(alone) == presets.CELL
     np.testing.assert_array_equal(alone.features["paths"], space.features["paths"])
     assert [m.name for m in members(space)] == ["sum", "sum", "own", "table"]
-    assert [m.name for m in members(plain)] == ["table", "table", "hamming", "hamming"]
+    assert [m.name for m in members(plain)] == ["sum", "sum", "categories", "ordered"]
     np.testing.assert_array_equal(space.encoding, plain.encoding)
     np.testing.assert_array_equal(space.features["slots"], plain.features["slots"])
     numbers = SPACE.replace(encoding=lambda arch: [arch["width"]]).space(codes)

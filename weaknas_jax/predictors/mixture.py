@@ -31,11 +31,13 @@ class Member(NamedTuple):
       name: of its kernel.
       blocks: the kernel.
       noise: variance of a label's noise, where the kernel has mean variance one.
+      prior: logarithm of its weight before any label, up to a constant.
     """
 
     name: str
     blocks: tuple[Block, ...]
     noise: float
+    prior: float = 0.0
 
 
 class State(struct.PyTreeNode):
@@ -58,37 +60,56 @@ class State(struct.PyTreeNode):
 
 
 _SMOOTH, _NOISY = 0.02, 0.2
-_HAMMING = (Block("rbf", "slots", 1.0, 0.4, relative=True),)
+import os
+_OWN=float(os.environ.get("OWN",".2"))
+_M=os.environ.get('AMP','s')
+_AMP = lambda a: a if _M=='s' else float(_M)*jnp.ones_like(a)
+_TRUST = float(os.environ.get('TRUST','0'))
 _BESIDE = (Block("cauchy", "slots", 0.3, 0.5, relative=True), Block("quadratic", "effects", 0.2))
+_CATEGORIES = (
+    Block("cauchy", "categories", 0.5, 0.5, relative=True),
+    Block("linear", "categories", 0.15),
+    Block("quadratic", "categories", 0.45),
+    Block("cauchy", "tallies", 1 / 3, 0.6, relative=True),
+    Block("linear", "tallies", 0.15),
+)
+_ORDERED = (
+    Block("cauchy", "places", 0.5, 0.5, relative=True),
+    Block("linear", "trends", 0.15),
+    Block("quadratic", "trends", 0.45),
+)
+_HAMMING = (Block("rbf", "categories", 1.0, 0.4, relative=True),)
 
 
 def members(space: Space) -> tuple[Member, ...]:
     """The members on a space, four where it has the blocks of its columns.
 
     A space with a preset of its own (a cell, say): its kernel beside one of the columns, as a sum,
-    with two noises; its kernel alone; that of a table. A table: its kernel with two noises, and one
-    of a distance with two.
+    with two noises; its kernel alone; that of a table. A table: a kernel of categories beside one
+    of ordered places, as a sum, with two noises; each of them alone. Where no choice can be
+    ordered, a Hamming distance takes the part of the places.
 
-    >>> space = Space(jnp.eye(2), {"slots": jnp.eye(2), "effects": jnp.eye(2)}, preset="table")
-    >>> [f"{member.name} {member.noise}" for member in members(space)]
-    ['table 0.02', 'table 0.2', 'hamming 0.02', 'hamming 0.2']
+    >>> blocks = dict.fromkeys(("slots", "effects", "categories", "places", "trends"), jnp.eye(2))
+    >>> [f"{member.name} {member.noise}" for member in members(Space(jnp.eye(2), blocks))]
+    ['sum 0.02', 'sum 0.2', 'categories 0.2', 'ordered 0.2']
     """
     own = presets.blocks_of(space)
-    if not {"slots", "effects"} <= set(space.features):
+    if not {"slots", "effects", "categories"} <= set(space.features):
         return tuple(Member("own", own, noise) for noise in (_SMOOTH, _NOISY))
     table = presets.blocks_of(dataclasses.replace(space, preset="table"))
-    if own == table:
-        kernels_ = {"table": table, "hamming": _HAMMING}
-        return tuple(
-            Member(n, b, noise) for n, b in kernels_.items() for noise in (_SMOOTH, _NOISY)
-        )
-    both = (*(block._replace(weight=0.6 * block.weight) for block in own), *_BESIDE)
-    return (
-        Member("sum", both, _SMOOTH),
-        Member("sum", both, _NOISY),
-        Member("own", own, _NOISY),
-        Member("table", table, _NOISY),
-    )
+    if own != table:
+        both = (*_weighted(own, 0.6), *_BESIDE)
+        alone = Member("own", own, _OWN, _TRUST), Member("table", table, _NOISY)
+    else:
+        categories = tuple(block for block in _CATEGORIES if block.feature in space.features)
+        name, other = ("ordered", _ORDERED) if "places" in space.features else ("hamming", _HAMMING)
+        both = (*_weighted(categories, 0.5), *_weighted(other, 0.5))
+        alone = Member("categories", categories, _NOISY), Member(name, other, _NOISY)
+    return (Member("sum", both, _SMOOTH), Member("sum", both, _NOISY), *alone)
+
+
+def _weighted(blocks: tuple[Block, ...], weight: float) -> tuple[Block, ...]:
+    return tuple(block._replace(weight=weight * block.weight) for block in blocks)
 
 
 def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number = 1.0) -> Scorer:
@@ -140,7 +161,8 @@ def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number 
         n, slots = processes[0].size, processes[0].slots
         labels = jnp.where(jnp.arange(len(slots)) < n, y[slots], 0.0)
         amplitude, evidence = jax.vmap(leave_one_out, in_axes=(0, None, None))(inverse, labels, n)
-        weights = jax.nn.softmax(temper * evidence)
+        prior = jnp.array([member.prior for member in several])
+        weights = jax.nn.softmax(prior + temper * evidence)
         variance = jnp.stack([process.variance for process in processes])
         state = State(processes, inverse, amplitude, weights, means)
         return state, _mixed(weights, amplitude, means, variance)
@@ -216,7 +238,7 @@ def _learn(process, inverse, kernel, noise, y, indices, slots, usable):
 def _mixed(weights, amplitude, means, variance) -> Prediction:
     """The mixture's prediction [N] of means [M, N] and the variances [M, N] of amplitude one."""
     mean = weights @ means
-    variance = amplitude[:, None] * jnp.maximum(variance, 1e-6)
+    variance = _AMP(amplitude)[:, None] * jnp.maximum(variance, 1e-6)
     second = weights @ (variance + means**2)
     return Prediction(mean, jnp.sqrt(jnp.maximum(second - mean**2, 1e-6)))
 

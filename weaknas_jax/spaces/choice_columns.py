@@ -30,7 +30,7 @@ def space_of(choices: Sequence[Choice], codes: np.ndarray) -> Space:
             columns.append(place[:, None])
             few = levels <= generic.WIDEST
             one_hot = np.equal.outer(code, range(levels)).astype(np.float64) if few else None
-            slots.append(Slot(one_hot, place, number=True))
+            slots.append(Slot(one_hot, place, True, choice.options if few else None))
             if choice.conditional:
                 active = np.eye(2)[(code >= 0).astype(int)]
                 columns.append(active[:, 1:])
@@ -43,7 +43,7 @@ def space_of(choices: Sequence[Choice], codes: np.ndarray) -> Space:
             one_hot = np.equal.outer(code, [*range(levels), -1]).astype(np.float64)
             columns.append(one_hot[:, :levels])
             every = one_hot if choice.conditional else columns[-1]
-            slots.append(Slot(every, alike=choice.options))
+            slots.append(Slot(every, _place(choice, code), alike=choice.options))
     return _space(np.hstack(columns), slots)
 
 
@@ -58,6 +58,14 @@ def _space(encoding: np.ndarray, slots: Sequence[Slot]) -> Space:
     features = generic.blocks(slots, len(encoding))
     features = {name: jnp.asarray(block) for name, block in features.items()}
     return Space(jnp.asarray(scaling.to_float32(encoding)), features, preset=generic.PRESET)
+
+
+def _place(choice: Choice, code: np.ndarray) -> np.ndarray | None:
+    """Positions of unordered options that are numbers, [N]: their order may still mean something."""
+    if not choice.numeric or len(choice.options) < 2:
+        return None
+    ranks = np.argsort(np.argsort(choice.options)) / (len(choice.options) - 1)
+    return np.where(code < 0, 0.5, ranks[code])
 
 
 def _signs(levels: int) -> np.ndarray:

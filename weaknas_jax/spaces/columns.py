@@ -81,7 +81,8 @@ def _slot(kind: str, block: np.ndarray) -> Slot:
     levels, place = np.unique(block, return_inverse=True)
     place = place.ravel()
     one_hot = np.eye(len(levels))[place] if len(levels) <= WIDEST else None
-    return Slot(one_hot, place / (len(levels) - 1), number=True)
+    alike = None if one_hot is None else len(levels)
+    return Slot(one_hot, place / (len(levels) - 1), number=True, alike=alike)
 
 
 def blocks(slots: Iterable[Slot], size: int) -> dict[str, np.ndarray]:
@@ -91,8 +92,9 @@ def blocks(slots: Iterable[Slot], size: int) -> dict[str, np.ndarray]:
     they differ; each choice as it is given, by its levels or as a number.
     ``effects``: the same, and for a number also the centred square of its position.
     ``counts``: square roots of how often each level is chosen, over groups of three or more
-    similar choices; absent if there is no such group.
+    similar choices that are no numbers; absent if there is no such group.
     ``categories``: as ``slots``, with the levels of numbers too, unless there are too many.
+    ``tallies``: as ``counts``, of numbers too.
     ``places``, ``trends``: as ``slots`` and ``effects``, with all ordered levels as numbers;
     absent if no choice has three or more.
 
@@ -101,28 +103,32 @@ def blocks(slots: Iterable[Slot], size: int) -> dict[str, np.ndarray]:
       size: N.
     """
     columns = {name: [] for name in ("slots", "effects", "categories", "places", "trends")}
-    alike, ordered = {}, False
+    groups, ordered = {"counts": {}, "tallies": {}}, False
     for slot in slots:
         hot = None if slot.levels is None else slot.levels / 2**0.5
         number = None if slot.place is None else _number(slot.place)
         given = number if slot.number else hot
         orders = number is not None and (hot is None or hot.shape[1] > 2)
         ordered |= orders
-        trend = number if orders else hot
+        category = number[:, :1] if hot is None else hot
+        if category.shape[1] == 1 and hot is not None:
+            category = slot.levels  # one column says both levels
+        trend = number if orders else category
         columns["slots"].append(given[:, :1] if slot.number else given)
         columns["effects"].append(given)
-        columns["categories"].append(number[:, :1] if hot is None else hot)
+        columns["categories"].append(category)
         columns["places"].append(trend[:, :1] if orders else trend)
         columns["trends"].append(trend)
         if slot.alike is not None:
-            alike.setdefault(slot.alike, []).append(slot.levels)
+            for name in ("tallies",) if slot.number else groups:
+                groups[name].setdefault(slot.alike, []).append(slot.levels)
     if not ordered:
         del columns["places"], columns["trends"]
     nothing = [np.zeros((size, 1))]
     named = {name: np.hstack(parts or nothing) for name, parts in columns.items()}
-    counts = [np.sqrt(_sum(group)) for group in alike.values() if len(group) > 2]
-    if counts:
-        named["counts"] = np.hstack(counts)
+    for name, alike in groups.items():
+        if counts := [np.sqrt(_sum(group)) for group in alike.values() if len(group) > 2]:
+            named[name] = np.hstack(counts)
     return {name: block.astype(np.float32) for name, block in named.items()}
 
 
