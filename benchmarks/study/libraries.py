@@ -3,6 +3,7 @@
 A library is imported when its search begins, so that one that is not installed harms no other.
 """
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -115,6 +116,7 @@ class Smac:
         import smac
         from smac.runhistory import TrialInfo, TrialValue
 
+        logging.getLogger("smac").setLevel(logging.ERROR)
         self.info, self.value = TrialInfo, TrialValue
         self.configuration = ConfigSpace.Configuration
         self.space = ConfigSpace.ConfigurationSpace(seed=seed)
