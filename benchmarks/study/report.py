@@ -79,7 +79,7 @@ def lines(curves: Curves) -> list[str]:
             by_case[i, :, at[-1] - 1], by_case[best, :, at[-1] - 1]
         )
         met = (curves.regret[i, ..., -1] <= 0).mean()
-        text = f"  {method:14} {means}   optimum met {met:.0%}"
+        text = f"  {method:16} {means}   optimum met {met:.0%}"
         low, high = difference["low"], difference["high"]
         if low is not None:
             text += f"   - {curves.methods[best]}: [{low:+.4f}, {high:+.4f}]"
