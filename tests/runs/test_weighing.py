@@ -64,7 +64,7 @@ def test_weights_and_scores_are_those_of_the_dense_formulas(searched, run):
     method, problem, trace = searched
     weighed = weighing.weigh(MEMBERS, method, problem, trace, run, seed=SEED)
     place = trace.run.tolist().index(run)
-    assert weighed.names == ("table 0.02", "table 0.2", "hamming 0.02", "hamming 0.2")
+    assert weighed.names == ("sum 0.02", "sum 0.2", "categories 0.2", "ordered 0.2")
     np.testing.assert_array_equal(weighed.queries, np.cumsum(SIZES))
     np.testing.assert_allclose(weighed.weights.sum(axis=1), 1, atol=1e-6)
     assert np.isnan(trace.scores[place]).any()

@@ -89,7 +89,7 @@ def gp(blocks: tuple[Block, ...] | None = None, *, noise: Number = 0.2, draws: i
         prediction = Prediction(mean, _deviation(state.variance))
         if draws:
             rows = queried[state.slots]
-            draw = functools.partial(_draw, kernel, state, rows, mean, noise)
+            draw = functools.partial(draw_posterior, kernel, state, rows, mean, noise)
             prediction = prediction._replace(draws=jax.lax.map(draw, jax.random.split(key, draws)))
         return state, prediction
 
@@ -255,7 +255,7 @@ def _times(coefficients: jax.Array, state: State) -> jax.Array:
     )
 
 
-def _draw(kernel, state: State, rows, mean, noise: Number, key: jax.Array) -> jax.Array:
+def draw_posterior(kernel, state: State, rows, mean, noise: Number, key: jax.Array) -> jax.Array:
     """A function [N] drawn from the posterior (Matheron's rule; Wilson et al., 2020)."""
     prior_key, noise_key = jax.random.split(key)
     prior = kernel.draw(prior_key)

@@ -11,6 +11,7 @@ deviation are those of the mixture, so that members that disagree add to the dev
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -20,7 +21,13 @@ from flax import struct
 from weaknas_jax.core.types import Number, Prediction, Scorer, Space
 from weaknas_jax.predictors import kernels, presets
 from weaknas_jax.predictors.gp import State as Process
-from weaknas_jax.predictors.gp import gp, in_blocks, learn_block, pick_jointly
+from weaknas_jax.predictors.gp import (
+    draw_posterior,
+    gp,
+    in_blocks,
+    learn_block,
+    pick_jointly,
+)
 from weaknas_jax.predictors.kernels import Block, Kernel
 
 
@@ -60,11 +67,8 @@ class State(struct.PyTreeNode):
 
 
 _SMOOTH, _NOISY = 0.02, 0.2
-import os
-_OWN=float(os.environ.get("OWN",".2"))
-_M=os.environ.get('AMP','s')
-_AMP = lambda a: a if _M=='s' else float(_M)*jnp.ones_like(a)
-_TRUST = float(os.environ.get('TRUST','0'))
+_OWN = 0.154  # that of `gp`, in parts of the kernel's variance
+_TRUST = 1.5  # in a space's own kernel, before any label
 _BESIDE = (Block("cauchy", "slots", 0.3, 0.5, relative=True), Block("quadratic", "effects", 0.2))
 _CATEGORIES = (
     Block("cauchy", "categories", 0.5, 0.5, relative=True),
@@ -99,7 +103,7 @@ def members(space: Space) -> tuple[Member, ...]:
     table = presets.blocks_of(dataclasses.replace(space, preset="table"))
     if own != table:
         both = (*_weighted(own, 0.6), *_BESIDE)
-        alone = Member("own", own, _OWN, _TRUST), Member("table", table, _NOISY)
+        alone = Member("own", own, _OWN, prior=_TRUST), Member("table", table, _NOISY)
     else:
         categories = tuple(block for block in _CATEGORIES if block.feature in space.features)
         name, other = ("ordered", _ORDERED) if "places" in space.features else ("hamming", _HAMMING)
@@ -112,12 +116,16 @@ def _weighted(blocks: tuple[Block, ...], weight: float) -> tuple[Block, ...]:
     return tuple(block._replace(weight=weight * block.weight) for block in blocks)
 
 
-def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number = 1.0) -> Scorer:
+def mixture(
+    kernel_members: tuple[Member, ...] | None = None, *, temper: Number = 1.0, draws: int = 0
+) -> Scorer:
     """The mixture as an incremental `Scorer`; a round costs a few times that of `gp`.
 
     Args:
       kernel_members: by default those of the space (`members`).
-      temper: power of the evidence in the weights; 0 = all members count alike.
+      temper: power of the evidence in the weights; 0 = all members count as before any label.
+      draws: E, draws of the posterior that come with each prediction, for Thompson sampling: of a
+        member by its weight, then of its process.
     """
 
     def members_of(space: Space) -> tuple[Member, ...]:
@@ -138,7 +146,6 @@ def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number 
         )
 
     def update(key, state, space, queried, y, mask, indices):
-        del key
         several = members_of(space)
         all_kernels = _kernels(space, several)
         y = _centred(y, mask)
@@ -165,7 +172,24 @@ def mixture(kernel_members: tuple[Member, ...] | None = None, *, temper: Number 
         weights = jax.nn.softmax(prior + temper * evidence)
         variance = jnp.stack([process.variance for process in processes])
         state = State(processes, inverse, amplitude, weights, means)
-        return state, _mixed(weights, amplitude, means, variance)
+        prediction = _mixed(weights, amplitude, means, variance)
+        if draws:
+            rows = queried[slots]
+            each = zip(several, all_kernels, processes, strict=True)
+            functions = [
+                functools.partial(_deviation, kernel, process, rows, member.noise)
+                for member, kernel, process in each
+            ]
+
+            def draw(key):
+                of_member, of_process = jax.random.split(key)
+                at = jax.random.categorical(of_member, jnp.log(weights))
+                deviation = jax.lax.switch(at, functions, of_process)
+                return means[at] + jnp.sqrt(amplitude[at]) * deviation
+
+            drawn = jax.lax.map(draw, jax.random.split(key, draws))
+            prediction = prediction._replace(draws=drawn)
+        return state, prediction
 
     def select(state, space, score, prediction, seen, batch, count):
         """Picks one by one, as `gp` does; a pick shrinks the deviations of all members."""
@@ -235,10 +259,15 @@ def _learn(process, inverse, kernel, noise, y, indices, slots, usable):
     return process, jax.lax.dynamic_update_slice(inverse, solved, (begin, 0)), mean
 
 
+def _deviation(kernel: Kernel, process: Process, rows, noise: float, key: jax.Array) -> jax.Array:
+    """A draw of a process of amplitude one, less its mean, [N]."""
+    return draw_posterior(kernel, process, rows, jnp.zeros(len(kernel.diagonal)), noise, key)
+
+
 def _mixed(weights, amplitude, means, variance) -> Prediction:
     """The mixture's prediction [N] of means [M, N] and the variances [M, N] of amplitude one."""
     mean = weights @ means
-    variance = _AMP(amplitude)[:, None] * jnp.maximum(variance, 1e-6)
+    variance = amplitude[:, None] * jnp.maximum(variance, 1e-6)
     second = weights @ (variance + means**2)
     return Prediction(mean, jnp.sqrt(jnp.maximum(second - mean**2, 1e-6)))
 

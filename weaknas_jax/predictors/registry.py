@@ -66,6 +66,7 @@ PREDICTORS: dict[str, PredictorRecord] = {
     "mixture": PredictorRecord(
         mixture,
         "Gaussian processes of several kernels, weighted by the data",
+        draws="asked",
         members=MIXTURE,
         **_PROCESS,
     ),

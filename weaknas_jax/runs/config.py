@@ -61,7 +61,7 @@ class SearchConfig:
     """
 
     method: str = setting("weaknas", "Search method.", METHODS)
-    predictor: str = setting("gp", "Weak predictor.", PREDICTORS)
+    predictor: str = setting("mixture", "Weak predictor.", PREDICTORS)
     label_transform: str | None = setting(
         None,
         f"Labels that the predictor is fitted on: scaled, or normal scores of ranks. {_BY}.",

@@ -50,7 +50,7 @@ TABLE = (
     Row(("weaknas",), _PROCESSES, (), {"sampling": "greedy", "init": 1, "per_round": 1}),
     Row(("weaknas",), _PROCESSES, (), {"budget": 400, "stop": "optimum", "seeds": 20}),
     Row(("weaknas",), _PROCESSES, (), {"quick": True}),
-    Row(("weaknas",), ("gp",), (), {"seeds": 100}),
+    Row(("weaknas",), ("gp", "mixture"), (), {"seeds": 100}),
     Row(("weaknas",), ("mixture",), (), {"features": "all"}),
     # The paper's Bayesian-optimisation variant: its acquisition, and constants of its code.
     Row(("weaknas",), ("ensemble",), (), {"acquisition": "ei", "sampling": "greedy"}),
@@ -63,6 +63,7 @@ TABLE = (
     # NAS-Bench-101: the paper begins with 100; chosen on it for the processes.
     Row(("weaknas", "random"), (), ("nasbench101",), {"init": 100}),
     Row(("weaknas",), _PROCESSES, ("nasbench101",), {"init": 20, "per_round": 10, "seeds": 20}),
+    Row(("weaknas",), ("mixture",), ("nasbench101",), {"features": "space"}),
     Row(("weaknas",), _PROCESSES, ("nasbench101",), {"numbers": {"noise": 0.3, "beta": 2.0}}),
     # Methods without a predictor.
     Row(("evolution", "local_search", "mcts", "lanas"), (), (), _ONE_BY_ONE),

@@ -139,7 +139,7 @@ def _cached(build: Callable[..., Method]) -> Callable[..., Method]:
 
 @_cached
 def make(
-    predictor: str = "gp",
+    predictor: str = "mixture",
     *,
     method: str = "weaknas",
     space: str | None = None,

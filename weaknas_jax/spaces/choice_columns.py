@@ -61,7 +61,7 @@ def _space(encoding: np.ndarray, slots: Sequence[Slot]) -> Space:
 
 
 def _place(choice: Choice, code: np.ndarray) -> np.ndarray | None:
-    """Positions of unordered options that are numbers, [N]: their order may still mean something."""
+    """Positions [N] of unordered options that are numbers; their order may still mean something."""
     if not choice.numeric or len(choice.options) < 2:
         return None
     ranks = np.argsort(np.argsort(choice.options)) / (len(choice.options) - 1)
