@@ -206,7 +206,10 @@ CASES: dict[str, Callable[[], dict[str, list]]] = {
         "planted-" + "-".join(filter(None, case)): lambda case=case: _planted(case)
         for case in exact.CASES
     },
-    "main": lambda: _main("experiments.nasbench", "--seeds=3"),
+    "main": lambda: _main("experiments.nasbench", "--predictor=gp", "--seeds=3"),
+    "default": lambda: _main(
+        "experiments.nasbench", "--dataset=cifar10", "--seeds=2", "--budget=40", "--stop=budget"
+    ),
     "mlp": lambda: _main(
         "experiments.nasbench",
         *("--predictor=mlp", "--dataset=cifar100", "--seeds=1", "--budget=40"),
@@ -217,7 +220,8 @@ CASES: dict[str, Callable[[], dict[str, list]]] = {
         *("--labels=single_run", "--table_version=nats", "--top=20,100"),
     ),
     "nasbench101": lambda: _main(
-        "experiments.nasbench", "--space=nasbench101", "--seeds=1", "--budget=60"
+        "experiments.nasbench",
+        *("--space=nasbench101", "--predictor=gp", "--seeds=1", "--budget=60"),
     ),
     "nasbench101-knn": lambda: _main(
         "experiments.nasbench",

@@ -123,6 +123,24 @@ def test_a_batch_has_no_repeats_and_nothing_seen(data):
     assert int(one[0]) == int(jnp.where(seen, -jnp.inf, score(prediction)).argmax()) == picked[0]
 
 
+def test_before_any_evidence_the_prior_weighs(data):
+    trusting = (MEMBERS[0]._replace(prior=1.0), *MEMBERS[1:])
+    state, _ = learn(*data, (8, 8, 4), mixture(trusting))
+    plain, _ = learn(*data, (8, 8, 4))
+    odds = np.log(state.weights) - np.log(plain.weights)
+    np.testing.assert_allclose(odds - odds[1], [1.0, 0.0, 0.0, 0.0], atol=1e-3)
+    blind, _ = learn(*data, (8, 8, 4), mixture(trusting, temper=0.0))
+    np.testing.assert_allclose(np.log(blind.weights[0] / blind.weights[1]), 1.0, atol=1e-5)
+
+
+def test_draws_have_the_moments_of_the_mixture(data):
+    _, prediction = learn(*data, (8, 8, 4), mixture(draws=2000))
+    error = prediction.std / 2000**0.5
+    assert prediction.draws.shape == (2000, SPACE.size)
+    assert float(jnp.mean(jnp.abs(prediction.draws.mean(axis=0) - prediction.mean) / error)) < 1.5
+    np.testing.assert_allclose(prediction.draws.std(axis=0) / prediction.std, 1.0, atol=0.2)
+
+
 def test_a_cell_is_hedged_by_its_columns():
     table = load_nasbench201("cifar10")
     names = [m.name for m in members(task.space(table, "all"))]
