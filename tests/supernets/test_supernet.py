@@ -20,7 +20,7 @@ CONFIG = config.SupernetConfig(
     strides=(1, 2),
     hard_swish=(False, True),
     squeeze=(False, True),
-    depths=(1, 2, 3),
+    depths=(1, 2),
     kernels=(3, 5, 7),
     expansions=(2, 4),
     final_expand=32,
@@ -79,7 +79,7 @@ def programs():
 def test_masks_branches_and_the_static_network_agree(net, images, programs):
     compiled, traces = programs
     apply = jax.jit(lambda network, x: network(x))
-    for arch in ALONE:
+    for arch in ALONE[:3]:
         masks, branches = (compiled[how](net, images, arch) for how in ("masks", "branches"))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), masks, branches)
         before, after, found = branches
@@ -172,7 +172,7 @@ def test_an_image_that_is_too_small_is_refused(net):
 
 def test_weights_go_to_pytorchs_names_and_back(net):
     tensors = weights.state_dict(net)
-    assert tensors["blocks.4.conv.depth_conv.conv.conv.weight"].shape == (64, 1, 7, 7)
+    assert tensors["blocks.3.conv.depth_conv.conv.conv.weight"].shape == (64, 1, 7, 7)
     other = weights.blank(CONFIG)
     old = {
         re.sub(r"^(blocks\.\d+)\.conv\.", r"\1.mobile_inverted_conv.", name)
