@@ -150,10 +150,13 @@ SEARCHES = ("README.md", "docs/paper.md", "docs/protocols.md", "docs/results.md"
 """Pages whose commands are searches of minutes."""
 
 
+def _long(at: str) -> bool:
+    """Whether the block trains for minutes."""
+    return at.startswith(SEARCHES) or any("mobilenet demo" in one.text for one in RUN[at])
+
+
 @pytest.mark.slow  # what they call has quick tests of its own, and their flags are parsed below
-@pytest.mark.parametrize(
-    "place", [pytest.param(at, marks=LONG if at.startswith(SEARCHES) else ()) for at in RUN]
-)
+@pytest.mark.parametrize("place", [pytest.param(at, marks=LONG if _long(at) else ()) for at in RUN])
 def test_every_command_works_as_it_is_printed(place, tmp_path, mine):
     assert "\n".join(faults(RUN[place], tmp_path, mine)) == ""
 
@@ -170,7 +173,10 @@ PYTHON = [page for page in PAGES if snippets.script(page).strip()]
 
 
 @pytest.mark.slow  # each has its quick test, of the module that it shows
-@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, id=p.stem, marks=LONG if p.stem == "README" else ()) for p in PYTHON],
+)
 def test_all_python_works_as_it_is_printed(page, tmp_path, mine):
     beside(tmp_path, mine)
     lines = snippets.script(page).splitlines()
