@@ -130,7 +130,7 @@ def program(name, lanes):
     return Program(search, task.make(TABLE, HONEST), Settings(), given=Plan(lanes))
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("lanes", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_one_callback_a_round_and_one_fit_a_run(lanes, monkeypatch):
     calls, fits, whole = [], [], trees.score_lanes
 
