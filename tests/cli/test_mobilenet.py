@@ -134,17 +134,19 @@ def test_without_recalibration_and_of_drawn_images(net, root, said):
 
 
 @pytest.mark.slow  # searches by an oracle and by a command are quick in test_supernet_search
-def test_a_search_counts_as_evaluate_does(root, stored, said, tmp_path):
+def test_a_search_counts_as_evaluate_does(root, stored, tmp_path):
     """All twenty sub-networks of the tiny supernet."""
-    expected, folder = result(said, "evaluate"), tmp_path / "search"
-    found = ["search", f"--weights={stored}", f"--imagenet={root}", *ASKED[1:], "--flops=0,5"]
+    folder, own = tmp_path / "search", [f"--weights={stored}", f"--imagenet={root}"]
+    found = ["search", *own, *ASKED[1:], "--flops=0,5"]
     found += ["--init=4", "--budget=20", f"--out={folder}"]
     cases = {
+        "evaluate": ["evaluate", *own, *ASKED],
         "search": found,
         "search again": [*found, "--seed=1"],
         "search, other data": [*found, "--images=12"],
     }
     said = calls(cases, tiny=True)
+    expected = result(said, "evaluate")
     assert said["search"][0] == 0, said["search"][2]
     with open(folder / "results.csv") as file:
         rows = list(csv.DictReader(file))
