@@ -66,7 +66,7 @@ def quick_and_slow(names, quick):
 
 
 LONG = (pytest.mark.slow, pytest.mark.long)
-"""Marks of tests of many minutes."""
+"""Marks of tests of minutes, which run once a week."""
 
 
 def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:

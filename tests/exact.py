@@ -27,14 +27,14 @@ CASES = [
 KIN = {
     "gp_ml",
     "mixture",
-    "linear",
     "knn",
+    "mlp",
     "mlp_pairwise",
     "mlp_listwise",
     "ensemble",
     "warm_ensemble",
 }
-KIN |= {"forest", "local_search", "mcts", "lanas", "bananas"}
+KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas"}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [
     pytest.param(case, id=str(case), marks=[pytest.mark.slow] * bool(KIN & set(case)))

@@ -152,10 +152,18 @@ SEARCHES = ("README.md", "docs/paper.md", "docs/protocols.md", "docs/results.md"
 """Pages whose commands are searches of minutes."""
 
 
+MINUTES = ("mobilenet demo", "table verify mine.npz", "--constraint='params<5e5' --cost=params")
+"""Commands of other blocks of minutes: what they call is quick in test_demo, test_tables_cli and
+test_constraint."""
+
+
+def _long(at: str) -> bool:
+    texts = " ".join(one.text for one in RUN[at])
+    return at.startswith(SEARCHES) or any(text in texts for text in MINUTES)
+
+
 @pytest.mark.slow  # what they call has quick tests of its own, and their flags are parsed below
-@pytest.mark.parametrize(
-    "place", [pytest.param(at, marks=LONG if at.startswith(SEARCHES) else ()) for at in RUN]
-)
+@pytest.mark.parametrize("place", [pytest.param(at, marks=LONG if _long(at) else ()) for at in RUN])
 def test_every_command_works_as_it_is_printed(place, tmp_path, mine):
     assert "\n".join(faults(RUN[place], tmp_path, mine)) == ""
 
@@ -172,7 +180,10 @@ PYTHON = [page for page in PAGES if snippets.script(page).strip()]
 
 
 @pytest.mark.slow  # each has its quick test, of the module that it shows
-@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, id=p.stem, marks=LONG if p.stem == "README" else ()) for p in PYTHON],
+)
 def test_all_python_works_as_it_is_printed(page, tmp_path, mine):
     beside(tmp_path, mine)
     lines = snippets.script(page).splitlines()

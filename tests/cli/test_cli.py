@@ -115,7 +115,9 @@ def test_the_version_is_printed():
     ("start", "name"),
     [
         (["-c", SCRIPT, "plot"], "weaknas plot"),
-        (["-m", "experiments.plot"], "python -m experiments.plot"),
+        pytest.param(
+            *(["-m", "experiments.plot"], "python -m experiments.plot"), marks=pytest.mark.slow
+        ),
         (["-m", "weaknas_jax.tables"], "python -m weaknas_jax.tables"),
         (["-c", SCRIPT, "mobilenet", "pool"], "weaknas mobilenet pool"),
     ],

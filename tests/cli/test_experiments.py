@@ -113,11 +113,13 @@ def test_other_root_other_runs(tmp_path, table_file):
     "switches",
     [
         ["--protocol=paper"],
-        ["--labels=single_run", "--counting=round"],
+        pytest.param(["--labels=single_run", "--counting=round"], marks=pytest.mark.slow),
         ["--labels=run1", "--target=valid", "--predicted_top=counted"],
         ["--method=random", "--stop=optimum", "--report=oracle_test"],
-        ["--report=predicted_best_test", "--budget=5"],
-        ["--stop=optimum", "--predicted_top=free", "--nodynamics"],
+        pytest.param(["--report=predicted_best_test", "--budget=5"], marks=pytest.mark.slow),
+        pytest.param(
+            ["--stop=optimum", "--predicted_top=free", "--nodynamics"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_every_switch_runs_and_is_stored(switches, tmp_path, table_file):

@@ -165,6 +165,7 @@ def test_bad_input(folder):
         assert BAD[bad] in done.err, (bad, done)
 
 
+@pytest.mark.slow  # the line above, with other flags: test_command, test_minimize
 def test_an_arrangement_of_flags(folder):
     """Minimised, asynchronous, a constraint of the line's own, a command with names."""
     line = ["--space=space.json", "--command=echo $(( {depth} * 2 ))"]
@@ -180,6 +181,7 @@ def test_an_arrangement_of_flags(folder):
     assert "was started with other settings" in refused.err
 
 
+@pytest.mark.slow  # without the command in test_damaged_journals, test_jobs_repeats
 def test_damage_repairs_costs_and_repeats(folder):
     """A cost that is known of some only; a line that is lost; what may change later."""
     line = [*LINE[:2], "--method=random", "--budget=15", "--out=o"]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from helpers import child
 from mobilenet_calls import TINY, calls
 from PIL import Image
 
@@ -56,19 +57,14 @@ def said(root, stored, tmp_path_factory):
     (scratch / "few" / "val" / "n1" / "a.png").write_bytes(b"")
     (scratch / "illegal.json").write_text('{"ks": [3, 4], "e": 2, "d": 2}')
     own, folder = f"--weights={stored}", f"--imagenet={root}"
-    found = ["search", own, folder, *ASKED[1:], "--flops=0,5", "--init=4", "--budget=20"]
     cases = {
         "evaluate": ["evaluate", own, folder, *ASKED],
         "masks": ["evaluate", own, folder, *ASKED, "--how=masks", "--workers=3"],
         "as stored": ["evaluate", own, folder, *ASKED, "--recalibrate=0"],
         "drawn": ["evaluate", own, folder, *ASKED, "--recalibrate=0", "--images=12"],
         "convert": ["convert", own, f"--out={scratch / 'again'}"],
-        "converted": ["evaluate", f"--weights={scratch / 'again'}", folder, *ASKED],
         "occupied": ["convert", own, f"--out={scratch}"],
-        "search": [*found, f"--out={scratch / 'search'}"],
-        "search again": [*found, f"--out={scratch / 'search'}", "--seed=1"],
-        "search, other data": [*found, f"--out={scratch / 'search'}", "--images=12"],
-        "search, stored": [*found, "--recalibrate=0"],
+        "search, stored": ["search", own, folder, *ASKED[1:], "--flops=0,5", "--recalibrate=0"],
         "other": ["evaluate", "train", own],
         "no weights": ["evaluate", folder],
         "no file": ["evaluate", f"--weights={scratch / 'none'}", folder],
@@ -115,13 +111,13 @@ def test_accuracy_is_that_of_the_recalibrated_network(net, root, said):
     assert "validation: 30/30 images" in said["evaluate"][2]
 
 
-def test_how_and_threads_and_where_weights_lie_change_nothing(said):
-    expected = result(said, "evaluate")
-    for name in ("masks", "converted"):
-        found = result(said, name)
-        assert {k: found[k] for k in ("top1", "top5", "images")} == {
-            k: expected[k] for k in ("top1", "top5", "images")
-        }
+def test_how_and_threads_and_where_weights_lie_change_nothing(net, said):
+    expected, found = result(said, "evaluate"), result(said, "masks")
+    for name in ("top1", "top5", "images"):
+        assert found[name] == expected[name]
+    assert said["convert"][0] == 0
+    again = weights.read(said["folder"] / "again", TINY)
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(again), nnx.state(net))
 
 
 def test_without_recalibration_and_of_drawn_images(net, root, said):
@@ -137,9 +133,20 @@ def test_without_recalibration_and_of_drawn_images(net, root, said):
     assert result(said, "drawn")["top1"] == pytest.approx(expected)
 
 
-def test_a_search_counts_as_evaluate_does(said):
+@pytest.mark.slow  # searches by an oracle and by a command are quick in test_supernet_search
+def test_a_search_counts_as_evaluate_does(root, stored, tmp_path):
     """All twenty sub-networks of the tiny supernet."""
-    expected, folder = result(said, "evaluate"), said["folder"] / "search"
+    folder, own = tmp_path / "search", [f"--weights={stored}", f"--imagenet={root}"]
+    found = ["search", *own, *ASKED[1:], "--flops=0,5"]
+    found += ["--init=4", "--budget=20", f"--out={folder}"]
+    cases = {
+        "evaluate": ["evaluate", *own, *ASKED],
+        "search": found,
+        "search again": [*found, "--seed=1"],
+        "search, other data": [*found, "--images=12"],
+    }
+    said = calls(cases, tiny=True)
+    expected = result(said, "evaluate")
     assert said["search"][0] == 0, said["search"][2]
     with open(folder / "results.csv") as file:
         rows = list(csv.DictReader(file))
@@ -152,11 +159,13 @@ def test_a_search_counts_as_evaluate_does(said):
     assert "20 queries, 0 failed, 0 known before" in said["search"][1]
     assert "20 queries, 0 failed, 20 known before" in said["search again"][1]
     assert "images" not in said["search again"][2]  # they are read from the file
+    code, out, err = said["search, other data"]
+    assert (code, out) == (2, "")
+    assert "evaluations.jsonl: was started with other settings: val" in err
 
 
 def test_what_is_wrong_is_named(said):
     for name, message in {
-        "search, other data": "evaluations.jsonl: was started with other settings: val",
         "search, stored": "--recalibrate=0: inherited accuracy needs recalibration",
         "occupied": "is there already; name another folder",
         "other": "unexpected argument 'train'",
@@ -174,17 +183,42 @@ def test_what_is_wrong_is_named(said):
         assert message in err, (name, err)
 
 
-def test_a_command_comes_first_and_has_flags_of_its_own():
-    def call(*arguments):
-        line = [sys.executable, "-m", "experiments.mobilenet", *arguments]
-        return subprocess.run(line, capture_output=True, text=True, check=False)
+# Each line in a fork: a process takes the flags of one command.
+STARTS = """
+import contextlib, io, json, os, sys
+from weaknas_jax.cli.mobilenet import main
+answers = []
+for sys.argv[1:] in json.load(sys.stdin):
+    read, write = os.pipe()
+    if not os.fork():
+        out, err = io.StringIO(), io.StringIO()
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                main.start()
+        except SystemExit as end:
+            with os.fdopen(write, "w") as file:
+                json.dump([end.code, out.getvalue(), err.getvalue()], file)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as file:
+        answers.append(json.load(file))
+    os.wait()
+print(json.dumps(answers))
+"""
 
-    for wrong in ([], ["--seed=3", "evaluate"], ["evalute"]):
-        done = call(*wrong)
-        assert done.returncode == 2
-        assert done.stderr.startswith("error: name a command first: demo, convert, evaluate")
-    assert "Unknown command line flag 'repeats'" in call("convert", "--repeats=2").stderr
-    assert "--repeats" in call("search", "--help").stdout
+
+def test_a_command_comes_first_and_has_flags_of_its_own():
+    wrong = ([], ["--seed=3", "evaluate"], ["evalute"])
+    *refused, unknown, help_ = child(
+        STARTS, [*wrong, ["convert", "--repeats=2"], ["search", "--help"]]
+    )
+    line = [sys.executable, "-m", "experiments.mobilenet"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    for code, _, err in (*refused, (done.returncode, "", done.stderr)):
+        assert code == 2
+        assert err.startswith("error: name a command first: demo, convert, evaluate")
+    assert "Unknown command line flag 'repeats'" in unknown[2]
+    assert "--repeats" in help_[1]
 
 
 def test_weights_of_another_supernet_are_refused(net, stored):

@@ -160,6 +160,7 @@ def test_ctrl_c_keeps_the_cells_and_resume_goes_on_to_the_same(call, finished, t
     assert len(config_of(out)["sessions"]) == 2
 
 
+@pytest.mark.slow  # Ctrl-C and resuming are above; known cells: test_quality
 def test_resume_adds_what_is_asked_for_and_computes_nothing_twice(call, finished, table, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)

@@ -52,29 +52,32 @@ def call(*arguments, **options):
     return process.returncode, out, err
 
 
-@pytest.fixture
-def here(capsys):
-    """`call` in this process, for what no signal or limit of the process has a part in."""
-
-    def called(*arguments):
-        with flagsaver.flagsaver():
-            flags.FLAGS.unparse_flags()
-            flags.FLAGS(["nasbench", *map(str, arguments)])
-            code = search.main(["nasbench"])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return called
+def called(*arguments):
+    """The exit status of `call` in this process."""
+    with flagsaver.flagsaver():
+        flags.FLAGS.unparse_flags()
+        flags.FLAGS(["nasbench", *map(str, arguments)])
+        return search.main(["nasbench"])
 
 
 @pytest.fixture(scope="module")
 def whole(table, tmp_path_factory):
     """The experiment that nothing disturbs."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    began = time.monotonic()
-    code, _, err = call(f"--table={table}", f"--out={out}", *QUICK)
-    assert code == 0, err
-    return out, time.monotonic() - began
+    assert called(f"--table={table}", f"--out={out}", *QUICK) == 0
+    return out
+
+
+@pytest.fixture
+def here(capsys):
+    """`call` in this process, for what no signal or limit of the process has a part in."""
+
+    def answered(*arguments):
+        code = called(*arguments)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return answered
 
 
 def assert_same_trace(one, other):
@@ -95,12 +98,16 @@ def under_way(folder, timeout=120):
 @pytest.mark.slow  # a stop by a signal is below, one after every round in test_exact
 def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
     """Three `kill -9`, most of them among rounds and checkpoints (benchmarks/kills.py: 100)."""
+    began = time.monotonic()
+    code, _, err = call(f"--table={table}", f"--out={tmp_path / 'undisturbed'}", *QUICK)
+    assert code == 0, err
+    lasts = time.monotonic() - began
     folder, rng, killed = tmp_path / "out", random.Random(0), 0
     line = [f"--table={table}", f"--out={folder}", "--resume", "--checkpoint_every=0", *QUICK]
     for attempt in range(3):
         process = start(*line)
         if attempt:
-            time.sleep(rng.uniform(0.3, 1.0) * whole[1])
+            time.sleep(rng.uniform(0.3, 1.0) * lasts)
         else:
             under_way(folder)
         killed += process.poll() is None
@@ -109,7 +116,7 @@ def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
     assert killed >= 1
     code, _, err = call(*line)
     assert code == 0, err
-    assert_same_trace(whole[0], folder)
+    assert_same_trace(whole, folder)
     assert not (folder / run_folder.CHECKPOINTS).exists()
 
 
@@ -117,7 +124,7 @@ def test_kills_at_random_moments_change_nothing(table, whole, tmp_path):
     ("number", "code"),
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
 )
-def test_a_signal_says_how_to_go_on(number, code, table, whole, tmp_path):
+def test_a_signal_says_how_to_go_on(number, code, table, whole, here, tmp_path):
     folder = tmp_path / "a folder"
     process = start(f"--table={table}", f"--out={folder}", "--checkpoint_every=0", *QUICK)
     under_way(folder)
@@ -127,15 +134,15 @@ def test_a_signal_says_how_to_go_on(number, code, table, whole, tmp_path):
     assert "Traceback" not in err
     command = re.search(r"resume with python -m experiments.nasbench (.*)", err).group(1)
     assert command == f"'--out={folder}' --resume"
-    code, out, err = call(f"--out={folder}", "--resume")
+    code, out, err = here(f"--out={folder}", "--resume")
     assert code == 0, err
     assert "4 runs of 35 queries" in out
-    assert_same_trace(whole[0], folder)
+    assert_same_trace(whole, folder)
 
 
 def test_finished_more_seeds_and_other_flags(table, whole, here, tmp_path):
     folder = tmp_path / "out"
-    shutil.copytree(whole[0], folder)
+    shutil.copytree(whole, folder)
     before = (folder / "summary.json").read_bytes()
 
     code, out, err = here(f"--out={folder}", "--resume")
@@ -165,12 +172,12 @@ def test_finished_more_seeds_and_other_flags(table, whole, here, tmp_path):
     assert summary["complete"]
 
 
-def test_the_same_line_starts_and_goes_on(table, whole, tmp_path):
+def test_the_same_line_starts_and_goes_on(table, whole, here, tmp_path):
     line = [f"--table={table}", f"--out={tmp_path / 'out'}", "--resume", *QUICK]
-    code, _, err = call(*line)
+    code, _, err = here(*line)
     assert code == 0
     assert "nothing to resume, starting" in err
-    assert_same_trace(whole[0], tmp_path / "out")
+    assert_same_trace(whole, tmp_path / "out")
 
 
 @pytest.mark.slow  # quickly in test_checkpoint
@@ -189,7 +196,7 @@ def test_a_disk_that_fills_up(table, whole, tmp_path):
     assert f"--out={folder} --resume" in err
     code, _, err = call(f"--out={folder}", "--resume")
     assert code == 0, err
-    assert_same_trace(whole[0], folder)
+    assert_same_trace(whole, folder)
 
 
 def damaged(config, **changes):
@@ -221,7 +228,7 @@ BAD = {
 def test_bad_input_names_the_flag_or_file(case, whole, here, tmp_path):
     arguments, change, message = BAD[case]
     out, other = tmp_path / "out", tmp_path / "other.npz"
-    shutil.copytree(whole[0], out)
+    shutil.copytree(whole, out)
     save_table(other, planted_table(noise=0.9))
     if change:
         (out / "config.json").write_text(change((out / "config.json").read_text()))

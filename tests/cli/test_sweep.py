@@ -103,10 +103,9 @@ def test_goes_on_where_it_stopped(file, tmp_path, programs, monkeypatch, capsys)
     before = len(programs)
     assert call(sweep, f"--out={out}", "--resume") == 0  # nothing is left to do
     assert len(programs) == before
-    assert call(sweep, f"--out={out}", "--resume", "--seeds=3") == 0  # and more runs
-    assert {len(run_folder.load_trace(f).run) for f in out.glob("top*/")} == {3}
 
 
+@pytest.mark.slow  # what a sweep removes is quick in test_ownership
 def test_replaced_as_a_whole(file, tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--table={file}", f"--out={out}", *QUICK, "--seeds=1"]

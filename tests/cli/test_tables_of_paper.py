@@ -49,7 +49,7 @@ def read(path):
         return list(csv.DictReader(lines))
 
 
-def test_rows_are_what_the_searches_did(out, capsys):
+def test_rows_are_what_the_searches_did_and_the_line_goes_on(out, capsys):
     assert call(out, "--predictor=linear") == 0
     rows = read(out / "table1-linear.csv")
     assert [r["row"] for r in rows] == ["weak ones", "weak ones", "somebody's", "improvement"]
@@ -70,16 +70,17 @@ def test_rows_are_what_the_searches_did(out, capsys):
     assert "A note." in printed
     assert (out / "table1-linear.png").read_bytes().startswith(b"\x89PNG")
 
-
-def test_the_same_line_goes_on_and_adds_runs(out):
-    assert call(out, "--predictor=linear") == 0
-    before = run_folder.load_trace(out / "weak-linear-30")
+    # The same line goes on and adds runs, one of other settings does not.
+    before = trace
     assert call(out, "--predictor=linear", "--seeds=3") == 0
     after = run_folder.load_trace(out / "weak-linear-30")
     assert after.run.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(after.queried[:2], before.queried)
+    assert call(out, "--predictor=linear", "--seed=5") == 2
+    assert "was started with other settings: --seed was 0, is 5" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # rows within a budget are below
 def test_what_is_read_earlier_and_what_is_absent(out, capsys):
     assert call(out, "--predictor=knn", "--budget=20") == 0
     rows = read(out / "table1-knn.csv")
@@ -105,12 +106,6 @@ def test_what_cannot_be_is_said(out, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_of_other_settings_is_not_gone_on_with(out, capsys):
-    assert call(out, "--predictor=linear") == 0
-    assert call(out, "--predictor=linear", "--seed=5") == 2
-    assert "was started with other settings: --seed was 0, is 5" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("number", list(paper.TABLES))
 def test_every_table_has_rows_within_200_queries(number):
     rows = tables._rows(paper.TABLES[number], 200)
@@ -122,6 +117,7 @@ def test_every_table_has_rows_within_200_queries(number):
     )
 
 
+@pytest.mark.slow  # their rows are read above, small ones are searched
 @pytest.mark.parametrize("number", list(paper.TABLES))
 def test_the_searches_of_every_table_can_be_configured(number):
     """And each row is read within its search."""

@@ -85,12 +85,10 @@ def troubled(trial):
     return float("nan") if trial.number % 11 == 9 else value
 
 
+@pytest.mark.slow  # one without failures is quick in test_optuna_spaces
 @pytest.mark.parametrize(
     "settings",
-    [
-        pytest.param({}, id="whole space", marks=pytest.mark.slow),
-        pytest.param({"pool": 40}, id="moving pool"),
-    ],
+    [pytest.param({}, id="whole space"), pytest.param({"pool": 40}, id="moving pool")],
 )
 def test_resumed_from_a_database_is_as_uninterrupted(tmp_path, monkeypatch, settings):
     monkeypatch.setattr(follower, "BUDGET", 20)  # the driver gives way to a larger one

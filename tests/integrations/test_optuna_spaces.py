@@ -100,7 +100,10 @@ def nested(trial):
     return value + depth
 
 
-@pytest.mark.parametrize("objective", [rate, nested], ids=["float", "tree"])
+@pytest.mark.parametrize(
+    "objective",
+    [pytest.param(rate, id="float"), pytest.param(nested, id="tree", marks=pytest.mark.slow)],
+)
 def test_once_the_space_is_known_all_is_searched_together(objective):
     counting = Counting()
     study = studied(objective, 30, sampler=WeakNASSampler(seed=0, independent_sampler=counting))
@@ -275,6 +278,7 @@ def test_a_parameter_that_comes_late_is_searched_with_the_others():
     assert study.best_value > 0.8 or abs(study.best_params["drop"] - 0.3) < 0.2
 
 
+@pytest.mark.slow  # values of any range: above
 def test_wide_integers():
     def wide(trial):
         x = trial.suggest_int("x", 1, 10**12)
@@ -320,11 +324,13 @@ def test_an_objective_that_tells_nothing(objective):
     assert len(set(asked(study))) == 12
 
 
+@pytest.mark.slow  # of a space that is listed: quick in test_optuna
 def test_minimising_is_maximising_the_negative():
     down = studied(lambda t: -nested(t), 16, direction="minimize")
     assert asked(down) == asked(studied(nested, 16))
 
 
+@pytest.mark.slow  # of a space that is listed: quick in test_optuna
 def test_enqueued_trials_and_some_of_their_values():
     study = studied(nested, 12)
     whole = {"depth": 1, "w0": 4, "op": "conv", "lr": 0.0123, "decay": False}
@@ -365,6 +371,7 @@ def test_continued_elsewhere_is_as_never_stopped(objective, tmp_path):
     assert run("whole", [15]) == run("parts", [1, 6, 5, 3])
 
 
+@pytest.mark.slow  # of a space that is listed: quick in test_optuna
 def test_threads_never_ask_for_the_very_same():
     def slow(trial):
         time.sleep(0.01)
@@ -393,12 +400,14 @@ def test_a_used_up_space_repeats_its_best():
     assert np.mean([y == 10 for y in values]) > 0.6
 
 
+@pytest.mark.slow  # beside another parameter a float is searched above
 def test_one_float_alone_is_never_used_up():
     study = studied(lambda t: -abs(t.suggest_float("x", 0.0, 1.0) - 0.4321), LEVELS + 12)
     assert study.best_value > -0.004
     assert len(set(asked(study))) == len(study.trials)
 
 
+@pytest.mark.slow  # of a space that is listed: quick in test_optuna
 def test_a_constraint_holds_for_what_is_suggested_in_every_kind_of_space():
     def objective(trial):
         depth = trial.suggest_int("depth", 1, 3)

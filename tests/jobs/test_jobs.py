@@ -176,6 +176,7 @@ def hard(arch):
     return value(arch)
 
 
+@pytest.mark.slow  # one that dies and threads that hang are below
 def test_own_processes_survive_jobs_that_hang_and_die():
     method = methods.make(method="random", budget=12, init=4, per_round=4)
     result = search(method, hard, SPACE, workers=2, timeout=4.0, retries=0)
@@ -341,7 +342,8 @@ search(t.GP if mode == "rounds" else t.ONE, job, t.SPACE, mode=mode, journal=pat
 """
 
 
-@pytest.mark.parametrize("mode", quick_and_slow(["rounds", "async"], ["rounds"]))
+@pytest.mark.slow  # stopped at any query: above; killed: test_supernet_search
+@pytest.mark.parametrize("mode", ["rounds", "async"])
 def test_killed_at_any_moment_nothing_finished_is_lost(mode, tmp_path):
     """kill -9 three times while jobs run; what the journal has is never done again."""
     path, calls = tmp_path / "journal", tmp_path / "calls"

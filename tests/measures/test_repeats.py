@@ -140,6 +140,7 @@ def test_repeats_of_an_architecture_are_unbiased_and_their_error_is_s_over_root_
         assert abs(np.mean(pooled) - rule.label_noise**2) < error
 
 
+@pytest.mark.slow  # means and errors of repeats are here
 def test_the_gain_of_repeats_is_that_of_the_normal_distribution():
     """Two architectures 2 apart, noise 2: the worse is chosen by chance, less often by two labels.
 

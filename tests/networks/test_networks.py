@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -12,8 +10,10 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from helpers import calls
 from hypothesis import given
 from hypothesis import strategies as st
+from mobilenet_calls import TINY
 
 from weaknas_jax import load_nasbench101, load_nasbench201, networks
 from weaknas_jax.measures.answers import FORMAT
@@ -86,7 +86,12 @@ def test_the_count_by_hand_is_that_of_the_rows(dataset):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "row"), [("cifar10", 6111), ("cifar100", 9930), ("imagenet16", 1651)]
+    ("dataset", "row"),
+    [
+        ("cifar10", 6111),
+        pytest.param("cifar100", 9930, marks=pytest.mark.slow),
+        ("imagenet16", 1651),
+    ],
 )
 def test_a_nasbench201_network_has_the_parameters_of_its_row(dataset, row):
     table = load_nasbench201(dataset)
@@ -113,15 +118,15 @@ def uneven(table):
 
 def test_a_nasbench101_network_has_the_parameters_of_its_row():
     table = load_nasbench101()
-    for row in (362_002, uneven(table)):
-        assert count(of_row(table, row)) == table.extra["params"][row]
+    row = uneven(table)
+    assert count(of_row(table, row)) == table.extra["params"][row]
 
 
 @pytest.mark.long
-@pytest.mark.slow  # the quick one above has two of them
+@pytest.mark.slow  # the quick one above has one of them
 def test_many_nasbench101_networks_have_the_parameters_of_their_rows():
     table = load_nasbench101()
-    for row in np.random.default_rng(1).integers(len(table), size=40):
+    for row in (362_002, *np.random.default_rng(1).integers(len(table), size=40)):
         assert count(of_row(table, row)) == table.extra["params"][row]
 
 
@@ -161,6 +166,7 @@ def test_sub_networks_have_the_published_parameters_and_tell_their_width():
 # --- what is computed
 
 
+@pytest.mark.slow  # one learns below, its cells are above it
 def test_a_nasbench201_network_maps_images_to_finite_logits():
     network = build(best("nasbench201", SKIPS.replace("none~0|none", "nor_conv_1x1~0|none")))
     logits = network(IMAGES)
@@ -225,7 +231,7 @@ def test_a_nasbench101_network_maps_images_to_finite_logits():
 
 
 def test_a_sub_network_is_the_static_one_and_keeps_its_own_statistics():
-    geometry = config.digits()
+    geometry = TINY
     arch, images = archs.smallest(geometry), np.repeat(np.repeat(IMAGES, 4, 1), 4, 2)
     network = networks.registry.mobilenet.Network(geometry, arch, nnx.Rngs(0))
     network.eval()
@@ -394,26 +400,15 @@ def test_a_description_has_all_shapes_and_what_the_table_says():
 
 def test_the_command_prints_it_and_writes_it(tmp_path):
     (tmp_path / "best.json").write_text(json.dumps(best("nasbench201", SKIPS)))
-
-    def call(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.build", "best.json", *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    done = call("--classes=7", "--out=network.json", "--picture=cell.png")
-    assert done.returncode == 0, done.stderr
-    assert "parameters    73,111\n" in done.stdout
+    (tmp_path / "mine.json").write_text("{}")
+    line = ["best.json", "--classes=7", "--out=network.json", "--picture=cell.png"]
+    done, refused = calls("build", line, ["best.json", "--out=mine.json"], cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert "parameters    73,111\n" in done.out
     assert json.loads((tmp_path / "network.json").read_text())["classes"] == 7
     assert (tmp_path / "cell.png").read_bytes().startswith(b"\x89PNG")
-    (tmp_path / "mine.json").write_text("{}")
-    refused = call("--out=mine.json")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "mine.json: was not written by" in refused.stderr
+    assert (refused.status, refused.out) == (2, "")
+    assert "mine.json: was not written by" in refused.err
 
 
 @pytest.mark.parametrize("space", KINDS)

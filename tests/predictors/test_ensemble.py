@@ -28,7 +28,7 @@ def test_an_ensemble_is_its_members():
     np.testing.assert_allclose(prediction.std, np.std(prediction.draws, axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("keep", [0.0, 1.0])
+@pytest.mark.parametrize("keep", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_a_warm_start_goes_on_from_before(keep):
     """With nothing kept the second fit is a first one; with all kept it is further on."""
     scorer, space = warm_ensemble(2, keep=keep, **SMALL), Space(jnp.asarray(X))
@@ -62,10 +62,11 @@ def plain_listwise(scores, y):
 )
 def test_ranking_losses(loss, plain):
     scores, y, real = RNG.normal(size=9), RNG.normal(size=9), np.arange(9) < 7
+    loss = jax.jit(loss)
     got = loss(jnp.asarray(scores, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(real))
     assert got == pytest.approx(plain(scores[:7], y[:7]), rel=1e-5)
     dirty = jnp.where(real, y, jnp.nan)
-    slope = jax.grad(loss)(jnp.asarray(scores, jnp.float32), dirty, real)
+    slope = jax.jit(jax.grad(loss))(jnp.asarray(scores, jnp.float32), dirty, real)
     expected = optimize.approx_fprime(scores[:7], lambda s: plain(s, y[:7]), 1e-6)
     np.testing.assert_allclose(slope[:7], expected, atol=1e-4)
     assert (slope[7:] == 0).all()

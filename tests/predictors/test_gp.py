@@ -182,9 +182,8 @@ def queries(table, runs, init, per_round):
     return metrics.queries_to_target(trace, targets.target_mask(table, "test"), HONEST)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "most"), [("cifar10", 26), pytest.param("imagenet16", 41, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # a planted table is below; the queries of a search are held by test_golden
+@pytest.mark.parametrize(("dataset", "most"), [("cifar10", 26), ("imagenet16", 41)])
 def test_sample_efficiency_on_nasbench201(dataset, most):
     """Mean queries to the test optimum within the goal, by more than its standard error allows."""
     met = queries(load_nasbench201(dataset), range(12), 1, 1)
@@ -231,6 +230,7 @@ def test_marginal_likelihood_is_scikit_learns(data):
     assert -ours - constant == pytest.approx(theirs.log_marginal_likelihood_value_, abs=1e-2)
 
 
+@pytest.mark.slow  # the likelihood is that of scikit-learn above
 def test_adapting_raises_the_likelihood_and_without_it_nothing_changes(data):
     rows, y = data
     queried, padded, mask = history(rows, y)

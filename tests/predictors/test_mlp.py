@@ -84,6 +84,7 @@ def test_minibatches_take_as_many_steps_as_scikit_learn():
     assert (np.abs(first.mean(axis=0) - ours.mean(axis=0)) < 5 * spread / 8**0.5 + 1e-6).all()
 
 
+@pytest.mark.slow  # of every predictor: quick in test_predictors
 def test_padding_changes_nothing():
     x, y = data(23)
     fit = jax.jit(build((32, 32), max_epochs=20).fit)
@@ -175,6 +176,7 @@ def test_adam_is_optax_adam_but_for_epsilon():
     np.testing.assert_allclose(step["a"], expected, rtol=1e-5)
 
 
+@pytest.mark.slow  # of every predictor: quick in test_predictors
 def test_nothing_to_fit_is_harmless():
     fit = build((16,), max_epochs=15).fit
     params = fit(jax.random.key(0), jnp.zeros((20, 30)), jnp.zeros(20), jnp.zeros(20, bool))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xgboost
-from conftest import planted_table
+from conftest import LONG, planted_table
 from sklearn.ensemble import RandomForestRegressor
 
 from weaknas_jax import HONEST, Job, Plan, Program, Settings
@@ -130,7 +130,7 @@ def program(name, lanes):
     return Program(search, task.make(TABLE, HONEST), Settings(), given=Plan(lanes))
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("lanes", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_one_callback_a_round_and_one_fit_a_run(lanes, monkeypatch):
     calls, fits, whole = [], [], trees.score_lanes
 
@@ -168,7 +168,7 @@ def test_lanes_are_fitted_at_the_same_time(monkeypatch):
 
 
 @pytest.mark.slow  # of four devices with the usual threads in test_exact
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=LONG), 4])
 def test_one_thread_for_jax_is_enough(devices):
     """The callback must not wait for a thread of JAX, which it may itself hold."""
     script = (

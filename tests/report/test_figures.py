@@ -46,6 +46,7 @@ def test_a_replay_thinks_the_same(searched, run):
         assert set(drawn) <= set(best)  # it was drawn in what this ranking has at its top
 
 
+@pytest.mark.slow  # one of a method, of runs that went on, is above
 def test_of_a_builder_and_of_runs_that_stopped():
     problem = task.make(TABLE, wn.HONEST)
 
@@ -99,6 +100,7 @@ def read(path):
         return list(csv.DictReader(lines))
 
 
+@pytest.mark.slow  # replays are above; the other command: test_tables_of_paper
 def test_figures_3_and_4_of_a_small_search(tmp_path, capsys):
     save_table(tmp_path / "planted.npz", TABLE)
     out = tmp_path / "out"

@@ -126,6 +126,7 @@ rising = st.builds(
 )
 
 
+@pytest.mark.slow  # curves made by hand are below
 @settings(max_examples=5, deadline=None, phases=[Phase.generate])  # shrinking takes minutes
 @given(st.lists(st.tuples(rising, st.text("ab_$ %{}\\", max_size=70)), min_size=1, max_size=12),
        st.integers(1, 3), st.sampled_from([1.0, -1.0, 1e-4, 1e6]), st.data())  # fmt: skip

@@ -37,7 +37,7 @@ def trace_of(program, seed, runs, point=0):
 @pytest.mark.parametrize("lanes", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize(
     "name",
-    quick_and_slow(METHODS, ["weaknas", "random"]),  # the others quickly in test_exact
+    quick_and_slow(METHODS, ["random"]),  # the others quickly in test_exact
 )
 def test_a_run_is_the_same_alone_and_in_any_batch(name, lanes):
     problem = task.make(
@@ -54,6 +54,7 @@ def test_a_run_is_the_same_alone_and_in_any_batch(name, lanes):
     assert not (everything.queried[0] == everything.queried[1]).all()
 
 
+@pytest.mark.slow  # one point of a grid alone: test_sweep
 def test_points_of_a_grid_are_the_same_as_alone():
     """Settings that vary inside one program change nothing for one another, nor by being traced."""
     problem = task.make(planted_table(noise=0.5), HONEST)
@@ -73,6 +74,7 @@ def test_points_of_a_grid_are_the_same_as_alone():
         run_grid(method, problem, 5, [0], [{"top": 3}, {"strength": 1.0}])
 
 
+@pytest.mark.slow  # programs of a sweep are counted in test_sweep
 def test_a_grid_is_one_compiled_program():
     problem, traces = task.make(planted_table(), HONEST), []
 
@@ -124,7 +126,7 @@ def test_golden_keys():
 
 def test_progress_reaches_one_and_counts_runs():
     problem, seen = task.make(planted_table(), HONEST), []
-    run_many(build("weaknas"), problem, 0, range(3), Settings(), seen.append, given=Plan(2))
+    run_many(build("random"), problem, 0, range(3), Settings(), seen.append, given=Plan(2))
     assert seen[-1].finished == seen[-1].runs == 3
     assert seen[-1].share == 1.0
     assert [p.share for p in seen] == sorted(p.share for p in seen)

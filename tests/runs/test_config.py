@@ -58,7 +58,7 @@ def test_command_line_and_python_resolve_to_the_same(case, space):
     [
         ("weaknas", "linear"),
         pytest.param(("weaknas", "gp"), marks=pytest.mark.slow),
-        ("lanas", None),
+        pytest.param(("lanas", None), marks=pytest.mark.slow),
     ],
     ids=str,
 )

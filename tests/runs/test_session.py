@@ -1,5 +1,7 @@
 """A batch that is stopped anywhere goes on as if nothing had been."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -13,13 +15,16 @@ from weaknas_jax.storage.checkpoint import Checkpoints
 JOBS = [Job(point, run) for point in (0, 1) for run in range(5)]
 
 
-def program(name="weaknas", lanes=2, **settings):
+@functools.cache
+def program(name="weaknas", lanes=2):
+    """One for all tests: it keeps nothing of what it has done."""
+
     def method(chunk, top, strength):
         return build(name, ridge(strength), chunk=chunk, top=top)
 
     points = [{"top": 4, "strength": 0.1}, {"top": 20, "strength": 1.0}]
     problem = task.make(planted_table(noise=0.5), HONEST, neighbours=True)
-    return Program(method, problem, Settings(**settings), points=points, given=Plan(lanes))
+    return Program(method, problem, Settings(), points=points, given=Plan(lanes))
 
 
 def assert_equal(one, other):

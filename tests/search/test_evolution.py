@@ -62,6 +62,7 @@ def test_children_are_unseen_neighbours_of_the_best_of_those_alive():
     assert len(set(told)) == 25
 
 
+@pytest.mark.slow  # where its queries come from is above
 def test_it_beats_random_search_on_the_same_seeds():
     table = planted_table((5, 5, 5, 5))
     problem = task.make(table, HONEST, neighbours=True)

@@ -62,7 +62,7 @@ def fitted(scorer, table, n=12):
     mask = jnp.arange(20) < n
     y = jnp.where(mask, jnp.asarray(table.valid_mean, jnp.float32)[queried] / 10, 999.0)
     arguments = scorer.init(space, 20), space, queried, y, mask, queried
-    return scorer.update(jax.random.key(3), *arguments)[1].mean
+    return jax.jit(scorer.update)(jax.random.key(3), *arguments)[1].mean
 
 
 def test_ridge_regression_learns_nothing_from_its_own_mean():

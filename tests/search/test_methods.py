@@ -62,7 +62,7 @@ def test_same_key_same_queries(name):
     assert drive(build(name), scores)[0] != drive(build(name), scores, seed=1)[0]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", quick_and_slow(METHODS, OF_THEIR_OWN))
 @pytest.mark.parametrize("failing", ["some", "all", "infinite"])
 def test_failed_evaluations_are_survived(name, failing):
     scores = planted_table().valid_mean.copy()

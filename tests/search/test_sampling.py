@@ -16,14 +16,14 @@ from weaknas_jax.search import sampling
 
 @st.composite
 def cases(draw):
-    n = draw(st.sampled_from([1, 7, 30]))  # few shapes: each is compiled
+    n = draw(st.sampled_from([1, 30]))  # few shapes: each is compiled
     scores = draw(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=n, max_size=n))
     seen = draw(st.lists(st.booleans(), min_size=n, max_size=n))
     return (
         np.array(scores, np.float32),
         np.array(seen),
         draw(st.integers(1, 35)),
-        draw(st.sampled_from([1, 3, 8])),
+        draw(st.sampled_from([1, 8])),
         draw(st.integers(0, 2**31 - 1)),
     )
 
@@ -149,7 +149,7 @@ def test_epsilon_greedy_between_the_best_and_anything():
         )
 
     assert drawn(0.0, 0).tolist() == [48, 47, 46, 45, 44]
-    some = np.array([drawn(0.4, seed) for seed in range(300)])
+    some = np.asarray(jax.jit(jax.vmap(lambda seed: drawn(0.4, seed)))(jnp.arange(300)))
     assert all(len(set(row)) == 5 and 49 not in row for row in some.tolist())
     explored = (some < 44).mean()
     assert abs(explored - 0.4) < 4 * (0.4 * 0.6 / 1500) ** 0.5

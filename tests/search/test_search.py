@@ -50,14 +50,15 @@ def test_scanned_rounds_equal_a_plain_loop():
 
     key = jax.random.fold_in(jax.random.key(7, impl="threefry2x32"), 4)
     state, told = method.init(key, problem.space), []
+    ask, tell = jax.jit(method.ask), jax.jit(method.tell)
     for _ in range(7):
-        state, indices = method.ask(state)
+        state, indices = ask(state)
         asked = [int(i) for i in indices if i >= 0]
         told += asked
         scores = [table.valid_mean[i] if i >= 0 else np.nan for i in np.asarray(indices)]
-        state, _ = method.tell(state, indices, jnp.array(scores, jnp.float32))
+        state, _ = tell(state, indices, jnp.array(scores, jnp.float32))
     assert trace.queried[0].tolist() == told
-    assert int(method.ask(state)[1].max()) == -1  # the budget is spent
+    assert int(ask(state)[1].max()) == -1  # the budget is spent
 
 
 def test_one_round_is_the_single_strong_predictor():
@@ -102,12 +103,13 @@ def test_scores_may_arrive_in_parts_and_late():
     table = planted_table()
     space = Space(jnp.asarray(table.encoding))
     method = weaknas(refit(ridge()), init=4, per_round=4, budget=12)
-    state, first = method.ask(method.init(jax.random.key(0), space))
-    state, second = method.ask(state)  # nothing told yet, nothing asked twice
+    ask, tell = jax.jit(method.ask), jax.jit(method.tell)
+    state, first = ask(method.init(jax.random.key(0), space))
+    state, second = ask(state)  # nothing told yet, nothing asked twice
     assert not set(first.tolist()) & set(second.tolist())
     late = jnp.where(jnp.arange(4) < 2, first, -1)
-    state, _ = method.tell(state, second, jnp.ones(4))
-    state, info = method.tell(state, late, jnp.array([2.0, jnp.nan, 0.0, 0.0]))
+    state, _ = tell(state, second, jnp.ones(4))
+    state, info = tell(state, late, jnp.array([2.0, jnp.nan, 0.0, 0.0]))
     assert int(state.history.told) == 6
     assert state.history.queried[:6].tolist() == [*second.tolist(), *first.tolist()[:2]]
     assert state.history.mask.tolist() == [True] * 5 + [False] * 7

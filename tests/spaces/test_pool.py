@@ -3,13 +3,12 @@
 import itertools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from mobilenet_calls import calls
 
 from weaknas_jax import TableError, load_table
 from weaknas_jax.runs import task
@@ -151,15 +150,17 @@ def test_the_oracle_gives_what_the_original_gives():
 
 def test_a_pool_is_a_table(layers, tmp_path):
     np.savez(tmp_path / "oracle.npz", **layers)
-
-    def call(*arguments):
-        line = [sys.executable, "-m", "experiments.mobilenet", "pool", *arguments]
-        env = {**os.environ, "JAX_PLATFORMS": "cpu"}
-        return subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-
     own, out = f"--oracle={tmp_path / 'oracle.npz'}", tmp_path / "pool.npz"
-    done = call(own, f"--out={out}", "--count=40", "--seed=3", "--flops=300,400")
-    assert done.returncode == 0, done.stderr
+    wrong = {
+        "--flops=550": "--flops=550: give two finite numbers",
+        "--flops=1,2": "--flops=1,2 at 236 pixels: the space reaches",
+    }
+    lines = {
+        "pool": ["pool", own, f"--out={out}", "--count=40", "--seed=3", "--flops=300,400"],
+        **{flag: ["pool", own, f"--out={out}", flag] for flag in wrong},
+    }
+    said = calls(lines)
+    assert said["pool"][0] == 0, said["pool"]
     table, found = load_table(out), pool.draw(WIDE, 3, 40, pool.Window(300, 400))
     np.testing.assert_array_equal(table.encoding, pool.one_hot(WIDE, found))
     np.testing.assert_array_equal(table.valid[:, 0], oracle.predict(layers, WIDE, found, 224))
@@ -174,13 +175,10 @@ def test_a_pool_is_a_table(layers, tmp_path):
         table.extra["multiply_adds"], cost.multiply_adds(WIDE, found, 236)
     )
     assert "not measured" in table.source
-    for arguments, message in (
-        ([own, f"--out={out}", "--flops=550"], "--flops=550: give two finite numbers"),
-        ([own, f"--out={out}", "--flops=1,2"], "--flops=1,2 at 236 pixels: the space reaches"),
-    ):
-        done = call(*arguments)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert message in done.stderr
+    for flag, message in wrong.items():
+        code, stdout, stderr = said[flag]
+        assert (code, stdout) == (2, "")
+        assert message in stderr
 
 
 def test_a_window_of_whole_millions_or_not():

@@ -213,6 +213,7 @@ def test_a_search_goes_on_while_more_is_found(monkeypatch):
     assert archs == run()
 
 
+@pytest.mark.slow  # a search of a tight space is above; journals: test_jobs
 def test_jobs_of_a_tight_space_go_on_from_their_journal(tmp_path, monkeypatch):
     monkeypatch.setitem(candidates.LOOKS, "last", 20_000)
     choices = Choices(FOURTEEN, constraint=" and ".join(f"c{i} == 1" for i in range(2, 14)))

@@ -82,7 +82,8 @@ def test_in_bfloat16_what_normalises_stays_as_it_is():
         return recipe.forward(net, images, key, settings)
 
     made = recipe.make(Plain(nnx.Rngs(0)), recipe.Recipe(bf16=True), 5, forward)
-    state, _ = made.step(made.init(), pictures(np.random.default_rng(0)), jax.random.key(0))
+    step = jax.jit(made.step)
+    state, _ = step(made.init(), pictures(np.random.default_rng(0)), jax.random.key(0))
     assert seen == {"kernel": "bfloat16", "scale": "float32", "images": "bfloat16"}
     assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
 

@@ -46,7 +46,8 @@ def test_sorted_channels_leave_the_largest_network_as_it_was(net, data):
     nnx.update(noisy, jax.tree.map(lambda a: a + 0.1 * abs(rng.normal(size=a.shape)), state))
     images = training.normalized(jnp.asarray(data.images[:8]))
     ordered = train_supernet.by_importance(noisy)
-    before, after = (forward(n, images, LARGEST, "masks")[0] for n in (noisy, ordered))
+    apply = jax.jit(lambda net: forward(net, images, LARGEST, "masks")[0])
+    before, after = apply(noisy), apply(ordered)
     np.testing.assert_allclose(before, after, atol=1e-5)
     weights = zip(noisy.blocks, ordered.blocks, strict=True)
     for was, block in ((a.full, b.full) for a, b in weights):
@@ -73,6 +74,7 @@ def test_a_stage_opens_one_more_choice():
     ]
 
 
+@pytest.mark.slow  # a small supernet learns quickly in test_any_network
 def test_shrinking_learns_and_kernel_matrices_move(net, data):
     seen = []
     plan = train_supernet.stages(TINY, (20, 10, 10, 20), rate=1e-2, later=5e-3)
@@ -187,6 +189,7 @@ def test_what_a_network_lacks_stays_as_it_was_drawn(three):
         np.testing.assert_array_equal(net.blocks[0].smaller.matrices[0][...], np.eye(9))
 
 
+@pytest.mark.slow  # what a network lacks is above; many at once: test_any_network
 def test_a_network_does_not_see_its_neighbours(three, population, data):
     _, together, losses = three
     _, alone, own = trained(population, data, np.arange(1, 2))
@@ -209,6 +212,11 @@ def test_statistics_are_of_training_images_alone(net, data):
     calibration = jnp.asarray(data.images).reshape(3, 32, 8, 8, 3)
     tested = Data(data.images[:30], data.labels[:30]).batches(10)
     found = evaluate.accuracy(net, LARGEST, calibration, tested, "masks")
-    ready = recalibrate.recalibrated(net, LARGEST, training.normalized(calibration), "masks")
-    logits = forward(ready, training.normalized(jnp.asarray(data.images[:30])), LARGEST, "masks")[0]
+
+    @jax.jit
+    def apply(net, calibration, images):
+        ready = recalibrate.recalibrated(net, LARGEST, training.normalized(calibration), "masks")
+        return forward(ready, training.normalized(images), LARGEST, "masks")[0]
+
+    logits = apply(net, calibration, jnp.asarray(data.images[:30]))
     assert found == pytest.approx(100 * np.mean(np.argmax(logits, -1) == data.labels[:30]))

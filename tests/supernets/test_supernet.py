@@ -20,7 +20,7 @@ CONFIG = config.SupernetConfig(
     strides=(1, 2),
     hard_swish=(False, True),
     squeeze=(False, True),
-    depths=(1, 2, 3),
+    depths=(1, 2),
     kernels=(3, 5, 7),
     expansions=(2, 4),
     final_expand=32,
@@ -64,14 +64,22 @@ def programs():
     traces = []
 
     def program(how):
-        def run(net, images, arch):
+        @jax.jit
+        def apply(net, images, arch):
             traces.append(how)
-            before, _ = forward(net, images[0], arch, how)
-            found = recalibrate.statistics(net, arch, images, how)
-            after, _ = forward(recalibrate.with_statistics(net, found), images[0], arch, how)
-            return before, after, found
+            return forward(net, images, arch, how)[0]
 
-        return jax.jit(run)
+        @jax.jit
+        def statistics(net, images, arch):
+            traces.append(how)
+            return recalibrate.statistics(net, arch, images, how)
+
+        def run(net, images, arch):
+            found = statistics(net, images, arch)
+            other = recalibrate.with_statistics(net, found)
+            return apply(net, images[0], arch), apply(other, images[0], arch), found
+
+        return run
 
     return {how: program(how) for how in ("masks", "branches")}, traces
 
@@ -79,7 +87,7 @@ def programs():
 def test_masks_branches_and_the_static_network_agree(net, images, programs):
     compiled, traces = programs
     apply = jax.jit(lambda network, x: network(x))
-    for arch in ALONE:
+    for arch in ALONE[:3]:
         masks, branches = (compiled[how](net, images, arch) for how in ("masks", "branches"))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), masks, branches)
         before, after, found = branches
@@ -89,7 +97,7 @@ def test_masks_branches_and_the_static_network_agree(net, images, programs):
         np.testing.assert_allclose(apply(extracted, images[0]), after, atol=1e-5)
         parameters = sum(a.size for a in jax.tree.leaves(nnx.state(extracted, nnx.Param)))
         assert parameters == cost.parameters(CONFIG, arch)
-    assert sorted(traces) == ["branches", "masks"]
+    assert sorted(traces) == ["branches"] * 2 + ["masks"] * 2
 
 
 def test_a_population_is_one_pass(net, images, programs):
@@ -172,7 +180,7 @@ def test_an_image_that_is_too_small_is_refused(net):
 
 def test_weights_go_to_pytorchs_names_and_back(net):
     tensors = weights.state_dict(net)
-    assert tensors["blocks.4.conv.depth_conv.conv.conv.weight"].shape == (64, 1, 7, 7)
+    assert tensors["blocks.3.conv.depth_conv.conv.conv.weight"].shape == (64, 1, 7, 7)
     other = weights.blank(CONFIG)
     old = {
         re.sub(r"^(blocks\.\d+)\.conv\.", r"\1.mobile_inverted_conv.", name)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import LONG
 from flax import nnx
 from mobilenet_calls import TINY
 
@@ -77,7 +78,7 @@ def trained():
     }
 
 
-@pytest.mark.parametrize("computed", [used, pytest.param(trained, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("computed", [used, pytest.param(trained, marks=LONG)])
 def test_the_numbers_do_not_depend_on_the_settings_of_jax(computed):
     usual = computed()
     with odd():

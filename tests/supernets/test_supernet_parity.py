@@ -108,6 +108,7 @@ def difference(ours, theirs) -> tuple[float, float]:
     return np.abs(ours - theirs).max(), np.abs(theirs).max()
 
 
+@pytest.mark.long
 @pytest.mark.slow  # features of one sub-network are below, both ways in test_supernet.py
 def test_logits_and_statistics_are_the_original_ones(net, oracle, images, noise):
     """One program for all sub-networks, by branches; and by masks on the random inputs."""

@@ -1,5 +1,6 @@
 """Search among sub-networks: the space, the loop, the cache, the command line."""
 
+import functools
 import json
 import sys
 import time
@@ -42,6 +43,12 @@ def method(**settings):
 
 def run(evaluate=planted, given=None, **settings):
     return search.run(given or method(), SPACE, evaluate, pool=POOL, **settings)
+
+
+@functools.cache
+def undisturbed():
+    """The scores of a search that nothing stops."""
+    return scores(run())
 
 
 def queries(result):
@@ -135,6 +142,7 @@ def test_it_finds_what_is_good_and_random_search_does_not():
     assert best[0].score >= best[1].score >= best[2].score
 
 
+@pytest.mark.slow  # windows are above; a pool that is refreshed: test_drive
 def test_nothing_is_asked_for_twice_and_all_is_inside_the_window():
     result = run(refresh=3)
     assert len(set(queries(result))) == 24
@@ -154,6 +162,7 @@ def test_a_refreshed_pool_reaches_beyond_the_first():
     assert run(given=budget, refresh=3).curve()[-1] > limit
 
 
+@pytest.mark.slow  # workers of any speed: quick in test_jobs
 def test_the_same_seed_is_the_same_search_with_any_number_of_workers():
     expected = scores(run(seed=5))
     assert scores(run(seed=5, workers=3)) == expected
@@ -215,6 +224,7 @@ def test_what_failed_once_is_tried_again():
     assert [e.attempts for e in result.evaluations] == [2, 1, 1, 1]
 
 
+@pytest.mark.slow  # the same of any space is quick in test_jobs
 def test_a_search_in_async_mode_goes_on_from_its_journal(tmp_path):
     more, seen = {"mode": "async", "journal": str(tmp_path / "journal.jsonl")}, []
     budget = method(init=4, per_round=1, budget=10)
@@ -263,7 +273,7 @@ def test_after_a_kill_nothing_is_evaluated_twice(tmp_path):
         run(counting, cache=cache)
     with search.cache(path, about) as cache:
         result = run(counting, cache=cache)
-    assert scores(result) == scores(run())
+    assert scores(result) == undisturbed()
     assert len(calls) == 24 + 1  # the one that was broken off
     assert result.reused in (13, 14)  # what another thread had begun is kept too
     with search.cache(path, about) as cache:
@@ -298,6 +308,7 @@ def test_what_is_no_finite_number_is_unknown(tmp_path):
     assert curve.get_ydata().tolist() == read["curves"][0]
 
 
+@pytest.mark.slow  # one that is killed is above
 def test_a_stopped_search_goes_on(tmp_path):
     path, seen = tmp_path / "cache.jsonl", []
     with search.cache(path, {}) as cache:
@@ -307,15 +318,16 @@ def test_a_stopped_search_goes_on(tmp_path):
         whole = run(cache=cache)
     assert whole.complete
     assert whole.reused >= 10
-    assert scores(whole) == scores(run())
+    assert scores(whole) == undisturbed()
 
 
+@pytest.mark.slow  # with a journal: quick in test_jobs
 def test_where_nothing_worked_all_is_tried_anew(tmp_path):
     path = tmp_path / "cache.jsonl"
     with search.cache(path, {}) as cache, pytest.raises(JobsError, match="mend it"):
         run(lambda arch: 1 / 0, cache=cache, give_up=6)
     with search.cache(path, {}) as cache:
-        assert scores(run(cache=cache)) == scores(run())
+        assert scores(run(cache=cache)) == undisturbed()
 
 
 def test_what_a_stop_broke_off_is_no_failure(tmp_path):
@@ -373,7 +385,12 @@ def said(layers, tmp_path_factory):
     own = ["search", "--evaluator=oracle", f"--oracle={layers}", f"--out={scratch / 'oracle'}"]
     own += ["--count=300", "--budget=14", "--repeats=2"]
     by_command = ["search", "--evaluator=command", f"--out={scratch / 'command'}", "--count=200"]
-    by_command += [f"--command={sys.executable} {script} {{arch}}", "--init=4", "--budget=8"]
+    by_command += [
+        f"--command={sys.executable} {script} {{arch}}",
+        "--init=4",
+        "--budget=8",
+        "--method=random",
+    ]
     cases = {
         "oracle": own,
         "again": own,

@@ -65,6 +65,7 @@ def test_a_constrained_search_is_one_of_a_smaller_table(file, table, tmp_path, c
     assert (summary_of(apart)["constraint"], summary_of(apart)["table_size"]) == (None, keep.sum())
 
 
+@pytest.mark.slow  # fronts: test_pareto; that of a search: test_minimize
 def test_the_front_is_reported_and_drawn(file, table, tmp_path, capsys):
     out = tmp_path / "out"
     line = [f"--table={file}", f"--out={out}", *SIZES, "--method=random", "--budget=20"]

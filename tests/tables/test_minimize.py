@@ -78,6 +78,7 @@ def test_a_search_for_the_lowest_is_that_for_the_highest_turned(files, capsys):
     assert "loss (the lowest is the best)" in (files / "both.svg").read_text()
 
 
+@pytest.mark.slow  # a search, its files and rereading are here
 def test_everything_that_reads_a_run_knows_the_direction(files, capsys):
     line = [f"--table={files / 'low.npz'}", f"--out={files / 'run'}", *QUICK]
     assert call(search, *line) == 0
@@ -95,6 +96,7 @@ def test_everything_that_reads_a_run_knows_the_direction(files, capsys):
     assert (np.diff(table.valid_mean[seen.found]) < 0).all()
 
 
+@pytest.mark.slow  # a replay of a highest score is quick in test_figures
 def test_a_replay_finds_the_trace_again(files):
     table = load_table(files / "low.npz")
     problem = wn.task.make(table, wn.HONEST)
@@ -163,7 +165,7 @@ LABELS = {
 }
 
 
-QUICK_KINDS = {("losses", True), ("latencies", True), ("returns", False)}
+QUICK_KINDS = {("latencies", True), ("returns", False)}
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,7 @@ def test_import_says_what_is_the_best(said, minimize, tmp_path, capsys, monkeypa
     assert tables([*line, "--minimize", "--maximize", "--overwrite"]) == 2
 
 
+@pytest.mark.slow  # reading again is quick in test_repeats, the direction above
 def test_rereading_knows_the_direction(files):
     line = [f"--table={files / 'low.npz'}", f"--out={files / 'run'}", *QUICK]
     assert call(search, *line) == 0
