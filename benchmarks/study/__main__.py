@@ -50,7 +50,7 @@ def search(
         return peers.search(objective, encoding, method, seeds, budget)
     settings = {"init": 1, "per_round": 1} if method == "random" else {}
     settings |= METHODS[method]
-    found = wn.search_table(
+    result = wn.search_table(
         objective.table(encoding),
         stop="budget",
         budget=budget,
@@ -58,7 +58,7 @@ def search(
         dynamics=False,
         **settings,
     )
-    return found.trace.queried
+    return result.trace.queried
 
 
 def main(argv: list[str]) -> None:

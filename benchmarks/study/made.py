@@ -50,10 +50,12 @@ def _conditional(rng, levels, x):
     counts = rng.random((levels[0], len(levels) - 1)) < 0.5
     total = rng.normal(size=levels[0])[x[:, 0]]
     for branch in range(levels[0]):
-        kept = [j for j in range(len(levels) - 1) if counts[branch, j]]
-        if kept:
-            some = tuple(levels[1 + j] for j in kept)
-            parts[branch] = _ordinal(rng, some, x[:, [1 + j for j in kept]]) if len(kept) > 1 else 0
+        others = [j for j in range(len(levels) - 1) if counts[branch, j]]
+        if others:
+            some = tuple(levels[1 + j] for j in others)
+            parts[branch] = (
+                _ordinal(rng, some, x[:, [1 + j for j in others]]) if len(others) > 1 else 0
+            )
     return total + np.select([x[:, 0] == b for b in range(levels[0])], parts)
 
 

@@ -39,21 +39,23 @@ class Curves(NamedTuple):
 def read(folder: Path, which: str) -> Curves:
     """The searches of a folder, cut to those that every method has."""
     names = {name.replace("/", "-"): name for name in objectives.chosen(which)}
-    found: dict[str, Mapping[tuple[str, str], np.ndarray]] = {}
+    curves_of: dict[str, Mapping[tuple[str, str], np.ndarray]] = {}
     for path in sorted(folder.iterdir()):
-        found[path.name] = {
+        curves_of[path.name] = {
             (names[objective], encoding): np.load(file)["regret"]
             for file in sorted(path.glob("*.npz"))
             for objective, _, encoding in [file.stem.rpartition("--")]
             if objective in names
         }
-    cases = sorted(set.intersection(*(set(curves) for curves in found.values())))
+    cases = sorted(set.intersection(*(set(curves) for curves in curves_of.values())))
     if not cases:
         raise SystemExit(f"{folder}: no objective of --half={which} that every method has")
-    searches = min(len(curves[case]) for curves in found.values() for case in cases)
-    queries = min(curves[case].shape[1] for curves in found.values() for case in cases)
-    regret = [[curves[case][:searches, :queries] for case in cases] for curves in found.values()]
-    return Curves(list(found), cases, np.array(regret))
+    searches = min(len(curves[case]) for curves in curves_of.values() for case in cases)
+    queries = min(curves[case].shape[1] for curves in curves_of.values() for case in cases)
+    regret = [
+        [curves[case][:searches, :queries] for case in cases] for curves in curves_of.values()
+    ]
+    return Curves(list(curves_of), cases, np.array(regret))
 
 
 def profile(regret: np.ndarray, factors: np.ndarray) -> np.ndarray:

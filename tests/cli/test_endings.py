@@ -145,7 +145,7 @@ def test_help_is_grouped_and_says_defaults():
     groups = ("search space:", "method and predictor:", "protocol:", "runs and seeds:")
     assert all(group in said for group in groups)
     assert "--beta=X  acquisition=ucb (1.5)" in said
-    assert re.search(r"\ngp\n +rank +ucb +greedy +1 +1 +400 +optimum +100\n", said)
+    assert re.search(r"\ngp, mixture\n +rank +ucb +greedy +1 +1 +400 +optimum +100\n", said)
     assert "on nasbench101" in said
 
 

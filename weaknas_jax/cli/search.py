@@ -2,9 +2,9 @@
 
     weaknas search
 
-searches NAS-Bench-201 with the Gaussian process, 100 runs to the optimum on each of its three data
-sets; ``--dataset=cifar10`` selects one. Each search writes ``summary.json``, ``trace.npz``,
-``config.json`` and ``curve.png`` to its own folder. After an interruption,
+searches NAS-Bench-201 with a mixture of Gaussian processes, 100 runs to the optimum on each of its
+three data sets; ``--dataset=cifar10`` selects one. Each search writes ``summary.json``,
+``trace.npz``, ``config.json`` and ``curve.png`` to its own folder. After an interruption,
 ``--out=FOLDER --resume`` continues the same runs. For lists of settings: `weaknas sweep`.
 """
 

@@ -147,8 +147,8 @@ def _points(axes: Axes, settings: Mapping[str, Any]) -> list[Point]:
     """
     for name in axes:
         if name not in NAMES or name in UNLISTED:
-            known = ", ".join(sorted(set(NAMES) - UNLISTED))
-            raise ValueError(f"--{name}: cannot be a list; these can: {known}")
+            allowed = ", ".join(sorted(set(NAMES) - UNLISTED))
+            raise ValueError(f"--{name}: cannot be a list; these can: {allowed}")
         if len(set(axes[name])) < len(axes[name]):
             raise ValueError(f"--{name}={','.join(axes[name])}: a value is listed twice")
     points = []

@@ -44,8 +44,8 @@ def front(cost: np.ndarray, score: np.ndarray) -> np.ndarray:
       int64 [k], their indices by rising cost; of equal points the first.
     """
     cost, score = np.asarray(cost, np.float64), np.asarray(score, np.float64)
-    known = np.flatnonzero(~(np.isnan(cost) | np.isnan(score)))
-    order = known[np.lexsort((known, -score[known], cost[known]))]
+    rows = np.flatnonzero(~(np.isnan(cost) | np.isnan(score)))
+    order = rows[np.lexsort((rows, -score[rows], cost[rows]))]
     before = np.maximum.accumulate(score[order])[:-1]
     better = np.ones(len(order), bool)
     better[1:] = score[order][1:] > before

@@ -42,8 +42,8 @@ def choose(trace: Trace, table: Table, fitted: LastFit) -> Posterior:
 
     >>> runs = Trace(np.array([0]), np.array([[1, 0]]), np.array([[7.0, 9.0]]), *[None] * 6)
     >>> table = Table("s", "d", np.eye(2), valid=np.array([[9.0], [7.0]]))
-    >>> found = choose(runs, table, LastFit(np.array([[0.5, 0.2]]), np.array([[8.0, 7.5]])))
-    >>> found.before, found.answer, found.predicted
+    >>> answers = choose(runs, table, LastFit(np.array([[0.5, 0.2]]), np.array([[8.0, 7.5]])))
+    >>> answers.before, answers.answer, answers.predicted
     (array([0]), array([1]), array([8.]))
 
     Args:
@@ -52,13 +52,13 @@ def choose(trace: Trace, table: Table, fitted: LastFit) -> Posterior:
       fitted: predictions of the same runs, from `last_fit.fit`.
     """
     labels = metrics.resolved(trace.scores, table.percent)
-    known = np.isfinite(labels) & (trace.queried >= 0)
-    worth = np.where(known, table.worth(labels), -np.inf)
-    mean = np.where(known & np.isfinite(fitted.mean), fitted.mean, -np.inf)
+    labelled = np.isfinite(labels) & (trace.queried >= 0)
+    worth = np.where(labelled, table.worth(labels), -np.inf)
+    mean = np.where(labelled & np.isfinite(fitted.mean), fitted.mean, -np.inf)
     best = mean == mean.max(axis=1, keepdims=True)
     before, after = worth.argmax(axis=1), np.where(best, worth, -np.inf).argmax(axis=1)
     each = np.arange(len(labels))
-    exists, predicted = known[each, before], np.isfinite(mean[each, after])
+    exists, predicted = labelled[each, before], np.isfinite(mean[each, after])
 
     def rows(places: np.ndarray) -> np.ndarray:
         return np.where(exists, trace.queried[each, places], -1).astype(np.int64)

@@ -130,10 +130,10 @@ def _fault(value: Any, of: Mapping[str, Any], name: str = "it") -> str | None:
     if isinstance(value, list) and "items" in of:
         within = [(f"{name}[{i}]", item, of["items"]) for i, item in enumerate(value)]
     elif isinstance(value, dict):
-        known = of.get("properties", {})
+        described = of.get("properties", {})
         if missing := [field for field in of.get("required", ()) if field not in value]:
             return f"field {missing[0]!r} of {name} is missing"
-        within = [(f"field {k!r}", value[k], known[k]) for k in known if k in value]
+        within = [(f"field {k!r}", value[k], described[k]) for k in described if k in value]
     return next(filter(None, (_fault(item, under, at) for at, item, under in within)), None)
 
 

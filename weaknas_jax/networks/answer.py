@@ -126,8 +126,8 @@ def _of_folder(folder: Path, run: int | None) -> Answer:
                 f"{folder}: holds {len(runs)} runs; name one, {numbers}, with --run=I"
             )
         if run is not None and run not in runs:
-            known = ", ".join(map(str, sorted(runs)[:5])) + ", ..." * (len(runs) > 5)
-            raise AnswerError(f"--run={run}: {folder} holds the runs {known}")
+            numbers = ", ".join(map(str, sorted(runs)[:5])) + ", ..." * (len(runs) > 5)
+            raise AnswerError(f"--run={run}: {folder} holds the runs {numbers}")
         record = runs[run] if run is not None else next(iter(runs.values()))
         if record["row"] is None:
             raise AnswerError(

@@ -129,8 +129,8 @@ def plan(
     """
     answer = read(source, run)
     if answer.space not in KINDS:
-        known = ", ".join(KINDS)
-        raise answer.error("space", f"is {answer.space!r}; networks can be built for {known}")
+        kinds = ", ".join(KINDS)
+        raise answer.error("space", f"is {answer.space!r}; networks can be built for {kinds}")
     kind = KINDS[answer.space]
     if classes is not None and (isinstance(classes, bool) or classes < 1):
         raise ValueError(f"classes={classes}: give 1 or more")

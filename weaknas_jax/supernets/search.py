@@ -161,11 +161,11 @@ def run(
     """
     store = cache or Cache()
     networks = cast(Networks, space)
-    known, problems, drivers = dict(store.records), [], []
+    reusable, problems, drivers = dict(store.records), [], []
 
     def attempt(arch: Mapping[str, Any]) -> Any:
         network = networks.network(arch)
-        record = known.get(networks.name(network))
+        record = reusable.get(networks.name(network))
         if record is not None:
             return _replay(record)
         try:
@@ -219,7 +219,7 @@ def run(
         *drivers[0].expectations(outcome.evaluations),
         promised=drivers[0].promised(networks),
         complete=outcome.complete,
-        reused=sum(name in known or at < outcome.resumed for at, name in enumerate(names)),
+        reused=sum(name in reusable or at < outcome.resumed for at, name in enumerate(names)),
     )
 
 

@@ -17,7 +17,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "top10": SETTING | {"top": 10, "budget": 1000},
     "top1000": SETTING | {"top": 1000, "budget": 1000},
     "bayesian": SETTING | {"acquisition": "ei", "sampling": "greedy", "budget": 1000},
-    "habits": {"budget": 1000},
+    "own_defaults": {"budget": 1000},
     "random": {"method": "random", "init": 100, "per_round": 100, "budget": 2000},
     **{f"init{n}": SETTING | {"init": n, "budget": 400} for n in (10, 20, 50, 200)},
 }
@@ -69,7 +69,7 @@ def _others(queries: int, **printed: float) -> list[Row]:
 
 def _ours(queries: int, printed: float | None = None) -> list[Row]:
     weaknas = Row("WeakNAS", queries, "weak", None if printed is None else Printed(printed))
-    own = [Row("the predictor's own defaults", queries, "habits")] if queries <= 1000 else []
+    own = [Row("the predictor's own defaults", queries, "own_defaults")] if queries <= 1000 else []
     return [weaknas, *own]
 
 
@@ -106,7 +106,7 @@ TABLES: dict[str, Table] = {
         (
             Row("weak predictors", 1000, "weak", Printed(94.25, 0.04, 0.07, 1.7)),
             Row("expected improvement", 1000, "bayesian", Printed(94.12, 0.15, 0.20, 8.7)),
-            Row("the predictor's own defaults", 1000, "habits"),
+            Row("the predictor's own defaults", 1000, "own_defaults"),
         ),
         "The paper's own variant is its ensemble of MLPs: `--predictor=ensemble`.",
     ),
@@ -161,7 +161,7 @@ class Table5Row(NamedTuple):
 _WEAKNAS = {"init": 10, "per_round": 10, "acquisition": "mean", "sampling": "uniform"}
 DATASETS = ("cifar10", "cifar100", "imagenet16")
 OPTIMUM: dict[str, Table5Row] = {
-    "habits": Table5Row("WeakNAS, the predictor's own defaults", {"budget": 400}),
+    "own_defaults": Table5Row("WeakNAS, the predictor's own defaults", {"budget": 400}),
     "weak": Table5Row(
         "WeakNAS as the paper draws", _WEAKNAS | {"budget": 600}, 100, (182.1, 78.4, 268.4)
     ),
