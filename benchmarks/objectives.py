@@ -15,6 +15,7 @@ from weaknas_jax.integrations.optuna import WeakNASSampler
 
 SAMPLERS = {
     "WeakNASSampler": lambda seed: WeakNASSampler(seed=seed),
+    "mixture": lambda seed: WeakNASSampler("mixture", seed=seed),
     "TPESampler": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "RandomSampler": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }

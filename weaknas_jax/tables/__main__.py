@@ -102,6 +102,8 @@ def import_table(args: argparse.Namespace) -> None:
         )
     if (size := Path(args.file).stat().st_size) > LARGE:
         print(f"reading {size / 1e9:.1f} GB, which may take minutes ...", file=sys.stderr)
+    if "structure" in given:
+        given["structure"] = _structure(given["structure"])
     read = reader.read(args.file, **given)
     table, decisions, remarks = read if isinstance(read, Imported) else Imported(read, [], [])
     try:
@@ -179,7 +181,7 @@ def _structure(path: str) -> Structure:
     try:
         return structures_file.load(path)
     except SpaceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise TableError(f"--structure: {error}") from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -252,7 +254,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--structure",
-        type=_structure,
         metavar="FILE.json",
         help="says that columns are a cell's edges or a chain's layers: see docs/tables.md",
     )
