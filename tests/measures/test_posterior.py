@@ -133,7 +133,7 @@ def test_ties_failures_and_what_has_no_prediction():
     json.dumps(text.summarize(runs, TABLE, HONEST, posterior=found), allow_nan=False)
 
 
-QUICK = {"gp", "linear", "knn", "warm_ensemble", "forest"}  # one of each kind
+QUICK = {"gp", "linear", "warm_ensemble"}  # one of each kind
 
 
 @pytest.mark.parametrize(
@@ -213,6 +213,7 @@ def test_bananas_has_a_predictor_of_its_own():
 FLAGS = ["--label_noise=3", "--budget=14", "--init=5", "--stop=budget", "--answer=posterior"]
 
 
+@pytest.mark.slow  # from Python the same is quick
 def test_the_command_alone_in_parts_and_reread(tmp_path, table_file, capsys):
     table, out = f"--table={table_file}", {n: tmp_path / n for n in ("all", "alone", "parts")}
     assert call(search, table, *FLAGS, "--seeds=3", f"--out={out['all']}") == 0
@@ -246,6 +247,7 @@ def test_the_command_alone_in_parts_and_reread(tmp_path, table_file, capsys):
     assert "--answer=posterior and --repeat_top=3 both choose the answer" in both.err
 
 
+@pytest.mark.slow  # from Python the same is quick
 def test_of_a_search_by_label_reread_gives_the_other_answer(tmp_path, table_file):
     table, (a, b) = f"--table={table_file}", (tmp_path / "a", tmp_path / "b")
     assert call(search, table, *FLAGS, "--seeds=2", f"--out={a}") == 0

@@ -134,11 +134,11 @@ def test_before_any_evidence_the_prior_weighs(data):
 
 
 def test_draws_have_the_moments_of_the_mixture(data):
-    _, prediction = learn(*data, (8, 8, 4), mixture(draws=2000))
-    error = prediction.std / 2000**0.5
-    assert prediction.draws.shape == (2000, SPACE.size)
+    _, prediction = learn(*data, (8, 8), mixture(draws=256))
+    error = prediction.std / 256**0.5
+    assert prediction.draws.shape == (256, SPACE.size)
     assert float(jnp.mean(jnp.abs(prediction.draws.mean(axis=0) - prediction.mean) / error)) < 1.5
-    np.testing.assert_allclose(prediction.draws.std(axis=0) / prediction.std, 1.0, atol=0.2)
+    np.testing.assert_allclose(prediction.draws.std(axis=0) / prediction.std, 1.0, atol=0.3)
 
 
 def test_a_cell_is_hedged_by_its_columns():

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import weaknas_jax as wn
 from weaknas_jax.spaces import columns
 from weaknas_jax.spaces.choices import Choices, categorical, ordinal
 
@@ -76,3 +77,13 @@ def test_blocks_do_not_depend_on_the_other_rows():
     whole, part = choices.space(codes).features, choices.space(codes[5:9]).features
     for name, block in part.items():
         np.testing.assert_array_equal(block, whole[name][5:9])
+
+
+@pytest.mark.parametrize("method", ["evolution", "local_search"])
+def test_rows_without_any_neighbour_are_searched(method):
+    rng = np.random.default_rng(0)
+    encoding = rng.integers(0, 4, (60, 20)).astype(np.float32)
+    valid = rng.normal(size=(60, 1))
+    table = wn.Table("table", "far apart", encoding, valid, unit="score")
+    queried = wn.search_table(table, method=method, init=5, budget=20, seeds=2, stop="budget")
+    assert all(len(set(rows)) == 20 for rows in queried.trace.queried.tolist())

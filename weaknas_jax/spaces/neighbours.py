@@ -30,7 +30,8 @@ def one_apart(codes: np.ndarray) -> np.ndarray:
         alike = (codes[near, choice] == codes[:, choice, None]) & ~own & (near >= 0)  # the same row
         near = near[~own].reshape(len(codes), -1)
         found.append(np.where(alike[~own].reshape(near.shape), -1, near))
-    return np.hstack(found) if found else np.full((len(codes), 0), -1, np.int32)
+    rows = np.hstack([np.full((len(codes), 0), -1, np.int32), *found])
+    return rows if rows.shape[1] else np.full((len(codes), 1), -1, np.int32)
 
 
 def of_columns(encoding: np.ndarray) -> np.ndarray:
