@@ -204,7 +204,7 @@ def learn_block(
     """
     n, indices, rows = state.size, jnp.maximum(indices, 0), len(state.slots)
     weights = _whitened(state, jnp.where(jnp.arange(rows) < n, y[state.slots], 0.0))
-    entries = jnp.where(usable[:, None], state.cross[:, indices].T, 0.0)
+    entries = jnp.where(usable[:, None], _columns(state, indices), 0.0)
     *explained, mean = _times(jnp.vstack([entries, weights]), state)
     new = jnp.where(usable[:, None], kernel.rows(indices) - jnp.stack(explained), 0.0)
     inner = jnp.where(usable, new[:, indices], 0.0) + jnp.diag(jnp.where(usable, noise, 1.0))
@@ -227,6 +227,21 @@ def learn_block(
 def _whitened(state: State, labels: jax.Array) -> jax.Array:
     """``L^-1 labels``, [Q']."""
     return jax.scipy.linalg.solve_triangular(state.factor, labels, lower=True)
+
+
+def _columns(state: State, indices: jax.Array) -> jax.Array:
+    """Columns of V at ``indices`` [B], float32 [B, Q'].
+
+    Read in a loop: XLA copies the whole of V where a read of its own precedes a change of it.
+    """
+    rows = _TILE[0]
+
+    def read(tile, columns):
+        some = jax.lax.dynamic_slice_in_dim(state.cross, tile * rows, rows)[:, indices]
+        return jax.lax.dynamic_update_slice(columns, some.T, (0, tile * rows))
+
+    nothing = jnp.zeros((len(indices), len(state.slots)))
+    return jax.lax.fori_loop(0, (state.size + rows - 1) // rows, read, nothing)
 
 
 def _times(coefficients: jax.Array, state: State) -> jax.Array:
