@@ -32,8 +32,7 @@ def _pairwise(rng, levels, x):
 
 def _ordinal(rng, levels, x):
     """A bowl in the positions, with one interaction."""
-    place = x / (np.array(levels) - 1)
-    off = place - rng.uniform(0.1, 0.9, len(levels))
+    off = _at(levels, x) - rng.uniform(0.1, 0.9, len(levels))
     return -((off**2) @ rng.uniform(0.3, 2.0, len(levels))) - off[:, 0] * off[:, 1]
 
 
@@ -53,9 +52,8 @@ def _conditional(rng, levels, x):
         others = [j for j in range(len(levels) - 1) if counts[branch, j]]
         if others:
             some = tuple(levels[1 + j] for j in others)
-            parts[branch] = (
-                _ordinal(rng, some, x[:, [1 + j for j in others]]) if len(others) > 1 else 0
-            )
+            columns = x[:, [1 + j for j in others]]
+            parts[branch] = _ordinal(rng, some, columns) if len(others) > 1 else 0
     return total + np.select([x[:, 0] == b for b in range(levels[0])], parts)
 
 

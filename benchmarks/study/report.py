@@ -1,6 +1,6 @@
 """Tables and performance profile of a study.
 
-    python -m benchmarks.study.report OUT [--half=report] [--picture=profile.png]
+    python -m benchmarks.study.report OUT [--half=report] [--without=proxy] [--picture=profile.png]
 
 Normalised regret, (best - found) / (best - median), in the mean over searches; a method's share of
 objectives on which its regret is within a factor of that of the best. The same seeds have the
@@ -9,7 +9,7 @@ paired differences over objectives, by bootstrap.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,9 +36,16 @@ class Curves(NamedTuple):
     regret: np.ndarray
 
 
-def read(folder: Path, which: str) -> Curves:
-    """The searches of a folder, cut to those that every method has."""
-    names = {name.replace("/", "-"): name for name in objectives.chosen(which)}
+def read(folder: Path, which: str, without: Sequence[str] = ()) -> Curves:
+    """The searches of a folder, cut to those that every method has.
+
+    Args:
+      folder: ``--out`` of the study.
+      which: ``choose``, ``report`` or ``all``.
+      without: families to leave out.
+    """
+    chosen = [name for name in objectives.chosen(which) if name.split("/")[0] not in without]
+    names = {name.replace("/", "-"): name for name in chosen}
     curves_of: dict[str, Mapping[tuple[str, str], np.ndarray]] = {}
     for path in sorted(folder.iterdir()):
         curves_of[path.name] = {
@@ -74,6 +81,7 @@ def lines(curves: Curves) -> list[str]:
     searches = curves.regret.shape[2]
     out = [f"{len(curves.cases)} cases, {searches} searches each; mean normalised regret at {at}"]
     by_case = curves.regret.mean(axis=2)
+    shares = [profile(by_case[:, :, query - 1], np.ones(1))[:, 0] for query in at]
     best = by_case[:, :, at[-1] - 1].mean(axis=1).argmin()
     for i, method in enumerate(curves.methods):
         means = " ".join(f"{by_case[i, :, query - 1].mean():.4f}" for query in at)
@@ -81,7 +89,8 @@ def lines(curves: Curves) -> list[str]:
             by_case[i, :, at[-1] - 1], by_case[best, :, at[-1] - 1]
         )
         met = (curves.regret[i, ..., -1] <= 0).mean()
-        text = f"  {method:16} {means}   optimum met {met:.0%}"
+        first = "/".join(str(int(np.rint(share[i] * len(curves.cases)))) for share in shares)
+        text = f"  {method:16} {means}   optimum met {met:.0%}   best in {first}"
         low, high = difference["low"], difference["high"]
         if low is not None:
             text += f"   - {curves.methods[best]}: [{low:+.4f}, {high:+.4f}]"
@@ -115,9 +124,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="--out of the study")
     parser.add_argument("--half", default="all", choices=["choose", "report", "all"])
+    parser.add_argument("--without", nargs="*", default=[], help="families to leave out")
     parser.add_argument("--picture", type=Path, help="file of the performance profile")
     arguments = parser.parse_args()
-    curves = read(arguments.folder, arguments.half)
+    curves = read(arguments.folder, arguments.half, arguments.without)
     print("\n".join(lines(curves)))
     if arguments.picture:
         draw(curves).savefig(arguments.picture, dpi=130)

@@ -87,3 +87,12 @@ def test_rows_without_any_neighbour_are_searched(method):
     table = wn.Table("table", "far apart", encoding, valid, unit="score")
     queried = wn.search_table(table, method=method, init=5, budget=20, seeds=2, stop="budget")
     assert all(len(set(rows)) == 20 for rows in queried.trace.queried.tolist())
+
+
+def test_integers_and_one_hot_columns_are_the_same_search():
+    score = LEVELS @ (3.0, 1.0, -2.0, 0.5, 1.0) + 2.0 * (LEVELS[:, 1] == LEVELS[:, 2])
+    encodings = LEVELS.astype(np.float32), one_hot(LEVELS).astype(np.float32)
+    tables = [wn.Table("table", "sum", x, score[:, None], unit="score") for x in encodings]
+    numbers, hot = (wn.search_table(t, budget=15, seeds=2, stop="budget") for t in tables)
+    assert numbers.config.predictor == "mixture"
+    np.testing.assert_array_equal(numbers.trace.queried, hot.trace.queried)

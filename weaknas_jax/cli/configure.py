@@ -79,6 +79,12 @@ def search_config(values: Mapping[str, Any], space: str | None = None) -> Search
     )
 
 
+def with_defaults(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored values of flags; the default stands for settings added in later versions."""
+    default = SearchConfig()
+    return {name: getattr(default, name) for name in FIELDS} | dict(stored)
+
+
 def configure(values: Mapping[str, Any]) -> Configured:
     """Configures the search that the flags describe.
 

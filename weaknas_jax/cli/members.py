@@ -8,7 +8,6 @@ mixture, of each member and of a constant model, in nats per label; says from wh
 mixture was no better than the constant model. The picture shows all rounds. Several runs: the mean.
 """
 
-import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import jax
 from absl import flags
 
 from weaknas_jax.cli import console, entry, resume
-from weaknas_jax.cli.configure import Configured, configure
+from weaknas_jax.cli.configure import Configured, configure, with_defaults
 from weaknas_jax.cli.help import About
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.predictors.members import Members
@@ -26,7 +25,6 @@ from weaknas_jax.predictors.registry import PREDICTORS
 from weaknas_jax.report import members, run_folder
 from weaknas_jax.report.run_folder import FolderError
 from weaknas_jax.runs import weighing
-from weaknas_jax.runs.config import SearchConfig
 from weaknas_jax.search.methods import METHODS
 from weaknas_jax.storage import ownership
 
@@ -36,8 +34,7 @@ _OUT = flags.DEFINE_string("out", "members.png", "Picture to write; .png, .pdf o
 _help = "Replace the file --out even if this program did not draw it."
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, _help)
 NAMES = [flag.name for flag in flags.FLAGS.get_flags_for_module(sys.modules[__name__])]
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(SearchConfig)}
-_DEFAULTS |= dict.fromkeys(("dataset", "table", "table_version", "constraint", "minimize"))
+_TABLE = dict.fromkeys(("dataset", "table", "table_version", "constraint", "minimize"))
 _HERE = {"devices": None, "cost": None}  # not needed for a replay
 
 
@@ -57,7 +54,7 @@ def main(argv: list[str]) -> int:
             raise FolderError(f"{folder}: has no config.json; name the folder of an experiment")
         parts = _members(folder, stored["flags"])
         runs = _runs(trace)
-        search = configure({**_DEFAULTS, **stored["flags"], **_HERE})
+        search = configure({**_TABLE, **with_defaults(stored["flags"]), **_HERE})
         resume.check_table(folder, stored, search.table_sha256)
         jax.config.update("jax_default_matmul_precision", stored["matmul_precision"])
         result = _weighed(parts, search, trace, stored, runs)

@@ -17,7 +17,7 @@ import jax
 from absl import flags
 
 from weaknas_jax.cli import console, entry
-from weaknas_jax.cli.configure import load, search_config
+from weaknas_jax.cli.configure import load, search_config, with_defaults
 from weaknas_jax.cli.help import About
 from weaknas_jax.core import protocol
 from weaknas_jax.core.trace import Trace
@@ -25,8 +25,7 @@ from weaknas_jax.measures import pareto, posterior, repeats
 from weaknas_jax.measures import summary as summaries
 from weaknas_jax.measures.posterior import Posterior
 from weaknas_jax.report import run_folder, text
-from weaknas_jax.runs import last_fit
-from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig
+from weaknas_jax.runs.config import ConfigError
 from weaknas_jax.runs.prepare import prepare
 from weaknas_jax.tables import Table, constraints
 
@@ -99,20 +98,9 @@ def _by_predicted_mean(
     """
     if asked["answer"] == "label":
         return None
-    usual = SearchConfig()
-    settings = {name: getattr(usual, name) for name in FIELDS} | dict(asked)
-    search = prepare(table, search_config(settings, table.space))
+    search = prepare(table, search_config(with_defaults(asked), table.space))
     jax.config.update("jax_default_matmul_precision", asked["matmul_precision"])
-    fitted = last_fit.fit(
-        search.build,
-        search.problem,
-        trace,
-        seed=search.config.seed,
-        point=search.config.point,
-        chunk=chunk,
-        by_rounds=search.goes_on,
-    )
-    return posterior.choose(trace, table, fitted)
+    return posterior.choose(trace, table, search.last_fit(trace, chunk))
 
 
 def start() -> NoReturn:

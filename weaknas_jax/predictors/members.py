@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from weaknas_jax.core.types import Space
-from weaknas_jax.predictors.mixture import State, members
+from weaknas_jax.predictors.mixture import State, centred, in_order, left_out, members
 
 
 class Members(NamedTuple):
@@ -32,19 +32,11 @@ def _names(space: Space) -> tuple[str, ...]:
 
 
 def _left_out(state: State, y: jax.Array, mask: jax.Array) -> jax.Array:
-    """The terms that `mixture.leave_one_out` sums, of each member, as densities.
-
-    Reads the inverse and the amplitude of each member, so that nothing is fitted again.
-    """
     process = state.processes[0]  # all have the same labels in the same order
-    real = jnp.arange(len(process.slots)) < process.size
-    mean = jnp.sum(jnp.where(mask, y, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
-    labels = jnp.where(real, y[process.slots] - mean, 0.0)
-    alpha = jnp.einsum("mpq,mp->mq", state.inverse, state.inverse @ labels)
-    precision = jnp.sum(state.inverse**2, axis=1) / state.amplitude[:, None]
-    squares = (alpha / state.amplitude[:, None]) ** 2 / precision
-    density = 0.5 * (jnp.log(precision / (2 * jnp.pi)) - squares)
-    place = jnp.where(real, process.slots, len(y))
+    labels, n = in_order(process, centred(y, mask)), process.size
+    _, density = jax.vmap(left_out, in_axes=(0, None, None))(state.inverse, labels, n)
+    density -= 0.5 * jnp.log(2 * jnp.pi)
+    place = jnp.where(jnp.arange(len(labels)) < n, process.slots, len(y))
     return jnp.zeros((len(density), len(y))).at[:, place].set(density, mode="drop")
 
 

@@ -70,19 +70,20 @@ _SMOOTH, _NOISY = 0.02, 0.2
 _OWN = 0.154  # that of `gp`, in parts of the kernel's variance
 _TRUST = 1.5  # in a space's own kernel, before any label
 _BESIDE = (Block("cauchy", "slots", 0.3, 0.5, relative=True), Block("quadratic", "effects", 0.2))
-_CATEGORIES = (
-    Block("cauchy", "categories", 0.5, 0.5, relative=True),
-    Block("linear", "categories", 0.15),
-    Block("quadratic", "categories", 0.45),
-    Block("cauchy", "tallies", 1 / 3, 0.6, relative=True),
-    Block("linear", "tallies", 0.15),
-)
-_ORDERED = (
-    Block("cauchy", "places", 0.5, 0.5, relative=True),
-    Block("linear", "trends", 0.15),
-    Block("quadratic", "trends", 0.45),
-)
 _HAMMING = (Block("rbf", "categories", 1.0, 0.4, relative=True),)
+
+
+def _table_on(**features: str) -> tuple[Block, ...]:
+    """The kernel of a table on other blocks of its columns; a block without another one goes."""
+    return tuple(
+        block._replace(feature=features[block.feature])
+        for block in presets.TABLE
+        if block.feature in features
+    )
+
+
+_CATEGORIES = _table_on(slots="categories", effects="categories", counts="tallies")
+_ORDERED = _table_on(slots="places", effects="trends")
 
 
 def members(space: Space) -> tuple[Member, ...]:
@@ -91,7 +92,7 @@ def members(space: Space) -> tuple[Member, ...]:
     A space with a preset of its own (a cell, say): its kernel beside one of the columns, as a sum,
     with two noises; its kernel alone; that of a table. A table: a kernel of categories beside one
     of ordered places, as a sum, with two noises; each of them alone. Where no choice can be
-    ordered, a Hamming distance takes the part of the places.
+    ordered, a kernel of the Hamming distance is used instead of that of places.
 
     >>> blocks = dict.fromkeys(("slots", "effects", "categories", "places", "trends"), jnp.eye(2))
     >>> [f"{member.name} {member.noise}" for member in members(Space(jnp.eye(2), blocks))]
@@ -148,7 +149,7 @@ def mixture(
     def update(key, state, space, queried, y, mask, indices):
         several = members_of(space)
         all_kernels = _kernels(space, several)
-        y = _centred(y, mask)
+        y = centred(y, mask)
         new, width, trips = in_blocks(queried, mask, indices)
 
         def learn(block, carry):
@@ -165,8 +166,7 @@ def mixture(
         single = new.shape[1] == width
         carry = learn(0, carry) if single else jax.lax.fori_loop(0, trips, learn, carry)
         processes, inverse, means = carry
-        n, slots = processes[0].size, processes[0].slots
-        labels = jnp.where(jnp.arange(len(slots)) < n, y[slots], 0.0)
+        n, labels = processes[0].size, in_order(processes[0], y)
         amplitude, evidence = jax.vmap(leave_one_out, in_axes=(0, None, None))(inverse, labels, n)
         prior = jnp.array([member.prior for member in several])
         weights = jax.nn.softmax(prior + temper * evidence)
@@ -174,10 +174,10 @@ def mixture(
         state = State(processes, inverse, amplitude, weights, means)
         prediction = _mixed(weights, amplitude, means, variance)
         if draws:
-            rows = queried[slots]
+            rows = queried[processes[0].slots]
             each = zip(several, all_kernels, processes, strict=True)
             functions = [
-                functools.partial(_deviation, kernel, process, rows, member.noise)
+                functools.partial(_draw_deviation, kernel, process, rows, member.noise)
                 for member, kernel, process in each
             ]
 
@@ -237,13 +237,24 @@ def leave_one_out(inverse: jax.Array, y: jax.Array, n: jax.Array) -> tuple[jax.A
       y: [Q'], centred labels, 0 beyond n.
       n: number of labels.
     """
+    amplitude, density = left_out(inverse, y, n)
+    return amplitude, jnp.sum(density)
+
+
+def left_out(inverse: jax.Array, y: jax.Array, n: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Amplitude, and the log density [Q'] of each label up to a constant; see `leave_one_out`."""
     real = jnp.arange(len(y)) < n
     alpha = jnp.where(real, (inverse @ y) @ inverse, 0.0)
     precision = jnp.where(real, jnp.sum(inverse**2, axis=0), 1.0)
     squares = alpha**2 / precision
     amplitude = (jnp.sum(squares) + 1.0) / (n + 1.0)
     density = jnp.log(precision) - jnp.log(amplitude) - squares / amplitude
-    return amplitude, 0.5 * jnp.sum(jnp.where(real, density, 0.0))
+    return amplitude, 0.5 * jnp.where(real, density, 0.0)
+
+
+def in_order(process: Process, y: jax.Array) -> jax.Array:
+    """Labels in the order in which a process learnt them, [Q'], 0 beyond them."""
+    return jnp.where(jnp.arange(len(process.slots)) < process.size, y[process.slots], 0.0)
 
 
 def _learn(process, inverse, kernel, noise, y, indices, slots, usable):
@@ -259,7 +270,9 @@ def _learn(process, inverse, kernel, noise, y, indices, slots, usable):
     return process, jax.lax.dynamic_update_slice(inverse, solved, (begin, 0)), mean
 
 
-def _deviation(kernel: Kernel, process: Process, rows, noise: float, key: jax.Array) -> jax.Array:
+def _draw_deviation(
+    kernel: Kernel, process: Process, rows, noise: float, key: jax.Array
+) -> jax.Array:
     """A draw of a process of amplitude one, less its mean, [N]."""
     return draw_posterior(kernel, process, rows, jnp.zeros(len(kernel.diagonal)), noise, key)
 
@@ -297,6 +310,7 @@ def _scaled(kernel: Kernel) -> Kernel:
     )
 
 
-def _centred(y: jax.Array, mask: jax.Array) -> jax.Array:
+def centred(y: jax.Array, mask: jax.Array) -> jax.Array:
+    """Labels less their mean; 0 outside the mask."""
     mean = jnp.sum(jnp.where(mask, y, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
     return jnp.where(mask, y - mean, 0.0)

@@ -62,8 +62,8 @@ def verdict(weighing: Weighing) -> str:
     if begin is not None:
         return (
             f"From round {rounds[begin]} ({queries[begin]}) to the end the mixture was no "
-            f"better than a constant model by two standard errors{over}: it knew nothing of these "
-            "labels that chance would not give."
+            f"better than a constant model by two standard errors{over}: it predicted these "
+            "labels no better than chance."
         )
     if not len(worse):
         return f"The mixture was better than a constant model in every round{over}."

@@ -8,7 +8,6 @@ from weaknas_jax.core.plan import Plan
 from weaknas_jax.core.trace import Trace
 from weaknas_jax.measures import posterior, repeats
 from weaknas_jax.report import provenance, text
-from weaknas_jax.runs import last_fit
 from weaknas_jax.runs.config import FIELDS, ConfigError, SearchConfig
 from weaknas_jax.runs.prepare import prepare
 from weaknas_jax.runs.program import Progress, run_grid
@@ -84,16 +83,7 @@ def search_table(
     )
     again = chosen = None
     if config.answer == "posterior":
-        fitted = last_fit.fit(
-            search.build,
-            search.problem,
-            trace,
-            seed=config.seed,
-            point=config.point,
-            chunk=chunk,
-            by_rounds=search.goes_on,
-        )
-        chosen = posterior.choose(trace, table, fitted)
+        chosen = posterior.choose(trace, table, search.last_fit(trace, chunk))
     if config.repeat_top:
         again = repeats.ask_again(trace, table, search.protocol, config.seed, config.repeat_top)
     summary = text.summarize(

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 from weaknas_jax.core import plan
 from weaknas_jax.core.protocol import Protocol
+from weaknas_jax.core.trace import Trace
 from weaknas_jax.core.types import Method
 from weaknas_jax.predictors.registry import PREDICTORS
-from weaknas_jax.runs import task
+from weaknas_jax.runs import last_fit, task
 from weaknas_jax.runs.config import SearchConfig
 from weaknas_jax.runs.lanes import Settings
+from weaknas_jax.runs.last_fit import LastFit
 from weaknas_jax.search import defaults, methods
 from weaknas_jax.tables.table import Table
 
@@ -42,6 +44,18 @@ class Search(NamedTuple):
     def goes_on(self) -> bool:
         """Whether the predictor's fits go on from the round before (`PredictorRecord.goes_on`)."""
         return self.config.record.predictor and PREDICTORS[self.config.predictor].goes_on
+
+    def last_fit(self, trace: Trace, chunk: int | None) -> LastFit:
+        """The last fit (`runs.last_fit`) of runs of this search."""
+        return last_fit.fit(
+            self.build,
+            self.problem,
+            trace,
+            seed=self.config.seed,
+            point=self.config.point,
+            chunk=chunk,
+            by_rounds=self.goes_on,
+        )
 
 
 def prepare(

@@ -7,7 +7,7 @@ mixture, by each member, and by a constant model, which predicts the mean of the
 
 The constant model is a member without a kernel: a normal distribution with the mean and variance of
 the labels. A mixture whose score is not above that by two standard errors is called no better: it
-has learnt nothing about architectures that chance would not give. The weights are those of all
+predicts these labels no better than chance. The weights are those of all
 labels, the scored one included, which is slightly in the mixture's favour.
 """
 

@@ -30,7 +30,8 @@ def space_of(choices: Sequence[Choice], codes: np.ndarray) -> Space:
             columns.append(place[:, None])
             few = levels <= generic.WIDEST
             one_hot = np.equal.outer(code, range(levels)).astype(np.float64) if few else None
-            slots.append(Slot(one_hot, place, True, choice.options if few else None))
+            alike = choice.options if few else None
+            slots.append(Slot(one_hot, place, number=True, alike=alike))
             if choice.conditional:
                 active = np.eye(2)[(code >= 0).astype(int)]
                 columns.append(active[:, 1:])

@@ -41,8 +41,6 @@ def slots_of(encoding: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 PRESET = "table"
 """The kernel of the Gaussian process on these blocks."""
-
-
 WIDEST = 32
 """Most levels of a number that are read as categories too."""
 
@@ -111,8 +109,8 @@ def blocks(slots: Iterable[Slot], size: int) -> dict[str, np.ndarray]:
         orders = number is not None and (hot is None or hot.shape[1] > 2)
         ordered |= orders
         category = number[:, :1] if hot is None else hot
-        if category.shape[1] == 1 and hot is not None:
-            category = slot.levels  # one column says both levels
+        if slot.levels is not None and slot.levels.shape[1] == 1:
+            category = slot.levels  # one column has both levels
         trend = number if orders else category
         columns["slots"].append(given[:, :1] if slot.number else given)
         columns["effects"].append(given)
