@@ -21,6 +21,7 @@ import pytest
 from weaknas_jax import Method, Prediction, Predictor, Table, save_table
 from weaknas_jax.measures import summary
 from weaknas_jax.search.methods import METHODS
+from weaknas_jax.spaces import graph_arrays
 
 gc.set_threshold(200_000, 20, 50)  # workers hold gigabytes of programs, slow to look through
 
@@ -87,7 +88,15 @@ def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:
         valid=score[:, None] + noise * rng.normal(size=(len(score), runs)),
         test=score[:, None] - 1.0,
         names=np.array(["-".join(map(str, c)) for c in choices]),
+        graphs=_as_graphs(choices),
     )
+
+
+def _as_graphs(choices) -> graph_arrays.Graphs:
+    """Each choice of an architecture as an edge: of a cell of three, else of a chain."""
+    chain = [(at, at + 1) for at in range(choices.shape[1])]
+    edges = [(0, 1), (0, 2), (1, 2)] if len(chain) == 3 else chain
+    return graph_arrays.of_edges(edges, choices, [f"op{at}" for at in range(choices.max() + 1)])
 
 
 def ridge(strength: float = 1e-2) -> Predictor:

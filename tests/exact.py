@@ -45,7 +45,9 @@ PARAMETERS = [
 def program(method, predictor, **layout):
     """A short search with labels of single runs; every random number of a run is in use."""
     table = planted_table(noise=0.5, runs=3)
-    problem = task.make(table, protocol.resolve("honest", labels="single_run"), neighbours=True)
+    problem = task.make(
+        table, protocol.resolve("honest", labels="single_run"), neighbours=True, graphs=True
+    )
 
     def search(chunk):
         if predictor is None:

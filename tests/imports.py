@@ -8,7 +8,8 @@ ROOT = Path(__file__).parents[1]
 LEVELS = (
     {"core"},
     {"storage"},
-    {"spaces", "predictors"},
+    {"spaces"},
+    {"predictors"},
     {"tables"},
     {"search"},
     {"runs"},

@@ -13,7 +13,7 @@ from weaknas_jax.predictors import make
 from weaknas_jax.runs import task
 
 TABLE = planted_table((5, 5, 5))
-SPACE = task.make(TABLE, HONEST).space
+SPACE = task.make(TABLE, HONEST, graphs=True).space
 QUICK = "gp", "linear", "knn", "mlp", "gbrt"  # the others are made of their code
 Q = 48
 

@@ -59,6 +59,7 @@ class Space:
         ``neighbours`` is.
       preset: the kernel of a Gaussian process on the features, a name in
         `predictors.presets.PRESETS`; empty = the preset with the most of them.
+      graphs: a `spaces.graph_arrays.CellGraphs`, the architectures as graphs; None = not built.
     """
 
     encoding: jax.Array
@@ -66,6 +67,7 @@ class Space:
     neighbours: jax.Array | None = None
     prefixes: jax.Array | None = None
     preset: str = struct.field(pytree_node=False, default="")
+    graphs: Any = None
 
     def need_neighbours(self, method: str) -> None:
         """Raises ValueError where the space has no neighbours, which ``method`` needs."""

@@ -24,7 +24,7 @@ class PredictorRecord(NamedTuple):
     Attributes:
       build: the builder; its keywords of type `Number` are numeric settings, and flags.
       title: a description of one line.
-      reads: its input, ``encoding``, or ``features``, blocks of the space.
+      reads: its input: ``encoding``; ``features``, blocks of the space; or its ``graph``.
       deviation: whether it gives a deviation with each score.
       draws: whether it gives draws of the whole function: ``always``, as many as ``asked`` for, or
         ``no``.
@@ -38,7 +38,7 @@ class PredictorRecord(NamedTuple):
 
     build: Callable[..., Predictor | Scorer]
     title: str
-    reads: Literal["encoding", "features"] = "encoding"
+    reads: Literal["encoding", "features", "graph"] = "encoding"
     deviation: bool = False
     draws: Literal["no", "asked", "always"] = "no"
     host: bool = False

@@ -337,10 +337,11 @@ class SearchConfig:
         }
 
     @property
-    def layout(self) -> tuple[str, str | None, bool, bool]:
-        """Arguments of `task.space`: ``kind, without, neighbours, described``."""
+    def layout(self) -> tuple[str, str | None, bool, bool, bool]:
+        """Arguments of `task.space`: ``kind, without, neighbours, described, graphs``."""
         walks = self.record.neighbours or self.near_best > 0
-        return self.features or "space", self.without, walks, "features" in self.reads
+        blocks = self.features or "space", self.without
+        return *blocks, walks, "features" in self.reads, "graph" in self.reads
 
     @property
     def reads(self) -> set[str]:

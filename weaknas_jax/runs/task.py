@@ -9,9 +9,11 @@ from weaknas_jax.core import keys
 from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.protocol import Protocol
 from weaknas_jax.core.types import Number, Space
+from weaknas_jax.predictors.registry import PREDICTORS
 from weaknas_jax.search import label_transforms
 from weaknas_jax.spaces import registry
 from weaknas_jax.spaces.choice import SpaceError
+from weaknas_jax.spaces.graph_arrays import CellGraphs
 from weaknas_jax.storage.npz import TableError
 from weaknas_jax.tables import targets
 from weaknas_jax.tables.table import Table
@@ -46,6 +48,7 @@ def make(
     without: str | None = None,
     neighbours: bool = False,
     described: bool = True,
+    graphs: bool = False,
 ) -> Task:
     """The `Task` of a table under a protocol.
 
@@ -59,13 +62,13 @@ def make(
     Args:
       table: the table.
       protocol: the switches.
-      kind, without, neighbours, described: see `space`.
+      kind, without, neighbours, described, graphs: see `space`.
 
     Raises:
       TableError: the table cannot serve a switch; the message names the flag.
     """
     return Task(
-        space=space(table, kind, without, neighbours, described),
+        space=space(table, kind, without, neighbours, described, graphs),
         scores=targets.possible_scores(table, protocol.labels),
         truth=jnp.asarray(table.worth(table.valid_mean), jnp.float32),
         target=jnp.asarray(targets.target_mask(table, protocol.target)),
@@ -81,6 +84,7 @@ def space(
     without: str | None = None,
     neighbours: bool = False,
     described: bool = True,
+    graphs: bool = False,
 ) -> Space:
     """The space of a table: its architectures as methods may see them.
 
@@ -89,9 +93,10 @@ def space(
       kind, without: see `features`.
       neighbours: whether to add neighbours and prefixes (`Space`), which some methods need.
       described: whether to add the feature blocks, which some predictors read.
+      graphs: whether to add the graphs, which other predictors read.
 
     Raises:
-      TableError: there is no such block.
+      TableError: there is no such block, or the table has no graphs.
     """
     encoding = jnp.asarray(table.encoding, jnp.float32)
     blocks, preset = _features(table, kind, without) if described else ({}, "")
@@ -99,7 +104,25 @@ def space(
     if neighbours:
         cells = table.space, table.names, table.encoding
         walks = (registry.neighbours(*cells), registry.prefixes(*cells))
-    return Space(encoding, blocks, *map(jnp.asarray, walks), preset=preset)
+    cells = jax.tree.map(jnp.asarray, _graphs(table)) if graphs else None
+    return Space(encoding, blocks, *map(jnp.asarray, walks), preset=preset, graphs=cells)
+
+
+def _graphs(table: Table) -> CellGraphs:
+    """The architectures as graphs; TableError where there are none."""
+    named, where = f"{table.space}/{table.dataset}", (table.structure, table.columns)
+    try:
+        graphs = registry.graphs(table.space, table.names, table.encoding, *where, table.graphs)
+    except SpaceError as error:
+        raise TableError(f"{named}: structure: {error}") from None
+    if graphs is None:
+        others = [name for name, record in PREDICTORS.items() if record.reads != "graph"]
+        raise TableError(
+            f"{named} has no graphs, which the predictor reads: give the table its structure "
+            "(--structure) or graphs (Table.graphs), or use one that needs none: --predictor="
+            f"{', '.join(others)}"
+        )
+    return graphs
 
 
 @with_conventions

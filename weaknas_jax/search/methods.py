@@ -6,7 +6,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -59,14 +59,14 @@ class MethodRecord(NamedTuple):
       build: the builder; its keywords of type `Number` are numeric settings, and flags.
       title: a description of one line.
       predictor: whether it takes a predictor, an acquisition and other keywords of `loop.weaknas`.
-      features: whether it has a predictor of its own, fitted on a feature block.
+      own: what a predictor of its own reads, ``features`` or ``graph``; None = it has none.
       neighbours: whether it needs the neighbours of architectures.
     """
 
     build: Callable[..., Method]
     title: str
     predictor: bool = False
-    features: bool = False
+    own: Literal["features", "graph"] | None = None
     neighbours: bool = False
 
     def __call__(self, **settings: Any) -> Method:
@@ -89,7 +89,7 @@ METHODS: dict[str, MethodRecord] = {
     "mcts": MethodRecord(mcts, "Monte Carlo tree search (AlphaX)", neighbours=True),
     "lanas": MethodRecord(lanas, "learned partition of the space (LaNAS)"),
     "bananas": MethodRecord(
-        bananas, "ensemble on path encodings (BANANAS)", features=True, neighbours=True
+        bananas, "ensemble on path encodings (BANANAS)", own="features", neighbours=True
     ),
 }
 EVERYWHERE = [name for name, record in METHODS.items() if not record.neighbours]
@@ -245,7 +245,7 @@ def reads(method: str, predictor: str) -> set[str]:
     """Names of the settings and data that a method and its predictor use.
 
     They are keywords of `loop.weaknas` or of the method's builder, ``chunk``, ``features`` (blocks
-    of the space) and ``prediction`` (there is one).
+    of the space), ``graph`` (its graphs) and ``prediction`` (there is one).
 
     >>> "features" in reads("weaknas", "gp"), "chunk" in reads("random", "gp")
     (True, False)
@@ -256,10 +256,10 @@ def reads(method: str, predictor: str) -> set[str]:
         predictor_record = PREDICTORS[predictor]
         names |= set(inspect.signature(weaknas).parameters) - {"scorer"}
         names -= {"chunk"} if predictor_record.scores == "at once" else set()
-        names |= {"features"} if predictor_record.reads == "features" else set()
-    if record.features:
-        names |= {"features"}
-    return names | ({"prediction"} if record.predictor or record.features else set())
+        names |= {predictor_record.reads} - {"encoding"}
+    if record.own is not None:
+        names |= {record.own}
+    return names | ({"prediction"} if record.predictor or record.own else set())
 
 
 def check_together(predictor: str, acquisition: str) -> None:

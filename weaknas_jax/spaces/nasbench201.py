@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from weaknas_jax.spaces import structure_blocks
+from weaknas_jax.spaces import graph_arrays, structure_blocks
 from weaknas_jax.spaces.graphs import Graph
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -70,6 +70,17 @@ def graph(arch: str) -> Graph:
     pairs = zip(EDGES, parse(arch), strict=True)
     edges = tuple((*edge, OPS[op]) for edge, op in pairs if op != _NONE)
     return Graph(("input", "node 1", "node 2", "output"), edges)
+
+
+def graphs(ops: np.ndarray) -> graph_arrays.Graphs:
+    """The cells of operations [N, 6] as graphs of 8 nodes: input, the edges in order, output.
+
+    >>> cells = graphs(np.array([[3, 1, 0, 0, 1, 0]]))
+    >>> cells.graph(0).nodes[:3]
+    ('input', 'nor_conv_3x3', 'skip_connect')
+    """
+    none, skip = [OPS[_NONE]], [OPS[_SKIP]]
+    return graph_arrays.of_edges(EDGES, np.asarray(ops), OPS, none, skip)
 
 
 def one_hot(ops: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from weaknas_jax.spaces import columns, nasbench201, structure_columns, structures
+from weaknas_jax.spaces import columns, graph_arrays, nasbench201, structure_columns, structures
 from weaknas_jax.spaces import neighbours as adjacent
+from weaknas_jax.spaces.graph_arrays import CellGraphs, Graphs
 from weaknas_jax.spaces.graphs import Graph
 from weaknas_jax.spaces.mobilenet import config, window
 from weaknas_jax.spaces.mobilenet import encodings as mobilenet
@@ -36,6 +37,8 @@ class SpaceRecord(NamedTuple):
         encodings differ in one choice.
       prefixes: int32 [L, N], see `core.types.Space`; None = by the choices of the encoding.
       size: N of the whole space; None = too many to list.
+      graphs: all of the architectures as `graph_arrays.Graphs`, which graph predictors read; None =
+        they cannot search this space.
     """
 
     title: str
@@ -47,6 +50,7 @@ class SpaceRecord(NamedTuple):
     neighbours: Callable[[np.ndarray], np.ndarray] | None = None
     prefixes: Callable[[np.ndarray], np.ndarray] | None = None
     size: int | None = None
+    graphs: Callable[[np.ndarray], Graphs] | None = None
 
 
 def _operations(names: np.ndarray) -> np.ndarray:
@@ -73,6 +77,7 @@ SPACES: dict[str, SpaceRecord] = {
         graph=nasbench201.graph,
         neighbours=lambda names: adjacent.one_apart(_operations(names)),
         size=nasbench201.SIZE,
+        graphs=lambda names: nasbench201.graphs(_operations(names)),
     ),
     "nasbench101": SpaceRecord(
         title="NAS-Bench-101 (Ying et al., ICML 2019): cells of at most 7 nodes and 9 edges",
@@ -83,6 +88,7 @@ SPACES: dict[str, SpaceRecord] = {
         graph=cells.graph,
         neighbours=_neighbours_of_cells,
         size=cells.SIZE,
+        graphs=lambda names: cells.graphs(cells.read_names(names)),
     ),
     "mobilenet_v3": SpaceRecord(
         title="Sub-networks of Once-for-all MobileNetV3 (Cai et al., ICLR 2020)",
@@ -150,3 +156,28 @@ def prefixes(space: str, names: np.ndarray | None, encoding: np.ndarray) -> np.n
     if entry is None or entry.prefixes is None:
         return adjacent.prefixes(encoding)
     return entry.prefixes(names)
+
+
+def graphs(
+    space: str,
+    names: np.ndarray | None,
+    encoding: np.ndarray,
+    structure: structures.Structure | None = None,
+    sources: Mapping[str, np.ndarray] = MappingProxyType({}),
+    own: Graphs | None = None,
+) -> CellGraphs | None:
+    """The N architectures as graphs; None = the space has none.
+
+    Args:
+      space, names, encoding, structure, sources: see `features`.
+      own: graphs of a table, which stand above the structure, and that above the record.
+
+    Raises:
+      SpaceError: the structure is not that of these columns.
+    """
+    entry = record(space, names)
+    if own is None and structure is not None:
+        own = structure_columns.graphs(structure, sources, encoding)
+    if own is None and entry is not None and entry.graphs is not None:
+        own = entry.graphs(names)
+    return None if own is None else graph_arrays.cell_graphs(own)

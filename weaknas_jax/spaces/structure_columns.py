@@ -7,6 +7,7 @@ import numpy as np
 from weaknas_jax.spaces import columns as generic
 from weaknas_jax.spaces import structures
 from weaknas_jax.spaces.choice import Choice, SpaceError, some
+from weaknas_jax.spaces.graph_arrays import Graphs
 from weaknas_jax.spaces.structures import Blocks, Structure
 
 
@@ -23,12 +24,25 @@ def blocks(structure: Structure, columns: Mapping[str, np.ndarray], encoding: np
     Raises:
       SpaceError: the structure is not that of these columns.
     """
-    structure, columns = settled(structure, columns, encoding)
+    structure, codes = _places(structure, columns, encoding)
     choices = {name: _choice(structure.options) for name in structure.names}
-    codes = [_codes(columns[name], structure.options) for name in structure.names]
     own = structures.of_choices(structure, choices)(np.stack(codes, axis=1))
     others = _others(codes, encoding)
     return own | ({structures.OTHERS: others} if others is not None else {})
+
+
+def graphs(structure: Structure, columns: Mapping[str, np.ndarray], encoding: np.ndarray) -> Graphs:
+    """The structures of a table's architectures as graphs; arguments and errors as of `blocks`."""
+    structure, codes = _places(structure, columns, encoding)
+    return structure.graphs(np.stack(codes, axis=1))
+
+
+def _places(
+    structure: Structure, columns: Mapping[str, np.ndarray], encoding: np.ndarray
+) -> tuple[Structure, list[np.ndarray]]:
+    """The settled structure, and of each choice the options' indices [N]."""
+    structure, columns = settled(structure, columns, encoding)
+    return structure, [_codes(columns[name], structure.options) for name in structure.names]
 
 
 def settled(

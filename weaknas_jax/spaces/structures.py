@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weaknas_jax.core.types import Space
-from weaknas_jax.spaces import structure_blocks
+from weaknas_jax.spaces import graph_arrays, structure_blocks
 from weaknas_jax.spaces.choice import Choice, SpaceError, as_tuple, categorical, some, whole
 
 MOST_OPTIONS = 128
@@ -95,6 +95,10 @@ class Cell:
         none, skip = _places(self, self.none, "none"), _places(self, self.skip, "skip")
         return structure_blocks.cell(ops, self.pairs, len(self.options), none, skip)
 
+    def graphs(self, ops: np.ndarray) -> graph_arrays.Graphs:
+        """Graphs of options int [N, E], as `blocks` takes them."""
+        return graph_arrays.of_edges(self.pairs, ops, *_operations(self))
+
     def summary(self) -> str:
         """The cell in a few words."""
         nodes = max(end for _, end in self.pairs) + 1
@@ -149,6 +153,13 @@ class Chain:
         """Feature blocks of options int [N, L], indices into ``options``; -1 = inactive."""
         skip = _places(self, self.skip, "skip")
         return structure_blocks.chain(ops, len(self.options), skip)
+
+    def graphs(self, ops: np.ndarray) -> graph_arrays.Graphs:
+        """Graphs of options int [N, L], as `blocks` takes them; an inactive layer is a skip."""
+        pairs = [(at, at + 1) for at in range(np.shape(ops)[1])]
+        operations, _, skip = _operations(self)
+        ops = np.where(np.asarray(ops) < 0, len(operations), ops)
+        return graph_arrays.of_edges(pairs, ops, (*operations, ""), (), (*skip, ""))
 
     def summary(self) -> str:
         """The chain in a few words."""
@@ -256,6 +267,14 @@ def _places(structure: Structure, values: Sequence, field: str) -> list[int]:
         value = values[places.index(None)]
         raise SpaceError(f"{field}: no option {value!r}; there are {some(structure.options)}")
     return places
+
+
+def _operations(structure: Structure) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Names of all options, of those that cut, and of those that skip."""
+    names = tuple(str(option) for option in structure.options)
+    none = _places(structure, getattr(structure, "none", ()), "none")
+    skip = _places(structure, structure.skip, "skip")
+    return names, tuple(names[at] for at in none), tuple(names[at] for at in skip)
 
 
 def _summary(structure: Structure) -> str:

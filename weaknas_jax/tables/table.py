@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from weaknas_jax.spaces.choice import SpaceError
+from weaknas_jax.spaces.graph_arrays import Graphs
 from weaknas_jax.spaces.structure_columns import settled
 from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage.npz import TableError
@@ -34,6 +35,8 @@ class Table:
       source, licence: where the figures come from and on what terms.
       structure: a `Cell` or `Chain` of the choices, which are named by ``columns``, or numbered as
         slots of the encoding (`spaces.structure_columns`); None = not stated.
+      graphs: the architectures as graphs of N rows, for predictors that read graphs; None = those
+        of the structure, or of the space, where it has them.
     """
 
     space: str
@@ -51,6 +54,7 @@ class Table:
     source: str = ""
     licence: str = ""
     structure: Structure | None = None
+    graphs: Graphs | None = None
 
     def __len__(self) -> int:
         return len(self.encoding)
@@ -93,6 +97,7 @@ class Table:
             extra={name: np.asarray(column)[mask] for name, column in extra.items()},
             columns={name: np.asarray(column)[mask] for name, column in columns.items()},
             structure=structure,
+            graphs=None if self.graphs is None else self.graphs.rows(mask),
         )
 
     @property

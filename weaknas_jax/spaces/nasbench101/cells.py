@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weaknas_jax.spaces import graph_arrays
 from weaknas_jax.spaces.graphs import Graph
 
 OPS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
@@ -139,6 +140,15 @@ def graph(name: str) -> Graph:
     begin, end = np.nonzero(matrix[np.ix_(nodes, nodes)])
     edges = tuple((int(a), int(b), "") for a, b in zip(begin, end, strict=True))
     return Graph(tuple(labels[int(ops[node])] for node in nodes), edges)
+
+
+def graphs(cells: Cells) -> graph_arrays.Graphs:
+    """Cells as graphs of 7 nodes."""
+    kinds = {INPUT: graph_arrays.INPUT, OUTPUT: graph_arrays.OUTPUT, ABSENT: graph_arrays.ABSENT}
+    ops = cells.ops + np.int16(graph_arrays.FIRST)
+    for code, kind in kinds.items():
+        ops[cells.ops == code] = kind
+    return graph_arrays.Graphs(ops, cells.matrix, OPS)
 
 
 def parse(matrix: Sequence | np.ndarray, ops: Sequence[str]) -> Cells:

@@ -1,0 +1,1 @@
+"""Predictors that read architectures as graphs, one file each; `registry` lists them by name."""
