@@ -1,7 +1,6 @@
 """The answer of a search with jobs by what the predictor expects."""
 
 import csv
-import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import pytest
 from weaknas_jax.jobs import JobsError, report, search
 from weaknas_jax.search import methods
 from weaknas_jax.spaces.choices import Choices, integer
+from weaknas_jax.storage import journal
 
 SPACE = Choices({"depth": integer(1, 6), "width": integer(1, 6)})
 METHOD = methods.make("linear", init=4, per_round=4, budget=24)
@@ -69,8 +69,7 @@ def test_it_may_change_from_call_to_call(tmp_path):
     assert again.resumed == 24
     assert again.best.arch == run(answer="posterior").best.arch
     assert run(path=path).best == first.best
-    with open(path) as lines:
-        kinds = [json.loads(line)["kind"] for line in list(lines)[1:]]
+    kinds = [record["kind"] for record in journal.read(path)]
     assert kinds.count("done") == 24
 
 
