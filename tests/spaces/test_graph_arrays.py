@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from weaknas_jax import load_nasbench101
+from weaknas_jax import Cell, Choices, categorical, integer, load_nasbench101
 from weaknas_jax.spaces import graph_arrays, nasbench201
 from weaknas_jax.spaces.nasbench101 import cells
 
@@ -78,3 +78,15 @@ def test_isomorphic_cells_have_the_same_labels():
     labels = graph_arrays.refined_labels(graph_arrays.of_lists(rows))
     labels = np.sort(labels, axis=2)
     np.testing.assert_array_equal(labels[0::2], labels[1::2])
+
+
+def test_choices_of_a_cell_have_its_graphs():
+    ops = ("none", "skip", "conv")
+    edges = {"a": (0, 1), "b": (0, 2), "c": (1, 2)}
+    choices = {name: categorical(*ops) for name in edges} | {"width": integer(1, 3)}
+    space = Choices(choices, structure=Cell(edges, none="none", skip="skip"))
+    row = np.array([[2, 0, 1, 0], [1, 2, 1, 2]])
+    graphs = space.graphs(row)
+    assert graphs.whole.graph(0).nodes == ("input", "conv", "none", "skip", "output")
+    assert graphs.contracted.graph(0).nodes == ("input", "conv", "output")
+    assert Choices(choices).graphs(row) is None

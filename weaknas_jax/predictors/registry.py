@@ -34,6 +34,8 @@ class PredictorRecord(NamedTuple):
       members: how to read a state with ``weights``; None = it weighs no members.
       goes_on: whether a fit begins from that of the round before, so that its result depends on
         the order of the labels.
+      printed: whether it follows a released program in all that decides its figures, faults
+        included; such a one is offered by name, and left out where all predictors are compared.
     """
 
     build: Callable[..., Predictor | Scorer]
@@ -46,6 +48,7 @@ class PredictorRecord(NamedTuple):
     takes_chunk: bool = False
     members: Members | None = None
     goes_on: bool = False
+    printed: bool = False
 
     def __call__(self, *args: Any, **settings: Any) -> Predictor | Scorer:
         return self.build(*args, **settings)
