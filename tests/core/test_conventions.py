@@ -12,7 +12,7 @@ from weaknas_jax.core import conventions
 CHILD = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np
-from conftest import SMALL, planted_table
+from conftest import LONG, SMALL, planted_table
 import weaknas_jax as wn
 from weaknas_jax.jobs import driver as drive
 from weaknas_jax import methods
@@ -100,7 +100,7 @@ def test_nor_do_those_of_any_method_or_predictor():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["JAX_DEBUG_NANS", "JAX_DISABLE_JIT"])
+@pytest.mark.parametrize("setting", ["JAX_DEBUG_NANS", pytest.param("JAX_DISABLE_JIT", marks=LONG)])
 def test_debugging_works_or_says_in_one_line_why_not(setting):
     usual = queries(["random", "linear", "gp"], ["linear"])
     odd = queries(["random", "linear", "gp"], ["linear"], **{setting: "1"})
