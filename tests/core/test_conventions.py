@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import LONG
 from helpers import child
 
 from weaknas_jax.core import conventions
@@ -12,7 +13,7 @@ from weaknas_jax.core import conventions
 CHILD = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np
-from conftest import LONG, SMALL, planted_table
+from conftest import SMALL, planted_table
 import weaknas_jax as wn
 from weaknas_jax.jobs import driver as drive
 from weaknas_jax import methods
