@@ -20,6 +20,7 @@ import pytest
 
 from weaknas_jax import Method, Prediction, Predictor, Table, save_table
 from weaknas_jax.measures import summary
+from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.search.methods import METHODS
 from weaknas_jax.spaces import graph_arrays
 
@@ -61,13 +62,25 @@ SMALL = {
 """Sizes of predictors for tests that are not about their quality."""
 
 
-def quick_and_slow(names, quick):
-    """Parameters of a test: all ``names``, of which those not in ``quick`` are slow tests."""
-    return [pytest.param(n, marks=[pytest.mark.slow] * (n not in quick)) for n in names]
-
-
 LONG = (pytest.mark.slow, pytest.mark.long)
 """Marks of tests of minutes, which run once a week."""
+
+
+def marks(case, quick) -> tuple:
+    """Marks of a test of a method, predictor or both: none of those in ``quick``, else slow.
+
+    Ports of released programs (`PredictorRecord.printed`) share the code of their predictor, and
+    are tested weekly.
+    """
+    names = case if isinstance(case, tuple) else (case,)
+    if any(name in PREDICTORS and PREDICTORS[name].printed for name in names):
+        return LONG
+    return () if case in quick else (pytest.mark.slow,)
+
+
+def quick_and_slow(names, quick):
+    """Parameters of a test: all ``names``, of which those not in ``quick`` are slow tests."""
+    return [pytest.param(name, marks=marks(name, quick)) for name in names]
 
 
 def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:

@@ -22,7 +22,7 @@ from weaknas_jax.search.methods import METHODS
 from weaknas_jax.predictors import PREDICTORS
 
 table = planted_table((3, 4))
-problem = task.make(table, wn.HONEST, neighbours=True)
+problem = task.make(table, wn.HONEST, neighbours=True, graphs=True)
 key = jax.random.key(0, impl="threefry2x32")
 choices = wn.Choices({"a": wn.categorical("x", "y", "z"), "b": wn.integer(1, 4)})
 
@@ -62,7 +62,7 @@ for name in named:
             results[name + " by hand"] = by_hand(method)
         except ValueError as error:
             results[name + " by hand"] = str(error)
-        if name in METHODS and METHODS[name].neighbours:
+        if (METHODS[name].neighbours if name in METHODS else PREDICTORS[name].reads == "graph"):
             continue
         driver = drive.Driver(method, choices)
         while rows := driver.ask():
