@@ -34,7 +34,8 @@ KIN = {
     "ensemble",
     "warm_ensemble",
 }
-KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas"}
+KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas", "brp_nas"}
+KIN |= {"brp", "brp_printed"}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [
     pytest.param(case, id=str(case), marks=[pytest.mark.slow] * bool(KIN & set(case)))
