@@ -14,7 +14,8 @@ embedding.
 The default differs from the released code (SamsungLabs, ``eagle``) so:
 
 * the last layer gives s itself, and a batch is all ordered pairs of some cells, each embedded once;
-* the loss is a mean; the network is narrower, with fewer and longer steps and without dropout;
+* the loss is a mean; the network is narrower, with fewer and longer steps, without dropout, and
+  with Adam's epsilon 1e-4;
 * absent nodes have no features.
 
 ``PRINTED`` follows the released code at its last stage: width 600, a layer of 1200 -> 2 on pairs,
@@ -60,8 +61,13 @@ class Settings(NamedTuple):
 
     @property
     def direction(self) -> optax.GradientTransformation:
-        """AdamW's, without the rate."""
-        return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(self.l2))
+        """AdamW's, without the rate.
+
+        What moves all scores alike has no gradient but rounding errors: a larger epsilon keeps
+        Adam from making steps of them. That of a comparator is the usual one.
+        """
+        adam = optax.scale_by_adam(eps=1e-8 if self.comparator else 1e-4)
+        return optax.chain(adam, optax.add_decayed_weights(self.l2))
 
 
 CLEAN = Settings(3e-3, 5e-4, 0.0, 0.1, width=64, epochs=100, batch=25)
@@ -75,11 +81,11 @@ class Params(NamedTuple):
 
     Attributes:
       layers: convolutions with their normalisations.
-      head: [width, 1], the score, or [2 width, 2], the comparator.
+      head: the weight [width] of the score, which has no bias, or the comparator, [2 width, 2].
     """
 
     layers: tuple[tuple[parts.Dense, parts.Norm], ...]
-    head: parts.Dense
+    head: jax.Array | parts.Dense
 
 
 def matrix(x: Graphs) -> jax.Array:
@@ -115,7 +121,9 @@ def init(key: jax.Array, x: Graphs, how: Settings) -> Params:
     for key, fan_in in zip(keys, fans, strict=True):
         drawn = parts.uniform(key, (fan_in + 1, width), width**-0.5)
         layers.append((parts.Dense(drawn[1:], drawn[0]), parts.norm(width)))
-    head = parts.dense(last, 2 * width, 2) if how.comparator else parts.dense(last, width, 1)
+    head = parts.uniform(last, (width,), width**-0.5)
+    if how.comparator:
+        head = parts.dense(last, 2 * width, 2)
     return Params(tuple(layers), head)
 
 
@@ -138,10 +146,10 @@ def comparator(head: parts.Dense) -> tuple[jax.Array, jax.Array, jax.Array]:
     return p, q, head.bias[0] - head.bias[1]
 
 
-def score(head: parts.Dense, embedding: jax.Array) -> jax.Array:
+def score(head: jax.Array | parts.Dense, embedding: jax.Array) -> jax.Array:
     """s [n] of embeddings [n, width]."""
-    if head.weight.shape[1] == 1:
-        return head(embedding)[:, 0]
+    if not isinstance(head, parts.Dense):
+        return embedding @ head
     p, q, _ = comparator(head)
     return embedding @ (p - q) / 2
 
