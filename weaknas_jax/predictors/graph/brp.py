@@ -1,15 +1,13 @@
 """BRP-NAS (Dudziak et al., NeurIPS 2020): a graph network that is trained on pairs of cells.
 
-Its comparator is one linear layer on two embeddings, ``d(i, j) = p.e_i + q.e_j + c``. The
-antisymmetric part of that is ``s_i - s_j`` with ``s = (p - q).e / 2``: a ranking takes one
-embedding of each cell and a sort. The prediction is s, on an increasing scale that is not that of
-the labels.
+Its comparator is one linear layer on two embeddings, ``d(i, j) = p.e_i + q.e_j + c``, with the
+antisymmetric part ``s_i - s_j``, ``s = (p - q).e / 2``: a ranking takes one embedding of each cell
+and a sort. The prediction is s, an increasing scale that is not that of the labels.
 
 The network reads the contracted form of a cell with a *global* node in front. Its row of the matrix
 A is all ones, the diagonal is 1, and otherwise a node sums itself and its successors, without
 normalisation. Absent nodes keep their rows, and the global node sums them too: they tell the size.
-Four layers of A X W + b, layer normalisation, relu and dropout; the global node's row is the
-embedding.
+Four layers of A X W + b, layer normalisation, relu, dropout; the global row is the embedding.
 
 The default differs from the released code (SamsungLabs, ``eagle``) so:
 
@@ -24,9 +22,8 @@ Its odd choices stay. Training stops where the summed loss of all training pairs
 for 35 epochs, counted after epoch 20, and the *last* weights are used: the best ones are stored by
 reference, and overwritten. Absent nodes are an operation "none" where the space has no operations
 that are nothing or an identity (NAS-Bench-101), and have no features where it has (NAS-Bench-201).
-It differs in three things: float32 in place of float64; the labels, there raw numbers of a file
-whose scale acts as a temperature, here those of the framework; the order is that of s, there that
-of a sort by the comparator.
+It differs in its labels, there raw numbers whose scale acts as a temperature; in its order, there
+that of a sort by the comparator; and by float32 in place of float64.
 """
 
 from typing import Any, NamedTuple
@@ -42,8 +39,7 @@ from weaknas_jax.predictors.refit import refit
 from weaknas_jax.spaces.graph_arrays import Graphs
 
 DEPTH = 4
-FIRST_COUNTED = 21
-"""The first epoch whose loss early stopping looks at."""
+FIRST_COUNTED = 21  # the first epoch whose loss early stopping looks at
 
 
 class Settings(NamedTuple):
@@ -61,11 +57,9 @@ class Settings(NamedTuple):
 
     @property
     def direction(self) -> optax.GradientTransformation:
-        """AdamW's, without the rate.
-
-        What moves all scores alike has no gradient but rounding errors: a larger epsilon keeps
-        Adam from making steps of them. That of a comparator is the usual one.
-        """
+        """AdamW's, without the rate."""
+        # What moves all scores alike has no gradient but rounding errors; a larger epsilon than
+        # the usual one keeps Adam from making steps of them.
         adam = optax.scale_by_adam(eps=1e-8 if self.comparator else 1e-4)
         return optax.chain(adam, optax.add_decayed_weights(self.l2))
 
@@ -121,10 +115,8 @@ def init(key: jax.Array, x: Graphs, how: Settings) -> Params:
     for key, fan_in in zip(keys, fans, strict=True):
         drawn = parts.uniform(key, (fan_in + 1, width), width**-0.5)
         layers.append((parts.Dense(drawn[1:], drawn[0]), parts.norm(width)))
-    head = parts.uniform(last, (width,), width**-0.5)
-    if how.comparator:
-        head = parts.dense(last, 2 * width, 2)
-    return Params(tuple(layers), head)
+    score = parts.uniform(last, (width,), width**-0.5)
+    return Params(tuple(layers), parts.dense(last, 2 * width, 2) if how.comparator else score)
 
 
 def embed(params: Params, x: Graphs, how: Settings, key: jax.Array | None = None) -> jax.Array:
@@ -165,12 +157,8 @@ def divergence(truth: jax.Array, predicted: jax.Array) -> jax.Array:
     >>> divergence(jnp.array([1.0, 0.0]), jnp.array([1.0, 2.0])).round(3).tolist()
     [0.0, 0.434]
     """
-    chance = jax.nn.sigmoid(truth)
-
-    def cross(difference: jax.Array) -> jax.Array:
-        return jax.nn.softplus(difference) - chance * difference
-
-    return cross(predicted) - cross(truth)
+    softplus = jax.nn.softplus
+    return softplus(predicted) - softplus(truth) - jax.nn.sigmoid(truth) * (predicted - truth)
 
 
 def ordered_pairs(size: int) -> tuple[jax.Array, jax.Array]:
@@ -196,12 +184,10 @@ def train(
     """Trains a network from ``params``.
 
     Args:
-      key: of batches and dropout.
-      params: initial parameters.
+      key, params: random numbers of batches and dropout, and initial parameters.
       x, y, mask: Q graphs, labels [Q], and which of them are real, bool [Q].
-      how: the settings.
-      stage, stages: the epochs are this share of those of the settings, and so is the batch of a
-        comparator; ``stage`` may be traced, and 0 trains nothing.
+      how, stage, stages: the epochs are the share ``stage / stages`` of those of the settings, and
+        so is the batch of a comparator; ``stage`` may be traced, and 0 trains nothing.
     """
     y = jnp.where(mask, y, 0.0) / how.temperature
     epochs, batch = how.epochs * stage // stages, how.batch
@@ -221,8 +207,8 @@ def _descend_cells(key, params, x, y, mask, how, epochs, batch):
         return jnp.sum(weight * lost) / jnp.maximum(jnp.sum(weight), 1.0), state
 
     settings = {"epochs": epochs, "batch": batch, "direction": how.direction}
-    rate = training.cosine(how.learning_rate, epochs)
-    return training.train(key, params, (), mask, loss, rate=rate, **settings)[0]
+    settings["rate"] = training.cosine(how.learning_rate, epochs)
+    return training.train(key, params, (), mask, loss, **settings)[0]
 
 
 def _descend_pairs(key, params, x, y, mask, how, epochs, batch):
