@@ -57,7 +57,10 @@ SMALL = {
     "warm_ensemble": _NETWORK,
     "gbrt": {"trees": 30},
     "forest": {"trees": 30},
+    "brp": {"width": 16, "epochs": 40},
+    "brp_printed": {"width": 16, "epochs": 5, "learning_rate": 3e-3},
     "bananas": {"members": 2, "hidden": (16,)},
+    "brp_nas": {"width": 8, "epochs": 10},
 }
 """Sizes of predictors for tests that are not about their quality."""
 

@@ -34,7 +34,8 @@ KIN = {
     "ensemble",
     "warm_ensemble",
 }
-KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas"}
+KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas", "brp_nas"}
+KIN |= {"brp", "brp_printed"}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 KIN |= {name for name, record in PREDICTORS.items() if record.reads == "graph"} - {"bonas"}
 MARKS = {"quick": (), "kin": pytest.mark.slow, "printed": LONG}

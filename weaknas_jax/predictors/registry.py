@@ -10,6 +10,8 @@ from weaknas_jax.core.types import Predictor, Scorer, numbers
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.graph.brp import PRINTED as BRP_PRINTED
+from weaknas_jax.predictors.graph.brp import brp
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.members import MIXTURE, Members
@@ -61,6 +63,7 @@ class PredictorRecord(NamedTuple):
 
 _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
+_GRAPH = {"reads": "graph", "takes_chunk": True}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
     "gp_ml": PredictorRecord(
@@ -100,6 +103,12 @@ PREDICTORS: dict[str, PredictorRecord] = {
         draws="asked",
         host=True,
         scores="at once",
+    ),
+    "brp": PredictorRecord(brp, "graph network trained on all pairs (BRP-NAS)", **_GRAPH),
+    "brp_printed": PredictorRecord(
+        functools.partial(brp, **BRP_PRINTED._asdict()),
+        "the same as its authors released it",
+        **_GRAPH,
     ),
 }
 

@@ -70,6 +70,7 @@ TABLE = (
     Row(("evolution", "lanas"), (), (), {"init": 50}),
     Row(("mcts",), (), (), {"init": 1}),
     Row(("bananas",), (), (), {"stop": "optimum", "budget": 300, "seeds": 20}),
+    Row(("brp_nas",), (), (), {"init": 20, "per_round": 20, "budget": 140, "seeds": 20}),
     # Jobs: random search and LaNAS ask for as many at a time as there are workers.
     Row(("random", "lanas"), (), ("jobs",), {"per_round": 1}),
     Row(("random",), (), ("jobs",), {"init": 1}),

@@ -19,6 +19,7 @@ from weaknas_jax.predictors.registry import make as make_predictor
 from weaknas_jax.search import defaults
 from weaknas_jax.search.acquisition import ACQUISITIONS
 from weaknas_jax.search.baselines.bananas import bananas
+from weaknas_jax.search.baselines.brp_nas import brp_nas
 from weaknas_jax.search.baselines.evolution import evolution
 from weaknas_jax.search.baselines.lanas import lanas
 from weaknas_jax.search.baselines.local_search import local_search
@@ -91,6 +92,7 @@ METHODS: dict[str, MethodRecord] = {
     "bananas": MethodRecord(
         bananas, "ensemble on path encodings (BANANAS)", own="features", neighbours=True
     ),
+    "brp_nas": MethodRecord(brp_nas, "pairwise graph network in stages (BRP-NAS)", own="graph"),
 }
 EVERYWHERE = [name for name, record in METHODS.items() if not record.neighbours]
 """Methods that need no neighbours, and so also search spaces too large to list."""

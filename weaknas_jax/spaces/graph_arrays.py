@@ -6,8 +6,8 @@ edge is a node here (`of_edges`).
 
 Two forms stand side by side. The *whole* form is the graph as the space has it. In the *contracted*
 one, nodes of operations that are nothing are cut, nodes of identities are bypassed, and what then
-lies on no path from an input to the output is absent. Refined labels (Weisfeiler & Lehman, 1968)
-are those of the contracted form.
+lies on no path from an input to the output is absent; its ``operations`` are those that are left.
+Refined labels (Weisfeiler & Lehman, 1968) are those of the contracted form.
 """
 
 import contextlib
@@ -40,8 +40,8 @@ class Graphs(struct.PyTreeNode):
       ops: int16 [n, V], kinds of nodes, see `ABSENT`.
       adjacency: uint8 [n, V, V], 1 = an edge from the row's node to the column's; upper triangular.
       operations: names of the operations in order.
-      none: operations that are nothing.
-      skip: operations that are an identity.
+      none: operations that are nothing; in the contracted form those that were cut.
+      skip: operations that are an identity; in the contracted form those that were bypassed.
     """
 
     ops: Any
@@ -274,6 +274,8 @@ def contract(graphs: Graphs) -> Graphs:
     >>> contracted = contract(graphs)
     >>> contracted.ops.tolist(), np.argwhere(contracted.adjacency[0]).tolist()
     ([[1, 3, 0, 0, 2]], [[0, 1], [1, 4]])
+    >>> contracted.operations
+    ('conv',)
     """
     ops, adjacency = np.array(graphs.ops), np.array(graphs.adjacency)
     gone = np.isin(ops, _kinds(graphs, graphs.none))
@@ -290,11 +292,16 @@ def contract(graphs: Graphs) -> Graphs:
     gone = ~_alive(ops, adjacency) & ~np.isin(ops, (INPUT, OUTPUT))
     _cut(adjacency, ~_alive(ops, adjacency))
     ops[gone] = ABSENT
-    return graphs.replace(ops=ops, adjacency=adjacency, none=(), skip=())
+    left = [name for name in graphs.operations if name not in (*graphs.none, *graphs.skip)]
+    number = np.zeros(FIRST + len(graphs.operations), ops.dtype)
+    number[[ABSENT, INPUT, OUTPUT]] = ABSENT, INPUT, OUTPUT
+    number[_kinds(graphs, left)] = FIRST + np.arange(len(left))
+    return graphs.replace(ops=number[ops], adjacency=adjacency, operations=tuple(left))
 
 
 def _kinds(graphs: Graphs, names: Sequence[str]) -> list[int]:
-    return [FIRST + graphs.operations.index(name) for name in names]
+    listed = graphs.operations
+    return [FIRST + listed.index(name) for name in names if name in listed]
 
 
 def _cut(adjacency: np.ndarray, nodes: np.ndarray) -> None:
