@@ -57,6 +57,10 @@ SMALL = {
     "gbrt": {"trees": 30},
     "forest": {"trees": 30},
     "bananas": {"members": 2, "hidden": (16,)},
+    "bonas": {"epochs": 60, "width": 16},
+    "bonas_printed": {"epochs": 60, "width": 16},
+    "npenas": {"epochs": 60, "width": 16},
+    "npenas_printed": {"epochs": 60, "width": 16},
 }
 """Sizes of predictors for tests that are not about their quality."""
 

@@ -35,6 +35,7 @@ KIN = {
     "warm_ensemble",
 }
 KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas"}
+KIN |= {"bonas", "bonas_printed", "npenas", "npenas_printed"}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [
     pytest.param(case, id=str(case), marks=[pytest.mark.slow] * bool(KIN & set(case)))

@@ -10,6 +10,8 @@ from weaknas_jax.core.types import Predictor, Scorer, numbers
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.graph.bonas import bonas
+from weaknas_jax.predictors.graph.npenas import npenas
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.members import MIXTURE, Members
@@ -58,6 +60,7 @@ class PredictorRecord(NamedTuple):
 
 _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
+_GRAPHS = {"reads": "graph", "takes_chunk": True}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
     "gp_ml": PredictorRecord(
@@ -97,6 +100,19 @@ PREDICTORS: dict[str, PredictorRecord] = {
         draws="asked",
         host=True,
         scores="at once",
+    ),
+    "bonas": PredictorRecord(
+        bonas, "graph convolutions under Bayesian regression (BONAS)", deviation=True, **_GRAPHS
+    ),
+    "bonas_printed": PredictorRecord(
+        functools.partial(bonas, printed=True),
+        "the same, as its released code has it",
+        deviation=True,
+        **_GRAPHS,
+    ),
+    "npenas": PredictorRecord(npenas, "graph isomorphism network (NPENAS)", **_GRAPHS),
+    "npenas_printed": PredictorRecord(
+        functools.partial(npenas, printed=True), "the same, as its released code has it", **_GRAPHS
     ),
 }
 
