@@ -112,7 +112,9 @@ PREDICTORS: dict[str, PredictorRecord] = {
     ),
     "npenas": PredictorRecord(npenas, "graph isomorphism network (NPENAS)", **_GRAPHS),
     "npenas_printed": PredictorRecord(
-        functools.partial(npenas, printed=True), "the same, as its released code has it", **_GRAPHS
+        functools.partial(npenas, printed=True, decay=1e-4),
+        "the same, as its released code has it",
+        **_GRAPHS,
     ),
 }
 

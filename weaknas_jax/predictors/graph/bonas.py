@@ -130,7 +130,7 @@ class Posterior(NamedTuple):
       centre: [C], subtracted from the features.
       basis: [C, C], its columns.
       mean, variance: [C], of the weights in that basis.
-      intercept: [].
+      intercept, doubt: [], its mean and variance.
       noise: [], variance of a label.
     """
 
@@ -139,12 +139,13 @@ class Posterior(NamedTuple):
     mean: jax.Array
     variance: jax.Array
     intercept: jax.Array
+    doubt: jax.Array
     noise: jax.Array
 
     def __call__(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and variance of the expected label, [n] each."""
         z = (features - self.centre) @ self.basis
-        return self.intercept + z @ self.mean, z**2 @ self.variance
+        return self.intercept + z @ self.mean, self.doubt + z**2 @ self.variance
 
 
 def evidence(
@@ -195,9 +196,9 @@ def evidence(
     begin = jnp.float32(first), jnp.float32(first)
     carry = (jnp.int32(0), jnp.float32(0), jnp.float32(0), *begin)
     *_, alpha, beta = jax.lax.while_loop(unfinished, step, carry)
-    return Posterior(
-        centre, basis, weights(alpha, beta), 1 / (alpha + beta * size), level, 1 / beta
-    )
+    doubt = 1 / (beta * (count + 1)) if intercept else jnp.float32(0)
+    mean, variance = weights(alpha, beta), 1 / (alpha + beta * size)
+    return Posterior(centre, basis, mean, variance, level, doubt, 1 / beta)
 
 
 def sigmoid_moments(mean: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -4,7 +4,7 @@ Three layers: a node and its predecessors, summed, go through two linear layers,
 normalisation. The mean over nodes goes through 16 units with dropout to the output.
 
 ``clean``, the default: contracted graphs without absent nodes; a linear output of the labels; the
-usual Adam, and a cosine that ends at 0. 6,209 parameters on NAS-Bench-101, 6,273 on NAS-Bench-201.
+usual Adam with a larger weight decay, and a cosine that ends at 0. 6,209 parameters on NAS-Bench-101, 6,273 on NAS-Bench-201.
 
 ``printed``: as the released code (github.com/auroua/NPENASv1) has it. Operations that are nothing
 are cut from the whole graph; absent nodes are a kind of their own, and a node without any edge gets
@@ -16,6 +16,10 @@ the error is ten times the normal probability above the label (it too tells poor
 and the mean returns to the labels by the same curve; the rate changes by the epoch, not the batch.
 
 The paper's second network, with a normal output, is not here.
+
+Tried for ``clean`` on NAS-Bench-201, CIFAR-10, ranked labels of 50 and 100 cells: Kendall's tau,
+mean of three draws, on 2,048 cells, is 0.68 and 0.77; 0.62 and 0.76 with the printed weight decay,
+and then 0.54 and 0.62 with whole graphs, or 0.67 and 0.74 in 100 epochs.
 """
 
 from collections.abc import Callable
@@ -46,7 +50,7 @@ class Isomorphism(NamedTuple):
 class Network(NamedTuple):
     """Parameters."""
 
-    layers: tuple[Isomorphism, ...]
+    hops: tuple[Isomorphism, ...]
     before: layers.Dense
     last: layers.Dense
 
@@ -124,7 +128,7 @@ def apply(
     """
     weight = weight if weight is None else weight[:, None] * x.counted
     channels, after = x.kinds, []
-    for layer, before in zip(network.layers, moments, strict=True):
+    for layer, before in zip(network.hops, moments, strict=True):
         channels = layer.second(jax.nn.relu(layer.first(x.sums @ channels)))
         channels, now = layers.batch_norm(layer.norm, before, jax.nn.relu(channels), weight)
         after.append(now)
@@ -159,7 +163,7 @@ def _are_weights(network: Network) -> Any:
 def npenas(
     *,
     learning_rate: Number = 5e-3,
-    decay: Number = 1e-4,
+    decay: Number = 1e-2,
     epochs: Number = 300,
     width: int = 32,
     printed: bool = False,
@@ -172,7 +176,7 @@ def npenas(
 
     Args:
       learning_rate: of Adam in the first epoch.
-      decay: of weights (L2).
+      decay: of weights (L2); ``npenas_printed`` has 1e-4.
       epochs: of training, anew in each round.
       width: channels.
       printed: follow the released code, see the module.
@@ -216,7 +220,8 @@ def npenas(
         )
 
     def predict(params, x):
-        outputs, _ = apply(*params, read(x))
+        network, moments = params
+        outputs, _ = apply(network, moments, read(x))
         if printed:  # the normal quantile of 1 - sigmoid, by the smaller tail
             tail = jax.scipy.special.ndtri(jax.nn.sigmoid(-jnp.abs(outputs)))
             outputs = jnp.sign(outputs) * tail
