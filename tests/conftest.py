@@ -61,6 +61,10 @@ SMALL = {
     "brp_printed": {"width": 16, "epochs": 5, "learning_rate": 3e-3},
     "bananas": {"members": 2, "hidden": (16,)},
     "brp_nas": {"width": 8, "epochs": 10},
+    "bonas": {"epochs": 60, "width": 16},
+    "bonas_printed": {"epochs": 60, "width": 16},
+    "npenas": {"epochs": 60, "width": 16},
+    "npenas_printed": {"epochs": 60, "width": 16},
 }
 """Sizes of predictors for tests that are not about their quality."""
 

@@ -34,10 +34,11 @@ KIN = {
     "ensemble",
     "warm_ensemble",
 }
-KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas", "brp_nas"}
-KIN |= {"brp", "brp_printed"}
+KIN |= {"forest", "random", "local_search", "mcts", "lanas"}
+KIN |= {name for name, record in PREDICTORS.items() if record.reads == "graph"}
+KIN |= {name for name, record in METHODS.items() if record.own is not None}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
-KIN |= {name for name, record in PREDICTORS.items() if record.reads == "graph"} - {"bonas"}
+ONE_OF_GRAPHS = ("weaknas", "bonas")
 MARKS = {"quick": (), "kin": pytest.mark.slow, "printed": LONG}
 """Of the tests of each group of cases."""
 
@@ -46,7 +47,7 @@ def group(case):
     """Tests of a group share a process on four devices."""
     if case[1] is not None and PREDICTORS[case[1]].printed:
         return "printed"
-    return "kin" if KIN & set(case) else "quick"
+    return "kin" if KIN & set(case) and case != ONE_OF_GRAPHS else "quick"
 
 
 PARAMETERS = [pytest.param(case, id=str(case), marks=MARKS[group(case)]) for case in CASES]

@@ -10,8 +10,10 @@ from weaknas_jax.core.types import Predictor, Scorer, numbers
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.graph.bonas import bonas
 from weaknas_jax.predictors.graph.brp import PRINTED as BRP_PRINTED
 from weaknas_jax.predictors.graph.brp import brp
+from weaknas_jax.predictors.graph.npenas import npenas
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.members import MIXTURE, Members
@@ -107,7 +109,25 @@ PREDICTORS: dict[str, PredictorRecord] = {
     "brp": PredictorRecord(brp, "graph network trained on all pairs (BRP-NAS)", **_GRAPH),
     "brp_printed": PredictorRecord(
         functools.partial(brp, **BRP_PRINTED._asdict()),
-        "the same as its authors released it",
+        "the same, as its authors released it",
+        printed=True,
+        **_GRAPH,
+    ),
+    "bonas": PredictorRecord(
+        bonas, "graph convolutions under Bayesian regression (BONAS)", deviation=True, **_GRAPH
+    ),
+    "bonas_printed": PredictorRecord(
+        functools.partial(bonas, printed=True),
+        "the same, as its released code has it",
+        deviation=True,
+        printed=True,
+        **_GRAPH,
+    ),
+    "npenas": PredictorRecord(npenas, "graph isomorphism network (NPENAS)", **_GRAPH),
+    "npenas_printed": PredictorRecord(
+        functools.partial(npenas, printed=True, decay=1e-4),
+        "the same, as its released code has it",
+        printed=True,
         **_GRAPH,
     ),
 }

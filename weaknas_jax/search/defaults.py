@@ -60,6 +60,16 @@ TABLE = (
         (),
         {"numbers": {"calibration": 5.0, "beta": 0.5, "patience": 1e6}},
     ),
+    # Predictors that read graphs: a few very poor cells would rule the squared error.
+    Row(("weaknas",), ("bonas", "npenas"), (), {"label_transform": "rank"}),
+    # BONAS takes the best by its upper confidence bound.
+    Row(("weaknas",), ("bonas", "bonas_printed"), (), {"acquisition": "ucb", "sampling": "greedy"}),
+    Row(
+        ("weaknas",),
+        ("bonas", "bonas_printed"),
+        (),
+        {"numbers": {"beta": 0.5, "patience": 1e6}},
+    ),
     # NAS-Bench-101: the paper begins with 100; chosen on it for the processes.
     Row(("weaknas", "random"), (), ("nasbench101",), {"init": 100}),
     Row(("weaknas",), _PROCESSES, ("nasbench101",), {"init": 20, "per_round": 10, "seeds": 20}),
@@ -71,6 +81,7 @@ TABLE = (
     Row(("mcts",), (), (), {"init": 1}),
     Row(("bananas",), (), (), {"stop": "optimum", "budget": 300, "seeds": 20}),
     Row(("brp_nas",), (), (), {"init": 20, "per_round": 20, "budget": 140, "seeds": 20}),
+    Row(("npenas",), (), (), {"budget": 150}),
     # Jobs: random search and LaNAS ask for as many at a time as there are workers.
     Row(("random", "lanas"), (), ("jobs",), {"per_round": 1}),
     Row(("random",), (), ("jobs",), {"init": 1}),
