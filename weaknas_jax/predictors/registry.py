@@ -10,6 +10,7 @@ from weaknas_jax.core.types import Predictor, Scorer, numbers
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.graph import gates, neural_predictor
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.members import MIXTURE, Members
@@ -58,6 +59,7 @@ class PredictorRecord(NamedTuple):
 
 _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
+_GRAPH = {"reads": "graph", "takes_chunk": True}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
     "gp_ml": PredictorRecord(
@@ -97,6 +99,25 @@ PREDICTORS: dict[str, PredictorRecord] = {
         draws="asked",
         host=True,
         scores="at once",
+    ),
+    "neural_predictor": PredictorRecord(
+        neural_predictor.neural_predictor, "graph network of the Neural Predictor", **_GRAPH
+    ),
+    "neural_predictor_two_stage": PredictorRecord(
+        functools.partial(neural_predictor.neural_predictor, stages=2),
+        "the same, behind one that tells the good",
+        **_GRAPH,
+    ),
+    "neural_predictor_printed": PredictorRecord(
+        functools.partial(neural_predictor.neural_predictor, **neural_predictor.PRINTED),
+        "the Neural Predictor, trained as its re-implementation does",
+        **_GRAPH,
+    ),
+    "gates": PredictorRecord(gates.gates, "graph network gated by operations, of pairs", **_GRAPH),
+    "gates_printed": PredictorRecord(
+        functools.partial(gates.gates, **gates.PRINTED),
+        "the same, trained as the released code does",
+        **_GRAPH,
     ),
 }
 
