@@ -48,6 +48,8 @@ def optimized(**more: str) -> dict[str, str]:
 
 
 _NETWORK = {"hidden": (64, 64), "widths": (48,)}  # one compiled width
+_NEURAL = {"width": 32, "hidden": 32, "epochs": 60, "learning_rate": 1e-2}
+_GATES = {"layers": 3, "width": 16, "hidden": 16, "epochs": 60, "learning_rate": 5e-3}
 SMALL = {
     "mlp": _NETWORK,
     "mlp_pairwise": _NETWORK,
@@ -57,6 +59,11 @@ SMALL = {
     "gbrt": {"trees": 30},
     "forest": {"trees": 30},
     "bananas": {"members": 2, "hidden": (16,)},
+    "neural_predictor": _NEURAL,
+    "neural_predictor_two_stage": _NEURAL,
+    "neural_predictor_printed": _NEURAL,
+    "gates": _GATES,
+    "gates_printed": _GATES,
 }
 """Sizes of predictors for tests that are not about their quality."""
 

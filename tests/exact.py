@@ -34,6 +34,8 @@ KIN = {
     "ensemble",
     "warm_ensemble",
 }
+KIN |= {"neural_predictor", "neural_predictor_two_stage", "neural_predictor_printed"}
+KIN |= {"gates", "gates_printed"}
 KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas"}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [

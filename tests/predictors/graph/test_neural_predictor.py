@@ -25,12 +25,13 @@ CELLS = [
 SMALL = {"width": 8, "hidden": 8, "epochs": 8}
 
 
-def network(graphs, key=0, depth=2):
-    return module.init(jax.random.key(key), graphs.kinds, depth, 8, 8)
+def network(graphs, depth=2):
+    init = jax.jit(module.init, static_argnums=range(1, 5))
+    return init(jax.random.key(0), graphs.kinds, depth, 8, 8)
 
 
 def scores(net, graphs):
-    return np.asarray(module.apply(net, module.inputs(graphs)))
+    return np.asarray(jax.jit(module.apply)(net, module.inputs(graphs)))
 
 
 def in_numpy(net, graphs):
@@ -61,7 +62,8 @@ def test_propagation_of_a_chain():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "depth", "count"), [(5, 3, 102_944), (5, 4, 144_416), (7, 3, 103_520), (7, 4, 144_992)]
+    ("kinds", "depth", "count"),
+    [(5, 3, 102_944), (5, 4, 144_416), (7, 3, 103_520), (7, 4, 144_992)],
 )
 def test_number_of_parameters(kinds, depth, count):
     shapes = jax.eval_shape(lambda key: module.init(key, kinds, depth, 144, 128), jax.random.key(0))
@@ -133,7 +135,8 @@ def test_graphs_and_labels_of_the_padding_change_nothing(name):
 
 def test_two_stages_rank_the_rejected_below_all_others():
     rows = np.random.default_rng(0).choice(64, 40, replace=False)
-    mean = learned("neural_predictor_two_stage", rows, epochs=60, learning_rate=1e-2)
+    wide = {"width": 24, "hidden": 24, "epochs": 100, "learning_rate": 1e-2}
+    mean = learned("neural_predictor_two_stage", rows, **wide)
     y = TABLE.valid_mean[rows]
     y = (y - y.mean()) / y.std()
     floor = np.sort(y)[int(0.3 * 39)]

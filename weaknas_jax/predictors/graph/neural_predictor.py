@@ -70,8 +70,8 @@ class Inputs(NamedTuple):
 def propagation(adjacency: jax.Array) -> jax.Array:
     """F and R of the module, float32 [..., 2, V, V], of adjacency [..., V, V].
 
-    >>> propagation(jnp.array([[0.0, 1.0], [0.0, 0.0]])).round(2).tolist()
-    [[[0.5, 0.5], [0.0, 1.0]], [[1.0, 0.0], [0.33..., 0.66...]]]
+    >>> propagation(jnp.array([[0.0, 1.0], [0.0, 0.0]]))[0].tolist()
+    [[0.5, 0.5], [0.0, 1.0]]
     """
 
     def normalised(a: jax.Array) -> jax.Array:
