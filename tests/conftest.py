@@ -49,6 +49,8 @@ def optimized(**more: str) -> dict[str, str]:
 
 
 _NETWORK = {"hidden": (64, 64), "widths": (48,)}  # one compiled width
+_NEURAL = {"width": 32, "hidden": 32, "epochs": 60, "learning_rate": 1e-2}
+_GATES = {"layers": 3, "width": 16, "hidden": 16, "epochs": 60, "learning_rate": 5e-3}
 SMALL = {
     "mlp": _NETWORK,
     "mlp_pairwise": _NETWORK,
@@ -65,6 +67,11 @@ SMALL = {
     "bonas_printed": {"epochs": 60, "width": 16},
     "npenas": {"epochs": 60, "width": 16},
     "npenas_printed": {"epochs": 60, "width": 16},
+    "neural_predictor": _NEURAL,
+    "neural_predictor_two_stage": _NEURAL,
+    "neural_predictor_printed": _NEURAL,
+    "gates": _GATES,
+    "gates_printed": _GATES,
 }
 """Sizes of predictors for tests that are not about their quality."""
 

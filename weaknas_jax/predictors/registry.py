@@ -10,6 +10,7 @@ from weaknas_jax.core.types import Predictor, Scorer, numbers
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.graph import gates, neural_predictor
 from weaknas_jax.predictors.graph.bonas import bonas
 from weaknas_jax.predictors.graph.brp import PRINTED as BRP_PRINTED
 from weaknas_jax.predictors.graph.brp import brp
@@ -127,6 +128,27 @@ PREDICTORS: dict[str, PredictorRecord] = {
     "npenas_printed": PredictorRecord(
         functools.partial(npenas, printed=True, decay=1e-4),
         "the same, as its released code has it",
+        printed=True,
+        **_GRAPH,
+    ),
+    "neural_predictor": PredictorRecord(
+        neural_predictor.neural_predictor, "graph network of the Neural Predictor", **_GRAPH
+    ),
+    "neural_predictor_two_stage": PredictorRecord(
+        functools.partial(neural_predictor.neural_predictor, stages=2),
+        "the same, behind one that tells the good",
+        **_GRAPH,
+    ),
+    "neural_predictor_printed": PredictorRecord(
+        functools.partial(neural_predictor.neural_predictor, **neural_predictor.PRINTED),
+        "the Neural Predictor, trained as its re-implementation does",
+        printed=True,
+        **_GRAPH,
+    ),
+    "gates": PredictorRecord(gates.gates, "graph network gated by operations, of pairs", **_GRAPH),
+    "gates_printed": PredictorRecord(
+        functools.partial(gates.gates, **gates.PRINTED),
+        "the same, trained as the released code does",
         printed=True,
         **_GRAPH,
     ),
