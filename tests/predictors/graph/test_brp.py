@@ -257,6 +257,7 @@ def test_half_are_the_best_and_half_from_above_the_threshold():
     assert draw(KEY, seen).tolist() == list(range(63, 55, -1))
 
 
+@pytest.mark.slow  # quickly each part of it above
 def test_the_search_trains_on_in_stages_and_then_goes_down_its_ranking():
     space = task.space(planted_table(), graphs=True)
     method = build("brp_nas", init=4, per_round=4, budget=28)
@@ -274,7 +275,7 @@ def test_the_search_trains_on_in_stages_and_then_goes_down_its_ranking():
 
 
 def test_a_space_without_graphs_is_told():
-    with pytest.raises(ValueError, match="a graph predictor needs the graphs of architectures"):
+    with pytest.raises(ValueError, match="this predictor reads graphs"):
         wn.run(build("brp_nas"), task.make(planted_table(), wn.HONEST), 0)
 
 

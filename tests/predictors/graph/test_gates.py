@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import planted_table
+from conftest import planted_table, quick_and_slow
 
 from weaknas_jax import HONEST
 from weaknas_jax.predictors import make
@@ -86,6 +86,7 @@ def test_number_of_parameters():
         assert layers.count(shapes) == rest + flow + gates + 48 * (kinds - 1)
 
 
+@pytest.mark.slow
 def test_nodes_of_nothing_and_places_without_a_node_change_nothing():
     graphs, narrow = cells(0, 1, 2), cells(1)
     assert narrow.nodes < graphs.nodes
@@ -146,7 +147,7 @@ def learned(name, rows, other=0, garbage=0.0):
     return np.asarray(learn(name)(queried, jnp.where(mask, y, garbage), mask))
 
 
-@pytest.mark.parametrize("name", ["gates", "gates_printed"])
+@pytest.mark.parametrize("name", quick_and_slow(["gates", "gates_printed"], ["gates"]))
 def test_graphs_and_labels_of_the_padding_change_nothing(name):
     clean = learned(name, ROWS)
     np.testing.assert_array_equal(clean, learned(name, ROWS, other=33, garbage=np.nan))

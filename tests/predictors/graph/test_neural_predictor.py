@@ -124,6 +124,7 @@ def learn(name, **settings):
     return jax.jit(update)
 
 
+@pytest.mark.slow  # quickly in test_gates: batches and padding are those of `training`
 @pytest.mark.parametrize("name", ["neural_predictor", "neural_predictor_two_stage"])
 def test_graphs_and_labels_of_the_padding_change_nothing(name):
     rows = np.random.default_rng(0).choice(64, 12, replace=False)
@@ -133,6 +134,7 @@ def test_graphs_and_labels_of_the_padding_change_nothing(name):
     assert not np.allclose(clean, fewer)
 
 
+@pytest.mark.slow
 def test_two_stages_rank_the_rejected_below_all_others():
     rows = np.random.default_rng(0).choice(64, 40, replace=False)
     wide = {"width": 24, "hidden": 24, "epochs": 100, "learning_rate": 1e-2}
