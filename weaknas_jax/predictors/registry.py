@@ -10,6 +10,7 @@ from weaknas_jax.core.types import Predictor, Scorer, numbers
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.graph.gp_wl import gp_wl
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.members import MIXTURE, Members
@@ -57,6 +58,7 @@ class PredictorRecord(NamedTuple):
 
 
 _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
+_CELLS = {"reads": "graph", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
@@ -69,6 +71,10 @@ PREDICTORS: dict[str, PredictorRecord] = {
         draws="asked",
         members=MIXTURE,
         **_PROCESS,
+    ),
+    "gp_wl": PredictorRecord(gp_wl, "Gaussian process on subgraphs (NASBOWL)", **_CELLS),
+    "gp_wl_printed": PredictorRecord(
+        functools.partial(gp_wl, printed=True), "the same, as its authors released it", **_CELLS
     ),
     "linear": PredictorRecord(linear, "Bayesian ridge regression", deviation=True, draws="asked"),
     "knn": PredictorRecord(knn, "mean of the k nearest"),

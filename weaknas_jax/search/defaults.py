@@ -42,7 +42,7 @@ class Row(NamedTuple):
     settings: Mapping[str, Any]
 
 
-_PROCESSES = ("gp", "gp_ml", "mixture")
+_PROCESSES = ("gp", "gp_ml", "mixture", "gp_wl", "gp_wl_printed")
 _ONE_BY_ONE = {"per_round": 1, "budget": 1000, "stop": "optimum", "seeds": 20, "quick": True}
 TABLE = (
     # A Gaussian process asks for one at a time, by the upper confidence bound on ranked labels.
