@@ -47,8 +47,8 @@ NOISES = 0.01, 0.03, 0.1, 0.3, 1.0
 """Variances of a label's noise, in parts of that of the function."""
 PRINTED_NOISES = 0.001, 0.01
 """At the first fit, and after it."""
-_LEAST = 32  # slots of the smallest problem that is solved
-_LARGEST = 1 << 24  # numbers of a block of kernel rows
+_LEAST = 64  # slots of the smallest problem that is solved
+_LARGEST = 1 << 18  # numbers of a block of kernel rows
 _NEGLIGIBLE = 1e-3  # weight of a depth that is left out
 
 
