@@ -70,6 +70,8 @@ TABLE = (
     Row(("evolution", "lanas"), (), (), {"init": 50}),
     Row(("mcts",), (), (), {"init": 1}),
     Row(("bananas",), (), (), {"stop": "optimum", "budget": 300, "seeds": 20}),
+    Row(("nasbowl", "nasbowl_printed"), (), (), {"stop": "optimum", "budget": 160, "seeds": 20}),
+    Row(("nasbowl", "nasbowl_printed"), (), (), {"per_round": 5}),
     # Jobs: random search and LaNAS ask for as many at a time as there are workers.
     Row(("random", "lanas"), (), ("jobs",), {"per_round": 1}),
     Row(("random",), (), ("jobs",), {"init": 1}),
