@@ -34,7 +34,7 @@ KIN = {
     "ensemble",
     "warm_ensemble",
 }
-KIN |= {"gp_wl_printed", "nasbowl", "nasbowl_printed"}
+KIN |= {"gp_wl", "gp_wl_printed", "nasbowl", "nasbowl_printed"}
 KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas"}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
 PARAMETERS = [
