@@ -20,7 +20,6 @@ import pytest
 
 from weaknas_jax import Method, Prediction, Predictor, Table, save_table
 from weaknas_jax.measures import summary
-from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.search.methods import METHODS
 from weaknas_jax.spaces import graph_arrays
 
@@ -87,7 +86,7 @@ def marks(case, quick) -> tuple:
     are tested weekly.
     """
     names = case if isinstance(case, tuple) else (case,)
-    if any(name in PREDICTORS and PREDICTORS[name].printed for name in names):
+    if any(isinstance(name, str) and name.endswith("_printed") for name in names):
         return LONG
     return () if case in quick else (pytest.mark.slow,)
 

@@ -10,7 +10,7 @@ import pytest
 
 import weaknas_jax as wn
 from benchmarks import study
-from benchmarks.study import libraries, peers, results
+from benchmarks.study import libraries, peers, report, results
 from benchmarks.study.objectives import Objective
 from weaknas_jax.storage import ownership
 from weaknas_jax.storage.npz import TableError, read_npz, write_npz

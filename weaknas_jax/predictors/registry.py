@@ -14,6 +14,7 @@ from weaknas_jax.predictors.graph import gates, neural_predictor
 from weaknas_jax.predictors.graph.bonas import bonas
 from weaknas_jax.predictors.graph.brp import PRINTED as BRP_PRINTED
 from weaknas_jax.predictors.graph.brp import brp
+from weaknas_jax.predictors.graph.gp_wl import gp_wl
 from weaknas_jax.predictors.graph.npenas import npenas
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
@@ -65,6 +66,7 @@ class PredictorRecord(NamedTuple):
 
 
 _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
+_CELLS = {"reads": "graph", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
 _GRAPH = {"reads": "graph", "takes_chunk": True}
 PREDICTORS: dict[str, PredictorRecord] = {
@@ -78,6 +80,13 @@ PREDICTORS: dict[str, PredictorRecord] = {
         draws="asked",
         members=MIXTURE,
         **_PROCESS,
+    ),
+    "gp_wl": PredictorRecord(gp_wl, "Gaussian process on subgraphs (NASBOWL)", **_CELLS),
+    "gp_wl_printed": PredictorRecord(
+        functools.partial(gp_wl, printed=True),
+        "the same, as its authors released it",
+        printed=True,
+        **_CELLS,
     ),
     "linear": PredictorRecord(linear, "Bayesian ridge regression", deviation=True, draws="asked"),
     "knn": PredictorRecord(knn, "mean of the k nearest"),

@@ -42,7 +42,7 @@ class Row(NamedTuple):
     settings: Mapping[str, Any]
 
 
-_PROCESSES = ("gp", "gp_ml", "mixture")
+_PROCESSES = ("gp", "gp_ml", "mixture", "gp_wl", "gp_wl_printed")
 _OF_GRAPHS = ("bonas", "npenas", "neural_predictor", "neural_predictor_two_stage")
 _ONE_BY_ONE = {"per_round": 1, "budget": 1000, "stop": "optimum", "seeds": 20, "quick": True}
 TABLE = (
@@ -83,6 +83,8 @@ TABLE = (
     Row(("bananas",), (), (), {"stop": "optimum", "budget": 300, "seeds": 20}),
     Row(("brp_nas",), (), (), {"init": 20, "per_round": 20, "budget": 140, "seeds": 20}),
     Row(("npenas",), (), (), {"budget": 150}),
+    Row(("nasbowl", "nasbowl_printed"), (), (), {"stop": "optimum", "budget": 160, "seeds": 20}),
+    Row(("nasbowl", "nasbowl_printed"), (), (), {"per_round": 5}),
     # Jobs: random search and LaNAS ask for as many at a time as there are workers.
     Row(("random", "lanas"), (), ("jobs",), {"per_round": 1}),
     Row(("random",), (), ("jobs",), {"init": 1}),

@@ -25,6 +25,7 @@ from weaknas_jax.search.baselines.evolution import evolution
 from weaknas_jax.search.baselines.lanas import lanas
 from weaknas_jax.search.baselines.local_search import local_search
 from weaknas_jax.search.baselines.mcts import mcts
+from weaknas_jax.search.baselines.nasbowl import nasbowl
 from weaknas_jax.search.baselines.npenas import npenas
 from weaknas_jax.search.baselines.random import random_search
 from weaknas_jax.search.label_transforms import TRANSFORMS
@@ -100,6 +101,15 @@ METHODS: dict[str, MethodRecord] = {
     ),
     "npenas": MethodRecord(
         npenas, "graph isomorphism network and evolution (NPENAS)", own="graph", neighbours=True
+    ),
+    "nasbowl": MethodRecord(
+        nasbowl, "Gaussian process on subgraphs (NASBOWL)", own="graph", neighbours=True
+    ),
+    "nasbowl_printed": MethodRecord(
+        functools.partial(nasbowl, printed=True),
+        "the same, as its authors released it",
+        own="graph",
+        neighbours=True,
     ),
 }
 EVERYWHERE = [name for name, record in METHODS.items() if not record.neighbours]
