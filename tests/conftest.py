@@ -59,8 +59,8 @@ SMALL = {
     "bananas": {"members": 2, "hidden": (16,)},
     "bonas": {"epochs": 60, "width": 16},
     "bonas_printed": {"epochs": 60, "width": 16},
-    "npenas": {"epochs": 60, "width": 16},
-    "npenas_printed": {"epochs": 60, "width": 16},
+    "npenas": {"epochs": 40, "width": 16, "learning_rate": 0.01},
+    "npenas_printed": {"epochs": 30, "width": 16, "learning_rate": 0.02},
 }
 """Sizes of predictors for tests that are not about their quality."""
 
