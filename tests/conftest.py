@@ -64,13 +64,13 @@ SMALL = {
     "brp_nas": {"width": 8, "epochs": 10},
     "bonas": {"epochs": 60, "width": 16},
     "bonas_printed": {"epochs": 60, "width": 16},
-    "npenas": {"epochs": 60, "width": 16},
-    "npenas_printed": {"epochs": 60, "width": 16},
     "neural_predictor": _NEURAL,
     "neural_predictor_two_stage": _NEURAL,
     "neural_predictor_printed": _NEURAL,
     "gates": _GATES,
     "gates_printed": _GATES,
+    "npenas": {"epochs": 40, "width": 16, "learning_rate": 0.01},
+    "npenas_printed": {"epochs": 30, "width": 16, "learning_rate": 0.02},
 }
 """Sizes of predictors for tests that are not about their quality."""
 

@@ -118,7 +118,7 @@ IN_A_POOL = quick_and_slow(
         (method, predictor)
         for method, predictor in exact.CASES
         if method in methods.EVERYWHERE
-        and "graph" not in methods.reads(method, predictor or "mixture")  # these have none
+        and ("graph" not in methods.reads(method, predictor or "mixture") or predictor == "bonas")
     ],
     [("weaknas", "gp"), ("weaknas", "linear"), ("evolution", None)],
 )

@@ -268,10 +268,10 @@ class Driver:
         self.state = _move(self._pure, self.state, self._space(pool.codes))
 
     def _space(self, codes: np.ndarray) -> Space:
-        """The space of codes, with their graphs where the method reads them."""
+        """The space of codes, with their graphs where the method reads them, or may."""
         space = self.choices.space(codes)
         names = [self.method.settings.get(part) for part in ("method", "predictor")]
-        if names[0] not in methods.METHODS or "graph" not in methods.reads(*names):
+        if names[0] in methods.METHODS and "graph" not in methods.reads(*names):
             return space
         graphs = jax.tree.map(jnp.asarray, self.choices.graphs(codes))
         return dataclasses.replace(space, graphs=graphs)

@@ -135,7 +135,7 @@ PREDICTORS: dict[str, PredictorRecord] = {
     ),
     "npenas": PredictorRecord(npenas, "graph isomorphism network (NPENAS)", **_GRAPH),
     "npenas_printed": PredictorRecord(
-        functools.partial(npenas, printed=True, decay=1e-4),
+        functools.partial(npenas, printed=True, decay=1e-4, epochs=300),
         "the same, as its released code has it",
         printed=True,
         **_GRAPH,

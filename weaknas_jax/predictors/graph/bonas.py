@@ -2,7 +2,8 @@
 
 A node sums itself and its predecessors, and a global node sums all nodes. After four convolutions
 the global node's 64 channels are the features of a Bayesian linear regression, whose prior and
-noise maximise the evidence. 13,505 parameters on NAS-Bench-101, 13,633 on NAS-Bench-201.
+noise maximise the evidence. As printed it has 13,505 parameters on NAS-Bench-101, and 13,633 on
+NAS-Bench-201.
 
 ``clean``, the default: contracted graphs without absent nodes; squared errors of the labels;
 batches of 32; regression of the labels themselves with an intercept, and a weak Gamma prior on
@@ -116,7 +117,9 @@ def embed(
     weight = weight if weight is None else weight[:, None] * x.counted
     channels, after = x.kinds, []
     for layer, before in zip(network.convolutions, moments, strict=True):
-        channels = x.sums @ (channels @ layer.weight) + layer.bias
+        # Normalisation takes a bias away: its gradient is rounding, which Adam would make steps of.
+        bias = jax.lax.stop_gradient(layer.bias)
+        channels = x.sums @ (channels @ layer.weight) + bias
         channels, now = layers.batch_norm(layer.norm, before, channels, weight)
         channels = jax.nn.relu(channels)
         after.append(now)

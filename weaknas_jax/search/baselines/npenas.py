@@ -19,7 +19,7 @@ def npenas(
     per_round: int = 10,
     budget: int = 150,
     parents: int = 10,
-    epochs: int = 300,
+    epochs: int = 100,
     width: int = 32,
     chunk: int | None = None,
 ) -> Method:
