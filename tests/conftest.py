@@ -20,6 +20,7 @@ import pytest
 
 from weaknas_jax import Method, Prediction, Predictor, Table, save_table
 from weaknas_jax.measures import summary
+from weaknas_jax.predictors import PREDICTORS
 from weaknas_jax.search.methods import METHODS
 from weaknas_jax.spaces import graph_arrays
 
@@ -48,6 +49,8 @@ def optimized(**more: str) -> dict[str, str]:
 
 
 _NETWORK = {"hidden": (64, 64), "widths": (48,)}  # one compiled width
+_NEURAL = {"width": 32, "hidden": 32, "epochs": 60, "learning_rate": 1e-2}
+_GATES = {"layers": 3, "width": 16, "hidden": 16, "epochs": 60, "learning_rate": 5e-3}
 SMALL = {
     "mlp": _NETWORK,
     "mlp_pairwise": _NETWORK,
@@ -56,18 +59,42 @@ SMALL = {
     "warm_ensemble": _NETWORK,
     "gbrt": {"trees": 30},
     "forest": {"trees": 30},
+    "brp": {"width": 16, "epochs": 40},
+    "brp_printed": {"width": 16, "epochs": 5, "learning_rate": 3e-3},
     "bananas": {"members": 2, "hidden": (16,)},
+    "brp_nas": {"width": 8, "epochs": 10},
+    "bonas": {"epochs": 60, "width": 16},
+    "bonas_printed": {"epochs": 60, "width": 16},
+    "npenas": {"epochs": 60, "width": 16},
+    "npenas_printed": {"epochs": 60, "width": 16},
+    "neural_predictor": _NEURAL,
+    "neural_predictor_two_stage": _NEURAL,
+    "neural_predictor_printed": _NEURAL,
+    "gates": _GATES,
+    "gates_printed": _GATES,
 }
 """Sizes of predictors for tests that are not about their quality."""
 
 
-def quick_and_slow(names, quick):
-    """Parameters of a test: all ``names``, of which those not in ``quick`` are slow tests."""
-    return [pytest.param(n, marks=[pytest.mark.slow] * (n not in quick)) for n in names]
-
-
 LONG = (pytest.mark.slow, pytest.mark.long)
 """Marks of tests of minutes, which run once a week."""
+
+
+def marks(case, quick) -> tuple:
+    """Marks of a test of a method, predictor or both: none of those in ``quick``, else slow.
+
+    Ports of released programs (`PredictorRecord.printed`) share the code of their predictor, and
+    are tested weekly.
+    """
+    names = case if isinstance(case, tuple) else (case,)
+    if any(name in PREDICTORS and PREDICTORS[name].printed for name in names):
+        return LONG
+    return () if case in quick else (pytest.mark.slow,)
+
+
+def quick_and_slow(names, quick):
+    """Parameters of a test: all ``names``, of which those not in ``quick`` are slow tests."""
+    return [pytest.param(name, marks=marks(name, quick)) for name in names]
 
 
 def planted_table(sizes=(4, 4, 4), runs=1, noise=0.0, seed=0) -> Table:

@@ -1,13 +1,13 @@
 """Traces of every registered method and predictor, for `test_exact`; run by it on other devices.
 
-python tests/exact.py FILE.npz [kin]     writes them, on as many devices as there are
+python tests/exact.py FILE.npz GROUP     writes those of a group, on as many devices as there are
 """
 
 import sys
 
 import numpy as np
 import pytest
-from conftest import SMALL, build, planted_table
+from conftest import LONG, SMALL, build, planted_table
 
 from weaknas_jax import PREDICTORS, Job, Program, Settings
 from weaknas_jax.core import protocol
@@ -34,13 +34,23 @@ KIN = {
     "ensemble",
     "warm_ensemble",
 }
-KIN |= {"gp_wl", "gp_wl_printed", "nasbowl", "nasbowl_printed"}
-KIN |= {"forest", "random", "local_search", "mcts", "lanas", "bananas"}
+KIN |= {"forest", "random", "local_search", "mcts", "lanas"}
+KIN |= {name for name, record in PREDICTORS.items() if record.reads == "graph"}
+KIN |= {name for name, record in METHODS.items() if record.own is not None}
 """Those made of the same code as another one (`refit.refit`, `baselines.plain`): slow tests."""
-PARAMETERS = [
-    pytest.param(case, id=str(case), marks=[pytest.mark.slow] * bool(KIN & set(case)))
-    for case in CASES
-]
+ONE_OF_GRAPHS = ("weaknas", "bonas")
+MARKS = {"quick": (), "kin": pytest.mark.slow, "printed": LONG}
+"""Of the tests of each group of cases."""
+
+
+def group(case):
+    """Tests of a group share a process on four devices."""
+    if case[1] is not None and PREDICTORS[case[1]].printed:
+        return "printed"
+    return "kin" if KIN & set(case) and case != ONE_OF_GRAPHS else "quick"
+
+
+PARAMETERS = [pytest.param(case, id=str(case), marks=MARKS[group(case)]) for case in CASES]
 
 
 def program(method, predictor, **layout):
@@ -70,9 +80,9 @@ def jobs(runs=RUNS):
     return [Job(0, run) for run in runs]
 
 
-def main(path, *kin):
+def main(path, which):
     found = {}
-    for case in [case for case in CASES if bool(KIN & set(case)) == bool(kin)]:
+    for case in [case for case in CASES if group(case) == which]:
         for step in program(*case).work(7, jobs()):
             for job, trace in step.ended:
                 found |= {f"{case} {job.run} {k}": v for k, v in trace._asdict().items()}

@@ -236,7 +236,7 @@ CASES: dict[str, Callable[[], dict[str, list]]] = {
 }
 QUICK = {"jobs-pool", "planted-weaknas-gp", "planted-evolution"}
 """The others are slow tests."""
-LONG = {"mlp", "nasbench101-knn"}
+LONG = {"mlp", "nasbench101-knn", "sweep"}
 
 
 def main(*arguments: str) -> None:

@@ -44,10 +44,11 @@ print(json.loads(sys.argv[1])["depth"])
 
 
 @functools.cache
-def printed_json(page: str = "jobs") -> str:
-    """The first that the page prints: a space, or a cell."""
+def printed(page: str, language: str = "json", holding: str = "") -> str:
+    """The first block of a language that the page prints and that holds a text."""
     text = (ROOT / "docs" / f"{page}.md").read_text()
-    return re.search(r"```json\n(.*?)```", text, re.DOTALL)[1]
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return next(block for block in blocks if holding in block)
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +76,10 @@ def mine(tmp_path_factory):
     cell = "|nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
     best = {"format": "weaknas.best/2", "space": "nasbench201", "dataset": "cifar10"}
     (folder / "best.json").write_text(json.dumps({**best, "architecture": cell}))
-    (folder / "space.json").write_text(printed_json())
-    (folder / "cell.json").write_text(printed_json("tables"))
+    (folder / "space.json").write_text(printed("jobs"))
+    (folder / "cell.json").write_text(printed("tables", holding='"cell"'))
+    (folder / "graphs.json").write_text(printed("tables", holding='"graphs"'))
+    (folder / "cells.csv").write_text(printed("tables", "csv"))
     (folder / "train.py").write_text(TRAIN)
     (folder / "yours.py").write_text(YOURS)
     return folder

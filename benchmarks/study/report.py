@@ -1,6 +1,7 @@
 """Tables and performance profile of a study.
 
     python -m benchmarks.study.report OUT [--half=report] [--without=proxy] [--picture=profile.png]
+        [--losses=mixture]
 
 Normalised regret, (best - found) / (best - median), in the mean over searches; a method's share of
 objectives on which its regret is within a factor of that of the best. The same seeds have the
@@ -104,6 +105,25 @@ def lines(curves: Curves) -> list[str]:
     return out
 
 
+def losses(curves: Curves, method: str) -> list[str]:
+    """Where another method has less regret: the paired interval of the difference is above 0."""
+    at = [query for query in objectives.AT if query <= curves.regret.shape[-1]]
+    own, out = curves.methods.index(method), []
+    for i, case in enumerate(curves.cases):
+        for query in at:
+            regret = curves.regret[:, i, :, query - 1]
+            others = [at for at in range(len(regret)) if at != own]
+            best = min(others, key=lambda other: regret[other].mean())
+            difference = stats.paired_difference(regret[own], regret[best])
+            if difference["low"] is not None and difference["low"] > 0:
+                means = (
+                    f"{regret[own].mean():.3f}, {curves.methods[best]} {regret[best].mean():.3f}"
+                )
+                interval = f"[{difference['low']:+.3f}, {difference['high']:+.3f}]"
+                out.append(f"  {case[0]} ({case[1]}) at {query}: {means}, difference {interval}")
+    return [f"{method} loses, 95 %: {len(out)} of {len(curves.cases) * len(at)}", *out]
+
+
 def draw(curves: Curves) -> Figure:
     """The performance profile, a panel for each number of queries."""
     at = [query for query in objectives.AT if query <= curves.regret.shape[-1]]
@@ -125,10 +145,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="--out of the study")
     parser.add_argument("--half", default="all", choices=["choose", "report", "all"])
     parser.add_argument("--without", nargs="*", default=[], help="families to leave out")
+    parser.add_argument("--losses", help="list where this method loses to the best of the others")
     parser.add_argument("--picture", type=Path, help="file of the performance profile")
     arguments = parser.parse_args()
     curves = read(arguments.folder, arguments.half, arguments.without)
     print("\n".join(lines(curves)))
+    if arguments.losses:
+        if arguments.losses not in curves.methods:
+            parser.error(f"--losses={arguments.losses}: choose from {', '.join(curves.methods)}")
+        print("\n".join(losses(curves, arguments.losses)))
     if arguments.picture:
         draw(curves).savefig(arguments.picture, dpi=130)
 

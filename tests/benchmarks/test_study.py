@@ -157,3 +157,14 @@ def test_examples_of_the_study():
     tried = {module.__name__: doctest.testmod(module) for module in modules}
     assert {name for name, outcome in tried.items() if outcome.failed} == set()
     assert sum(outcome.attempted for outcome in tried.values()) >= 3
+
+
+def test_losses_are_where_another_method_has_less_regret_in_pairs():
+    rng = np.random.default_rng(0)
+    own = np.tile(rng.uniform(0.2, 0.3, (1, 10, 1)), (2, 1, 20))
+    other = np.stack([own[0] - 0.1, own[1] + 0.1])
+    cases = [("made/a", "integers"), ("made/b", "integers")]
+    lines = report.losses(report.Curves(["mine", "other"], cases, np.stack([own, other])), "mine")
+    assert lines[0] == "mine loses, 95 %: 1 of 2"
+    assert "made/a (integers) at 20" in lines[1]
+    assert "other" in lines[1]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import LONG
 from helpers import child
 
 from weaknas_jax.core import conventions
@@ -21,7 +22,7 @@ from weaknas_jax.search.methods import METHODS
 from weaknas_jax.predictors import PREDICTORS
 
 table = planted_table((3, 4))
-problem = task.make(table, wn.HONEST, neighbours=True)
+problem = task.make(table, wn.HONEST, neighbours=True, graphs=True)
 key = jax.random.key(0, impl="threefry2x32")
 choices = wn.Choices({"a": wn.categorical("x", "y", "z"), "b": wn.integer(1, 4)})
 
@@ -61,7 +62,7 @@ for name in named:
             results[name + " by hand"] = by_hand(method)
         except ValueError as error:
             results[name + " by hand"] = str(error)
-        if name in METHODS and METHODS[name].neighbours:
+        if (METHODS[name].neighbours if name in METHODS else PREDICTORS[name].reads == "graph"):
             continue
         driver = drive.Driver(method, choices)
         while rows := driver.ask():
@@ -100,7 +101,7 @@ def test_nor_do_those_of_any_method_or_predictor():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["JAX_DEBUG_NANS", "JAX_DISABLE_JIT"])
+@pytest.mark.parametrize("setting", ["JAX_DEBUG_NANS", pytest.param("JAX_DISABLE_JIT", marks=LONG)])
 def test_debugging_works_or_says_in_one_line_why_not(setting):
     usual = queries(["random", "linear", "gp"], ["linear"])
     odd = queries(["random", "linear", "gp"], ["linear"], **{setting: "1"})

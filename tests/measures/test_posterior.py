@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from by_hand import TABLE, trace
-from conftest import SMALL, planted_table
+from conftest import SMALL, planted_table, quick_and_slow
 from helpers import call, calls, summary_of
 
 import weaknas_jax as wn
@@ -138,11 +138,12 @@ QUICK = {"gp", "linear", "warm_ensemble"}  # one of each kind
 
 @pytest.mark.parametrize(
     "predictor",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in PREDICTORS],
+    quick_and_slow(PREDICTORS, QUICK),
 )
 def test_of_every_predictor_the_last_fit_is_that_of_the_loop_and_of_the_run_alone(predictor):
     table = planted_table(noise=0.5, runs=3)
-    problem = task.make(table, wn.Protocol(*dataclasses.astuple(HONEST)[:-1], label_noise=2.0))
+    rule = wn.Protocol(*dataclasses.astuple(HONEST)[:-1], label_noise=2.0)
+    problem = task.make(table, rule, graphs=True)
     made = make(predictor, table.encoding, **SMALL.get(predictor, {}))
     scorer = made if isinstance(made, wn.Scorer) else refit(made)
     method = wn.weaknas(scorer, init=5, per_round=3, budget=11)

@@ -18,7 +18,7 @@ from weaknas_jax.search.methods import CHOICES
 
 TABLE = planted_table(noise=0.1)
 TRUTH = TABLE.valid_mean
-SPACE = task.make(TABLE, HONEST).space
+SPACE = task.make(TABLE, HONEST, graphs=True).space
 KEY = run_keys(0, [0])[0]
 KS = (1, 5)
 DISTINCT = np.random.default_rng(0).permutation(30).astype(float)

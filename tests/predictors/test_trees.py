@@ -168,7 +168,7 @@ def test_lanes_are_fitted_at_the_same_time(monkeypatch):
 
 
 @pytest.mark.slow  # of four devices with the usual threads in test_exact
-@pytest.mark.parametrize("devices", [pytest.param(1, marks=LONG), 4])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=LONG), pytest.param(4, marks=LONG)])
 def test_one_thread_for_jax_is_enough(devices):
     """The callback must not wait for a thread of JAX, which it may itself hold."""
     script = (

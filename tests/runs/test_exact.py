@@ -20,28 +20,28 @@ from weaknas_jax.storage.checkpoint import Checkpoints
 
 @pytest.fixture(scope="module")
 def on_four_devices(tmp_path_factory):
-    """Gives the traces of the cases to which one belongs: those of `exact.KIN`, or the others."""
+    """Gives the traces of the group of cases to which one belongs (`exact.group`)."""
 
     shared = tmp_path_factory.getbasetemp()  # by all of pytest-xdist's workers
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
 
     @functools.cache
-    def traces(kin):
-        path = shared / f"exact-{kin}.npz"
+    def traces(group):
+        path = shared / f"exact-{group}.npz"
         with open(path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
-                work_out(path, kin)
+                work_out(path, group)
         return np.load(path)
 
-    def work_out(path, kin):
+    def work_out(path, group):
         four = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
         env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": four}
-        line = [sys.executable, Path(exact.__file__), path, *["kin"] * kin]
+        line = [sys.executable, Path(exact.__file__), path, group]
         done = subprocess.run(line, env=env, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()[-2000:]
 
-    return lambda case: traces(bool(exact.KIN & set(case)))
+    return lambda case: traces(exact.group(case))
 
 
 def assert_equal(one, other):

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from conftest import build, planted_table, quick_and_slow, ridge
+from conftest import LONG, build, planted_table, quick_and_slow, ridge
 
 from weaknas_jax import HONEST, Job, Plan, Program, Settings
 from weaknas_jax.runs import session, task
@@ -42,7 +42,7 @@ def calls(every):
 
 
 @pytest.mark.parametrize("name", quick_and_slow(METHODS, ["weaknas"]))  # others: test_exact
-@pytest.mark.parametrize("every", [1, 3, 7])
+@pytest.mark.parametrize("every", [1, pytest.param(3, marks=LONG), pytest.param(7, marks=LONG)])
 def test_stopped_and_resumed_is_the_same(name, every, tmp_path):
     once = program(name)
     whole = session.execute(once, 3, JOBS, Checkpoints(tmp_path / "a"))

@@ -16,7 +16,7 @@ from weaknas_jax.search.sampling import SAMPLINGS
 
 def drive(method, scores, seed=0):
     """The host loop of somebody with real training jobs; returns told indices and last Info."""
-    space = task.space(planted_table(), neighbours=True)
+    space = task.space(planted_table(), neighbours=True, graphs=True)
     ask, tell = jax.jit(method.ask), jax.jit(method.tell)
     state, told, info = method.init(jax.random.key(seed), space), [], None
     while True:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import LONG
 from flax import nnx
 from mobilenet_calls import QUICKLY, TINY, calls
 from PIL import Image
@@ -197,7 +198,7 @@ def training(**settings):
 
 
 @pytest.mark.slow  # a network of Flax layers learns quickly in test_any_network
-@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=LONG)])
 def test_loss_falls(bf16):
     made, rng, key = training(bf16=bf16), np.random.default_rng(0), jax.random.key(0)
     state, step, losses = made.init(), jax.jit(made.step), []

@@ -50,6 +50,7 @@ _help = "Cost to minimize beside the score, for the Pareto front; replaces the f
 COST = flags.DEFINE_string("cost", None, _help)
 _help = "K best to evaluate once more at the end; the answer has the best mean of both scores."
 REPEAT_TOP = _int("repeat_top", 0, _help, lower_bound=0)
+ANSWER = define_named("answer", help="The answer: best by score, or by what the predictor expects.")
 METHOD = define_named("method", choices=methods.EVERYWHERE)
 PREDICTOR = define_named("predictor")
 for _name in methods.CHOICES:
@@ -137,6 +138,7 @@ def _search() -> int:
                 about=about,
                 retries=RETRIES.value,
                 repeat_top=REPEAT_TOP.value,
+                answer=ANSWER.value,
                 progress=lambda now: console.note(_line(now, sign)),
                 stop=stop,
             )

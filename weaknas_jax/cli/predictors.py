@@ -161,9 +161,15 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
       ValueError: a predictor is unknown, or was named and is unavailable.
     """
     scorers = {}
-    for name in asked["predictor"] or [*PREDICTORS, *named]:
+    everything = [name for name, record in PREDICTORS.items() if not record.printed]
+    for name in asked["predictor"] or [*everything, *named]:
         if name not in PREDICTORS:
             raise ValueError(f"--predictor={name}: unknown; choose from {', '.join(PREDICTORS)}")
+        if PREDICTORS[name].reads == "graph" and not task.has_graphs(table):
+            if asked["predictor"] or name in named:
+                raise ValueError(f"--predictor={name}: reads graphs, and the table has none")
+            console.note(f"{name} is skipped: it reads graphs, and the table has none")
+            continue
         usual = defaults.of("weaknas", name)
         own = PREDICTORS[name].numbers.keys() & usual.numbers.keys()
         try:
@@ -189,7 +195,9 @@ def _compare(folder: Path, config: dict, table: Table, scorers: Scorers) -> None
     asked, cells = config["flags"], quality_folder.begin(folder, config)
     done = {(cell.predictor, cell.n, cell.run) for cell in cells}
     console.note(f"{folder}: {', '.join(scorers)}; {len(done)} fits are done already")
-    keys, space = run_keys(asked["seed"], range(asked["runs"])), task.space(table)
+    keys = run_keys(asked["seed"], range(asked["runs"]))
+    graphs = any(PREDICTORS[name].reads == "graph" for name in scorers)
+    space = task.space(table, graphs=graphs)
     truth = table.worth(table.valid_mean)
     for cell in predictor_quality.cells(scorers, asked["n"], keys, space, truth, asked["k"], done):
         cells.append(cell)

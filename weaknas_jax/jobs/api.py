@@ -12,7 +12,7 @@ With a journal no finished query is lost, and the same call resumes an interrupt
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
@@ -29,6 +29,7 @@ from weaknas_jax.spaces.choices import Choices, SpaceError
 from weaknas_jax.storage import journal as journals
 
 MODES = ("rounds", "async")
+ANSWERS = ("label", "posterior")
 
 
 def search(
@@ -47,6 +48,7 @@ def search(
     timeout: float | None = None,
     give_up: int = 10,
     repeat_top: int = 0,
+    answer: str = "label",
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     make_driver: Callable[..., Driver] = Driver,
@@ -75,6 +77,8 @@ def search(
       repeat_top: for noisy scores: the K best by score are evaluated once more at the end, and the
         best of them by the mean of both scores is the answer. It can be raised later, as can the
         budget. A job with a fixed seed should add `repeat_number` to it.
+      answer: for noisy scores without further jobs: the best by its ``label``, or by the score that
+        the predictor expects of it after the last fit (``posterior``). It changes no query.
       progress: called with each finished query, and each repeat.
       stop: polled; once it returns True no more jobs begin, and running ones are waited for.
       make_driver: makes the search's `Driver` of method, space, ``seed=`` and ``pool=``; a
@@ -107,6 +111,7 @@ def search(
         stop=stop,
     )
     driver = _driver(make_driver, method, space, int(seed), int(pool))
+    _check_answer(answer, driver, repeat_top)
     with pools.opened(evaluate, executor, workers, timeout) as worker_pool:
         settings = {
             "budget": method.budget,
@@ -115,6 +120,7 @@ def search(
             "timeout": None if timeout is None else float(timeout),
             "give_up": int(give_up),
             "repeat_top": int(repeat_top),
+            **({"answer": answer} if answer != "label" else {}),
             "cost": _cost_name(space),
         }
         header = {
@@ -125,7 +131,7 @@ def search(
             **_space_record(space),
             **about,
         }
-        with _journal(journal, header, settings) as book:
+        with _journal(journal, header, {"answer", *settings}) as book:
             loop = Loop(
                 driver,
                 mode=mode,
@@ -136,15 +142,31 @@ def search(
             )
             loop.replay(settings)
             complete = loop.work(worker_pool, progress, stop)
+    expected = loop.expected() if answer == "posterior" else ()
     return Result(
-        best=types.best(loop.finished, loop.repeats),
+        best=types.best(loop.finished, loop.repeats, expected),
         evaluations=loop.finished,
         complete=complete,
         torn=bool(book and book.torn),
         resumed=loop.resumed,
         busy=loop.busy(worker_pool.count),
         repeats=loop.repeats,
+        expected=expected,
     )
+
+
+def _check_answer(answer: str, driver: Driver, repeat_top: int) -> None:
+    """Raises JobsError where nothing, or something else too, could choose the answer."""
+    if answer not in ANSWERS:
+        raise JobsError(f"answer={answer!r}: choose one of {', '.join(ANSWERS)}")
+    if answer == "label":
+        return
+    if getattr(driver.state, "prediction", None) is None:
+        raise JobsError(f"answer={answer} needs a method with a predictor, such as weaknas")
+    if repeat_top:
+        raise JobsError(
+            f"answer={answer} and repeat_top={repeat_top} both choose the answer; leave one out"
+        )
 
 
 def _driver(
@@ -188,7 +210,7 @@ def _cost_name(space: Choices | Space) -> str | None:
     return space.describe().get("cost") if isinstance(space, Choices) else None
 
 
-def _journal(path: str | None, header: dict[str, Any], settings: dict[str, Any]) -> Any:
+def _journal(path: str | None, header: dict[str, Any], settings: Iterable[str]) -> Any:
     if path is None:
         return contextlib.nullcontext()
     return journals.opened(path, header, free=["space.cost", *settings])

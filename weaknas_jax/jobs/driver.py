@@ -5,6 +5,7 @@ are running (*pending*), an ask takes them into account as a kriging believer (G
 2010): it uses a temporary state that was told their expected scores.
 """
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from weaknas_jax.core import history
 from weaknas_jax.core.conventions import with_conventions
 from weaknas_jax.core.keys import run_keys
 from weaknas_jax.core.types import Method, Space, check_space
+from weaknas_jax.search import methods
 from weaknas_jax.spaces import candidates as pools
 from weaknas_jax.spaces.choice import whole
 from weaknas_jax.spaces.choices import Arch, Choices
@@ -60,7 +62,7 @@ class Driver:
         self.pool = None
         if self.choices is not None:
             self.pool = _pool(self.choices, seed, pool)
-            space = self.choices.space(self.pool.codes)
+            space = self._space(self.pool.codes)
         check_space(space)
         self.size = space.size  # pyright: ignore[reportAttributeAccessIssue]
         self._check_budget()
@@ -263,7 +265,16 @@ class Driver:
 
     def _move(self, pool: pools.Pool) -> None:
         self.pool = pool
-        self.state = _move(self._pure, self.state, self.choices.space(pool.codes))
+        self.state = _move(self._pure, self.state, self._space(pool.codes))
+
+    def _space(self, codes: np.ndarray) -> Space:
+        """The space of codes, with their graphs where the method reads them."""
+        space = self.choices.space(codes)
+        names = [self.method.settings.get(part) for part in ("method", "predictor")]
+        if names[0] not in methods.METHODS or "graph" not in methods.reads(*names):
+            return space
+        graphs = jax.tree.map(jnp.asarray, self.choices.graphs(codes))
+        return dataclasses.replace(space, graphs=graphs)
 
 
 def _pool(choices: Choices, seed: int, pool: int | pools.Pool) -> pools.Pool:

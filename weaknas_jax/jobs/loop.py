@@ -73,6 +73,14 @@ class Loop:
         """The queries evaluated once more, the best mean first."""
         return types.compared(self.finished, self._repeats, key)
 
+    def expected(self) -> tuple[float, ...]:
+        """The scores that the predictor expects of the finished queries, see `types.Result`."""
+        if not self.told:
+            return (np.nan,) * len(self.finished)
+        rows = [self.driver.row(e.arch) for e in self.told]
+        missing = len(self.finished) - len(rows)
+        return (*self.driver.expected_scores(rows).tolist(), *(np.nan,) * missing)
+
     def replay(self, settings: Mapping[str, Any]) -> None:
         """Restores the state from the journal, and records ``settings`` if they changed.
 

@@ -79,6 +79,10 @@ def summarize(findings: Findings, **extra: Any) -> dict[str, Any]:
         for one in each:
             if one["query"] == summary["best"]["query"]:
                 summary["best"] = one
+    if result.expected:
+        summary["answer"] = "posterior"
+        if best is not None:
+            summary["best"]["expected"] = sign * result.expected[done.index(best)]
     if costs is not None:
         summary["cost"] = space.describe()["cost"]
         summary["cost_unknown"] = int(np.isnan(costs).sum())
@@ -123,7 +127,7 @@ def table(findings: Findings) -> str:
     """The evaluations as comma-separated text, in the order in which the method was told.
 
     Repeated queries also have the mean of their scores, its standard error and their number
-    ``n``. An unknown cost is empty.
+    ``n``; an answer by expected score adds ``expected``. An unknown cost is empty.
     """
     (result, space, sign, costs) = findings
     done, repeats = result.evaluations, result.repeats
@@ -131,11 +135,15 @@ def table(findings: Findings) -> str:
     spreads = {key(r.first.arch): _spread(r, sign) for r in repeats}
     added = ["mean", "mean_error", "n"] if repeats else []
     cost = [] if costs is None else ["cost"]
+    added += ["expected"] if result.expected else []
 
     def row(at: int, e: Evaluation) -> list[Any]:
         score = None if e.score is None else sign * e.score
         spread = spreads.get(key(e.arch), {})
         values = [spread.get(name) for name in ("mean", "error", "n")] if repeats else []
+        if result.expected:
+            own = result.expected[at]
+            values.append(None if np.isnan(own) else sign * own)
         if costs is not None:
             values.append(costs[at] if np.isfinite(costs[at]) else None)
         values += [*e.arch.values(), *(e.info.get(n) for n in info)]
@@ -150,6 +158,8 @@ def text(summary: dict, paths: Sequence[str]) -> str:
     best, lines = summary["best"], []
     if best is not None:
         score = _with_error(best) if best.get("error") is not None else f"{best['score']:.6g}"
+        if "expected" in best:
+            score += f", expected {best['expected']:.6g}"
         lines.append(f"best      {score}, query {best['query']}")
         lines.append(f"          {json.dumps(best['arch'])}")
     lines.append(

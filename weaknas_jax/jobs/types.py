@@ -1,6 +1,6 @@
 """Types of searches with jobs: evaluations, repeats, progress, results."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,13 +77,15 @@ class Result(NamedTuple):
 
     Attributes:
       best: the best evaluation, None = none has a score. With repeats: of those with two scores
-        the best by their mean.
+        the best by their mean. With ``answer="posterior"``: the best by expected score.
       evaluations: all queries that finished, in the order of telling.
       complete: the method and the repeats have finished; otherwise the search was stopped.
       torn: the journal had a torn last line, which was cut off.
       resumed: number of evaluations read from the journal.
       busy: share of the workers' time that jobs took in this call.
       repeats: the queries evaluated once more, the best mean first.
+      expected: with ``answer="posterior"`` the score of each evaluation that the predictor expects
+        after its last fit, NaN = the method was not told of it; else ().
     """
 
     best: Evaluation | None
@@ -93,6 +95,7 @@ class Result(NamedTuple):
     resumed: int
     busy: float
     repeats: tuple[Repeated, ...] = ()
+    expected: tuple[float, ...] = ()
 
 
 def scored(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
@@ -124,10 +127,18 @@ def compared(
     return tuple(sorted(each, key=lambda r: -r.mean))
 
 
-def best(evaluations: Iterable[Evaluation], repeats: Iterable[Repeated] = ()) -> Evaluation | None:
-    """The answer: see `Result`."""
-    repeated = [r.first for r in repeats if r.error is not None]
-    pairs = [(e.score, e) for e in evaluations if e.score is not None]
-    return (
-        repeated[0] if repeated else max(pairs, key=lambda pair: pair[0], default=(None, None))[1]
-    )
+def best(
+    evaluations: Sequence[Evaluation],
+    repeats: Iterable[Repeated] = (),
+    expected: Sequence[float] = (),
+) -> Evaluation | None:
+    """The answer: see `Result`. Of equal expected scores the best score counts, then the first."""
+    for repeated in repeats:
+        if repeated.error is not None:
+            return repeated.first
+    worth = [-np.inf if np.isnan(score) else score for score in expected]
+    worth = worth or [0.0] * len(evaluations)
+    triples = [
+        (own, e.score, e) for own, e in zip(worth, evaluations, strict=True) if e.score is not None
+    ]
+    return max(triples, key=lambda triple: triple[:2], default=(None, None, None))[2]

@@ -161,6 +161,7 @@ _JOB = {
     "mean?": "number",
     "error?": "number?: standard error of the mean",
     "n?": "integer",
+    "expected?": "number: that the predictor expects of the answer after its last fit",
 }
 JOBS = {
     "complete": "boolean: it was not stopped",
@@ -174,6 +175,7 @@ JOBS = {
     "budget": "integer",
     "versions": _VERSIONS,
     "repeats?": {"top": "integer", "each": [_JOB]},
+    "answer?": "string: posterior, chosen by the expected score; missing: by label",
     "cost?": "string",
     "cost_unknown?": "integer",
     "pareto?": [_JOB],

@@ -19,7 +19,8 @@ def need_graphs(space: Space) -> CellGraphs:
     """The graphs of a space; ValueError where it has none."""
     if space.graphs is None:
         raise ValueError(
-            "a graph predictor needs the graphs of architectures: task.space(table, graphs=True)"
+            "this predictor reads graphs, which the space does not have; of a table: "
+            "task.space(table, graphs=True); others need none, such as mixture, gp, mlp or gbrt"
         )
     return space.graphs
 

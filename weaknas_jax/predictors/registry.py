@@ -10,7 +10,12 @@ from weaknas_jax.core.types import Predictor, Scorer, numbers
 from weaknas_jax.predictors.ensemble import ensemble, warm_ensemble
 from weaknas_jax.predictors.gp import gp
 from weaknas_jax.predictors.gp_ml import gp_ml
+from weaknas_jax.predictors.graph import gates, neural_predictor
+from weaknas_jax.predictors.graph.bonas import bonas
+from weaknas_jax.predictors.graph.brp import PRINTED as BRP_PRINTED
+from weaknas_jax.predictors.graph.brp import brp
 from weaknas_jax.predictors.graph.gp_wl import gp_wl
+from weaknas_jax.predictors.graph.npenas import npenas
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.members import MIXTURE, Members
@@ -35,6 +40,8 @@ class PredictorRecord(NamedTuple):
       members: how to read a state with ``weights``; None = it weighs no members.
       goes_on: whether a fit begins from that of the round before, so that its result depends on
         the order of the labels.
+      printed: whether it follows a released program in all that decides its figures, faults
+        included; such a one is offered by name, and left out where all predictors are compared.
     """
 
     build: Callable[..., Predictor | Scorer]
@@ -47,6 +54,7 @@ class PredictorRecord(NamedTuple):
     takes_chunk: bool = False
     members: Members | None = None
     goes_on: bool = False
+    printed: bool = False
 
     def __call__(self, *args: Any, **settings: Any) -> Predictor | Scorer:
         return self.build(*args, **settings)
@@ -60,6 +68,7 @@ class PredictorRecord(NamedTuple):
 _PROCESS = {"reads": "features", "deviation": True, "scores": "at once"}
 _CELLS = {"reads": "graph", "deviation": True, "scores": "at once"}
 _MEMBERS = {"deviation": True, "draws": "always"}
+_GRAPH = {"reads": "graph", "takes_chunk": True}
 PREDICTORS: dict[str, PredictorRecord] = {
     "gp": PredictorRecord(gp, "exact Gaussian process", draws="asked", **_PROCESS),
     "gp_ml": PredictorRecord(
@@ -74,7 +83,10 @@ PREDICTORS: dict[str, PredictorRecord] = {
     ),
     "gp_wl": PredictorRecord(gp_wl, "Gaussian process on subgraphs (NASBOWL)", **_CELLS),
     "gp_wl_printed": PredictorRecord(
-        functools.partial(gp_wl, printed=True), "the same, as its authors released it", **_CELLS
+        functools.partial(gp_wl, printed=True),
+        "the same, as its authors released it",
+        printed=True,
+        **_CELLS,
     ),
     "linear": PredictorRecord(linear, "Bayesian ridge regression", deviation=True, draws="asked"),
     "knn": PredictorRecord(knn, "mean of the k nearest"),
@@ -103,6 +115,51 @@ PREDICTORS: dict[str, PredictorRecord] = {
         draws="asked",
         host=True,
         scores="at once",
+    ),
+    "brp": PredictorRecord(brp, "graph network trained on all pairs (BRP-NAS)", **_GRAPH),
+    "brp_printed": PredictorRecord(
+        functools.partial(brp, **BRP_PRINTED._asdict()),
+        "the same, as its authors released it",
+        printed=True,
+        **_GRAPH,
+    ),
+    "bonas": PredictorRecord(
+        bonas, "graph convolutions under Bayesian regression (BONAS)", deviation=True, **_GRAPH
+    ),
+    "bonas_printed": PredictorRecord(
+        functools.partial(bonas, printed=True),
+        "the same, as its released code has it",
+        deviation=True,
+        printed=True,
+        **_GRAPH,
+    ),
+    "npenas": PredictorRecord(npenas, "graph isomorphism network (NPENAS)", **_GRAPH),
+    "npenas_printed": PredictorRecord(
+        functools.partial(npenas, printed=True, decay=1e-4),
+        "the same, as its released code has it",
+        printed=True,
+        **_GRAPH,
+    ),
+    "neural_predictor": PredictorRecord(
+        neural_predictor.neural_predictor, "graph network of the Neural Predictor", **_GRAPH
+    ),
+    "neural_predictor_two_stage": PredictorRecord(
+        functools.partial(neural_predictor.neural_predictor, stages=2),
+        "the same, behind one that tells the good",
+        **_GRAPH,
+    ),
+    "neural_predictor_printed": PredictorRecord(
+        functools.partial(neural_predictor.neural_predictor, **neural_predictor.PRINTED),
+        "the Neural Predictor, trained as its re-implementation does",
+        printed=True,
+        **_GRAPH,
+    ),
+    "gates": PredictorRecord(gates.gates, "graph network gated by operations, of pairs", **_GRAPH),
+    "gates_printed": PredictorRecord(
+        functools.partial(gates.gates, **gates.PRINTED),
+        "the same, trained as the released code does",
+        printed=True,
+        **_GRAPH,
     ),
 }
 

@@ -76,7 +76,7 @@ def markdown() -> str:
         ),
         _section(
             "Spaces",
-            ("name", "what it is", "architectures", "feature blocks", "kernel preset"),
+            ("name", "what it is", "architectures", "feature blocks", "kernel preset", "graphs"),
             (
                 (
                     name,
@@ -84,6 +84,7 @@ def markdown() -> str:
                     f"{record.size:,}" if record.size else "too many to list",
                     ", ".join(record.blocks),
                     record.preset,
+                    _yes(record.graphs is not None),
                 )
                 for name, record in SPACES.items()
             ),

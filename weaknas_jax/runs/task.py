@@ -108,6 +108,13 @@ def space(
     return Space(encoding, blocks, *map(jnp.asarray, walks), preset=preset, graphs=cells)
 
 
+def has_graphs(table: Table) -> bool:
+    """Whether a table's architectures are known as graphs, its own or those of its space."""
+    return table.graphs is not None or registry.has_graphs(
+        table.space, table.names, table.structure
+    )
+
+
 def _graphs(table: Table) -> CellGraphs:
     """The architectures as graphs; TableError where there are none."""
     named, where = f"{table.space}/{table.dataset}", (table.structure, table.columns)

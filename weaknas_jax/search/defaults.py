@@ -43,6 +43,7 @@ class Row(NamedTuple):
 
 
 _PROCESSES = ("gp", "gp_ml", "mixture", "gp_wl", "gp_wl_printed")
+_OF_GRAPHS = ("bonas", "npenas", "neural_predictor", "neural_predictor_two_stage")
 _ONE_BY_ONE = {"per_round": 1, "budget": 1000, "stop": "optimum", "seeds": 20, "quick": True}
 TABLE = (
     # A Gaussian process asks for one at a time, by the upper confidence bound on ranked labels.
@@ -52,6 +53,12 @@ TABLE = (
     Row(("weaknas",), _PROCESSES, (), {"quick": True}),
     Row(("weaknas",), ("gp", "mixture"), (), {"seeds": 100}),
     Row(("weaknas",), ("mixture",), (), {"features": "all"}),
+    Row(
+        ("weaknas",),
+        ("gp_wl_printed",),
+        (),
+        {"label_transform": "standardize", "acquisition": "ei"},
+    ),
     # The paper's Bayesian-optimisation variant: its acquisition, and constants of its code.
     Row(("weaknas",), ("ensemble",), (), {"acquisition": "ei", "sampling": "greedy"}),
     Row(
@@ -59,6 +66,16 @@ TABLE = (
         ("ensemble",),
         (),
         {"numbers": {"calibration": 5.0, "beta": 0.5, "patience": 1e6}},
+    ),
+    # Predictors that read graphs: a few very poor architectures would rule the squared error.
+    Row(("weaknas",), _OF_GRAPHS, (), {"label_transform": "rank"}),
+    # BONAS takes the best by its upper confidence bound.
+    Row(("weaknas",), ("bonas", "bonas_printed"), (), {"acquisition": "ucb", "sampling": "greedy"}),
+    Row(
+        ("weaknas",),
+        ("bonas", "bonas_printed"),
+        (),
+        {"numbers": {"beta": 0.5, "patience": 1e6}},
     ),
     # NAS-Bench-101: the paper begins with 100; chosen on it for the processes.
     Row(("weaknas", "random"), (), ("nasbench101",), {"init": 100}),
@@ -70,8 +87,9 @@ TABLE = (
     Row(("evolution", "lanas"), (), (), {"init": 50}),
     Row(("mcts",), (), (), {"init": 1}),
     Row(("bananas",), (), (), {"stop": "optimum", "budget": 300, "seeds": 20}),
-    Row(("nasbowl", "nasbowl_printed"), (), (), {"stop": "optimum", "budget": 160, "seeds": 20}),
-    Row(("nasbowl", "nasbowl_printed"), (), (), {"per_round": 5}),
+    Row(("brp_nas",), (), (), {"init": 20, "per_round": 20, "budget": 140, "seeds": 20}),
+    Row(("npenas",), (), (), {"budget": 150}),
+    Row(("nasbowl",), (), (), {"per_round": 5, "budget": 160, "stop": "optimum", "seeds": 20}),
     # Jobs: random search and LaNAS ask for as many at a time as there are workers.
     Row(("random", "lanas"), (), ("jobs",), {"per_round": 1}),
     Row(("random",), (), ("jobs",), {"init": 1}),

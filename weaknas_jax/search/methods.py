@@ -19,11 +19,14 @@ from weaknas_jax.predictors.registry import make as make_predictor
 from weaknas_jax.search import defaults
 from weaknas_jax.search.acquisition import ACQUISITIONS
 from weaknas_jax.search.baselines.bananas import bananas
+from weaknas_jax.search.baselines.bonas import bonas
+from weaknas_jax.search.baselines.brp_nas import brp_nas
 from weaknas_jax.search.baselines.evolution import evolution
 from weaknas_jax.search.baselines.lanas import lanas
 from weaknas_jax.search.baselines.local_search import local_search
 from weaknas_jax.search.baselines.mcts import mcts
 from weaknas_jax.search.baselines.nasbowl import nasbowl
+from weaknas_jax.search.baselines.npenas import npenas
 from weaknas_jax.search.baselines.random import random_search
 from weaknas_jax.search.label_transforms import TRANSFORMS
 from weaknas_jax.search.loop import weaknas
@@ -92,14 +95,15 @@ METHODS: dict[str, MethodRecord] = {
     "bananas": MethodRecord(
         bananas, "ensemble on path encodings (BANANAS)", own="features", neighbours=True
     ),
+    "brp_nas": MethodRecord(brp_nas, "pairwise graph network in stages (BRP-NAS)", own="graph"),
+    "bonas": MethodRecord(
+        bonas, "graph convolutions and Bayesian regression (BONAS)", own="graph", neighbours=True
+    ),
+    "npenas": MethodRecord(
+        npenas, "graph isomorphism network and evolution (NPENAS)", own="graph", neighbours=True
+    ),
     "nasbowl": MethodRecord(
         nasbowl, "Gaussian process on subgraphs (NASBOWL)", own="graph", neighbours=True
-    ),
-    "nasbowl_printed": MethodRecord(
-        functools.partial(nasbowl, printed=True),
-        "the same, as its authors released it",
-        own="graph",
-        neighbours=True,
     ),
 }
 EVERYWHERE = [name for name, record in METHODS.items() if not record.neighbours]

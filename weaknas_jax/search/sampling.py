@@ -75,6 +75,26 @@ def epsilon_greedy(*, epsilon: Number = 0.1) -> Sampler:
     return Sampler(drawn)
 
 
+def half_best() -> Sampler:
+    """By turns the best unseen, and a uniform draw in the top N of those that are not drawn so.
+
+    BRP-NAS (Dudziak et al., NeurIPS 2020, alpha = 1/2).
+
+    >>> scores, seen = jnp.arange(6.0), jnp.arange(6) == 5
+    >>> half_best().draw(jax.random.key(0), scores, seen, top=4, batch=4).tolist()[::2]
+    [4, 3]
+    """
+
+    def drawn(key, scores, seen, top, batch):
+        good = best(scores, seen, (batch + 1) // 2)
+        taken = seen.at[jnp.where(good >= 0, good, len(seen))].set(True, mode="drop")
+        others = uniform().draw(key, scores, taken, top, batch // 2)
+        turns = jnp.arange(batch)
+        return jnp.where(turns % 2 == 0, good[turns // 2], jnp.append(others, -1)[turns // 2])
+
+    return Sampler(drawn)
+
+
 def _in_the_top(log_weight: Callable[[jax.Array], jax.Array]) -> Sampler:
     """Draws without replacement, by a weight of the rank i / N in [0, 1)."""
 
@@ -221,4 +241,5 @@ SAMPLINGS: dict[str, SamplingRecord] = {
     "exponential": SamplingRecord(exponential, "probability falls exponentially with the rank"),
     "greedy": SamplingRecord(greedy, "the best", in_top=False),
     "epsilon_greedy": SamplingRecord(epsilon_greedy, "the best, or at times any", in_top=False),
+    "half_best": SamplingRecord(half_best, "half the best, half uniform in the top N (BRP-NAS)"),
 }

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from weaknas_jax.core.types import Space
-from weaknas_jax.spaces import choice_columns, expressions, listed, structures
+from weaknas_jax.spaces import choice_columns, expressions, graph_arrays, listed, structures
 from weaknas_jax.spaces.choice import (
     Choice,
     SpaceError,
@@ -235,6 +235,13 @@ class Choices:
             beside = choice_columns.space_of([self.choices[n] for n in others], codes[:, at])
             blocks[structures.OTHERS] = beside.features["effects"]
         return structures.added(space, blocks)
+
+    def graphs(self, codes: np.ndarray) -> graph_arrays.CellGraphs | None:
+        """Codes [N, choices] as graphs, for predictors that read them; None = no structure."""
+        if self.structure is None:
+            return None
+        structure, operations = structures.operations_of(self.structure, self.choices)
+        return graph_arrays.cell_graphs(structure.graphs(operations(codes)))
 
     def describe(self) -> dict[str, Any]:
         """The space as JSON that `choices_file` reads; functions by name only."""

@@ -6,10 +6,11 @@ edge is a node here (`of_edges`).
 
 Two forms stand side by side. The *whole* form is the graph as the space has it. In the *contracted*
 one, nodes of operations that are nothing are cut, nodes of identities are bypassed, and what then
-lies on no path from an input to the output is absent. Refined labels (Weisfeiler & Lehman, 1968)
-are those of the contracted form.
+lies on no path from an input to the output is absent; its ``operations`` are those that are left.
+Refined labels (Weisfeiler & Lehman, 1968) are those of the contracted form.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,8 +29,7 @@ LEVELS = 4
 """Levels of labels: that of the node alone, and three refinements."""
 
 
-@struct.dataclass
-class Graphs:
+class Graphs(struct.PyTreeNode):
     """Graphs of n architectures.
 
     >>> chain = of_lists([(("input", "conv", "output"), [(0, 1), (1, 2)])])
@@ -40,8 +40,8 @@ class Graphs:
       ops: int16 [n, V], kinds of nodes, see `ABSENT`.
       adjacency: uint8 [n, V, V], 1 = an edge from the row's node to the column's; upper triangular.
       operations: names of the operations in order.
-      none: operations that are nothing.
-      skip: operations that are an identity.
+      none: operations that are nothing; in the contracted form those that were cut.
+      skip: operations that are an identity; in the contracted form those that were bypassed.
     """
 
     ops: Any
@@ -91,8 +91,7 @@ class Graphs:
         return Graph(tuple(names[int(self.ops[row][node])] for node in at), edges)
 
 
-@struct.dataclass
-class CellGraphs:
+class CellGraphs(struct.PyTreeNode):
     """The graphs of a space's N architectures.
 
     Attributes:
@@ -195,15 +194,17 @@ def of_lists(
 
 def _matrix(row: int, size: int, edges: Any) -> np.ndarray:
     """Edges as a matrix uint8 [size, size]."""
-    given = np.asarray(edges)
-    if given.shape == (size, size) and not (given.shape == (2, 2) and given.max(initial=0) > 1):
+    given = np.zeros(1, object)
+    with contextlib.suppress(ValueError):  # rows of different lengths
+        given = np.asarray(edges)
+    if given.shape == (size, size):
         if not np.isin(given, (0, 1)).all():
             raise SpaceError(f"row {row}: the matrix of edges has entries other than 0 and 1")
         return given.astype(np.uint8)
     matrix = np.zeros((size, size), np.uint8)
     if given.size == 0:
         return matrix
-    if given.ndim != 2 or given.shape[1] != 2 or given.dtype.kind not in "iu":
+    if given.ndim != 2 or given.shape[-1] != 2 or given.dtype.kind not in "iu":
         raise SpaceError(
             f"row {row}: edges must be pairs of node numbers, or a matrix [{size}, {size}], not "
             f"{given.dtype} {list(given.shape)}"
@@ -235,6 +236,35 @@ def _topological(matrix: np.ndarray) -> list[int]:
     return order
 
 
+def check(graphs: Graphs, size: int) -> None:
+    """Raises SpaceError, naming the row, unless arrays are the graphs of ``size`` architectures."""
+    ops, adjacency = np.asarray(graphs.ops), np.asarray(graphs.adjacency)
+    nodes = ops.shape[-1] if ops.ndim == 2 else 0
+    if ops.shape != (size, nodes) or adjacency.shape != (size, nodes, nodes):
+        shapes = f"ops {list(ops.shape)} and adjacency {list(adjacency.shape)}"
+        raise SpaceError(f"{shapes}; expected [{size}, V] and [{size}, V, V]")
+    if not 2 <= nodes <= MOST_NODES:
+        raise SpaceError(f"{nodes} nodes; there must be 2 to {MOST_NODES}")
+    if ops.dtype.kind not in "iu" or adjacency.dtype.kind not in "iub":
+        raise SpaceError(f"ops are {ops.dtype} and adjacency {adjacency.dtype}; expected integers")
+    if stray := [name for name in (*graphs.none, *graphs.skip) if name not in graphs.operations]:
+        raise SpaceError(f"no operation is called {stray[0]!r}; there are {graphs.operations}")
+    absent = ops == ABSENT
+    faults = {
+        "an unknown operation": (ops < 0) | (ops >= FIRST + len(graphs.operations)),
+        "an edge that does not lead to a later node": np.tril(adjacency != 0).any(axis=2),
+        "entries other than 0 and 1": (adjacency > 1).any(axis=2),
+        "an edge of an absent node": absent & (adjacency.any(axis=2) | adjacency.any(axis=1)),
+        "not one output": ((ops == OUTPUT).sum(axis=1) != 1)[:, None],
+        "an output that no input reaches": ~(_alive(ops, adjacency) & (ops == OUTPUT)).any(
+            axis=1, keepdims=True
+        ),
+    }
+    for fault, where in faults.items():
+        if where.any():
+            raise SpaceError(f"row {int(where.any(axis=1).argmax())}: {fault}")
+
+
 def contract(graphs: Graphs) -> Graphs:
     """The contracted form, see the module; nodes keep their places.
 
@@ -244,6 +274,8 @@ def contract(graphs: Graphs) -> Graphs:
     >>> contracted = contract(graphs)
     >>> contracted.ops.tolist(), np.argwhere(contracted.adjacency[0]).tolist()
     ([[1, 3, 0, 0, 2]], [[0, 1], [1, 4]])
+    >>> contracted.operations
+    ('conv',)
     """
     ops, adjacency = np.array(graphs.ops), np.array(graphs.adjacency)
     gone = np.isin(ops, _kinds(graphs, graphs.none))
@@ -260,11 +292,16 @@ def contract(graphs: Graphs) -> Graphs:
     gone = ~_alive(ops, adjacency) & ~np.isin(ops, (INPUT, OUTPUT))
     _cut(adjacency, ~_alive(ops, adjacency))
     ops[gone] = ABSENT
-    return graphs.replace(ops=ops, adjacency=adjacency, none=(), skip=())
+    left = [name for name in graphs.operations if name not in (*graphs.none, *graphs.skip)]
+    number = np.zeros(FIRST + len(graphs.operations), ops.dtype)
+    number[[ABSENT, INPUT, OUTPUT]] = ABSENT, INPUT, OUTPUT
+    number[_kinds(graphs, left)] = FIRST + np.arange(len(left))
+    return graphs.replace(ops=number[ops], adjacency=adjacency, operations=tuple(left))
 
 
 def _kinds(graphs: Graphs, names: Sequence[str]) -> list[int]:
-    return [FIRST + graphs.operations.index(name) for name in names]
+    listed = graphs.operations
+    return [FIRST + listed.index(name) for name in names if name in listed]
 
 
 def _cut(adjacency: np.ndarray, nodes: np.ndarray) -> None:

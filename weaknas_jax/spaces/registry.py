@@ -158,6 +158,14 @@ def prefixes(space: str, names: np.ndarray | None, encoding: np.ndarray) -> np.n
     return entry.prefixes(names)
 
 
+def has_graphs(
+    space: str, names: np.ndarray | None, structure: structures.Structure | None = None
+) -> bool:
+    """Whether `graphs` of a space are there, by its structure or its record."""
+    entry = record(space, names)
+    return structure is not None or (entry is not None and entry.graphs is not None)
+
+
 def graphs(
     space: str,
     names: np.ndarray | None,

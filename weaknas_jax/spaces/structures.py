@@ -181,6 +181,19 @@ def of_choices(
     Raises:
       SpaceError: the structure names no choice or option of these, or their options differ.
     """
+    settled, operations = operations_of(structure, choices)
+    settled.blocks(np.zeros((0, len(settled.names)), np.int64))
+    return lambda codes: settled.blocks(operations(codes))
+
+
+def operations_of(
+    structure: Structure, choices: Mapping[str, Choice]
+) -> tuple[Structure, Callable[[np.ndarray], np.ndarray]]:
+    """The structure with names and options, and from codes [N, choices] to its options [N, E].
+
+    Raises:
+      SpaceError: see `of_choices`.
+    """
     check_kind(structure)
     names = structure.names or tuple(choices)
     if unknown := [name for name in names if name not in choices]:
@@ -199,15 +212,13 @@ def of_choices(
                 "name the choices that belong to it"
             )
         maps.append(np.array([*places, -1]))  # -1 = inactive
-    structure = structure.named(names, options)
-    structure.blocks(np.zeros((0, len(names)), np.int64))
     at = [list(choices).index(name) for name in names]
 
-    def blocks(codes: np.ndarray) -> Blocks:
+    def operations(codes: np.ndarray) -> np.ndarray:
         columns = [places[codes[:, place]] for places, place in zip(maps, at, strict=True)]
-        return structure.blocks(np.stack(columns, axis=1))
+        return np.stack(columns, axis=1)
 
-    return blocks
+    return structure.named(names, options), operations
 
 
 def check_kind(structure: Any) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from weaknas_jax.core import called, endings
-from weaknas_jax.spaces import structures_file
+from weaknas_jax.spaces import graphs_file, structures_file
 from weaknas_jax.spaces.choice import SpaceError
 from weaknas_jax.spaces.nasbench101 import cells
-from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage import files, ownership
 from weaknas_jax.storage.npz import TableError, content_sha256, read_npz
 from weaknas_jax.tables import describe, registry
@@ -34,7 +33,7 @@ class _Reader(NamedTuple):
 
 
 _LABELS = ("valid", "test", "scale", "minimize", "merge_repeats")
-_COLUMNS = (*_LABELS, "name", "extra", "dataset", "structure")
+_COLUMNS = (*_LABELS, "name", "extra", "dataset", "structure", "graphs")
 READERS = {
     "csv": _Reader(import_csv, (*_COLUMNS, "features", "one_hot"), "CSV"),
     "npz": _Reader(import_arrays, (*_COLUMNS, "encoding"), ".npz of arrays"),
@@ -102,8 +101,12 @@ def import_table(args: argparse.Namespace) -> None:
         )
     if (size := Path(args.file).stat().st_size) > LARGE:
         print(f"reading {size / 1e9:.1f} GB, which may take minutes ...", file=sys.stderr)
-    if "structure" in given:
-        given["structure"] = _structure(given["structure"])
+    for option, load in (("structure", structures_file.load), ("graphs", graphs_file.load)):
+        if option in given:
+            try:
+                given[option] = load(given[option])
+            except SpaceError as error:
+                raise TableError(f"--{option}: {error}") from None
     read = reader.read(args.file, **given)
     table, decisions, remarks = read if isinstance(read, Imported) else Imported(read, [], [])
     try:
@@ -175,13 +178,6 @@ def _factor(text: str) -> float:
     if not 0 < factor < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, such as 100")
     return factor
-
-
-def _structure(path: str) -> Structure:
-    try:
-        return structures_file.load(path)
-    except SpaceError as error:
-        raise TableError(f"--structure: {error}") from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -257,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.json",
         help="says that columns are a cell's edges or a chain's layers: see docs/tables.md",
     )
+    add("--graphs", metavar="FILE.json", help="the architectures as graphs: see docs/tables.md")
     return parser
 
 

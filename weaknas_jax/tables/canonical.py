@@ -4,7 +4,9 @@ Fields: ``format = "weaknas-table-1"``, ``space``, ``dataset``, ``encoding [N, D
 ``valid [N, R]`` and ``test [N, R']`` (NaN = that training run does not exist; ``test`` may be
 absent), optional ``names [N]``, ``version``, ``source``, ``licence``, ``minimize`` and ``unit`` of
 the labels, any ``extra_NAME [N]`` column, ``column_NAME [N]`` from which the encoding was made,
-``structure`` as JSON (`spaces.structures_file`), and ``sha256`` of all of them.
+``structure`` as JSON (`spaces.structures_file`), ``graphs_ops [N, V]``, ``graphs_adjacency
+[N, V, V]`` and the names ``graphs_operations``, ``graphs_none``, ``graphs_skip``
+(`spaces.graph_arrays.Graphs`), and ``sha256`` of all of them.
 """
 
 import dataclasses
@@ -16,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from weaknas_jax.core import called
-from weaknas_jax.spaces import structure_columns, structures_file
+from weaknas_jax.spaces import graph_arrays, structure_columns, structures_file
 from weaknas_jax.spaces.choice import SpaceError
+from weaknas_jax.spaces.graph_arrays import Graphs
 from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage.npz import TableError, read_npz, write_npz
 from weaknas_jax.tables.importers import kinds
@@ -26,6 +29,7 @@ from weaknas_jax.tables.table import Table
 FORMAT = "weaknas-table-1"
 LARGEST = 1e18  # label: squares of larger ones overflow float32
 UNITS = ("", "%", "score")
+_GRAPHS = ("ops", "adjacency", "operations", "none", "skip")
 _TEXT = ("space", "dataset", "version", "signal", "unit", "source", "licence")
 
 
@@ -61,6 +65,8 @@ def save_table(path: str | os.PathLike, table: Table, overwrite: bool = False) -
     arrays |= {f"column_{name}": column for name, column in table.columns.items()}
     if table.structure is not None:
         arrays["structure"] = json.dumps(table.structure.describe())
+    if table.graphs is not None:
+        arrays |= {f"graphs_{name}": _graph_array(table.graphs, name) for name in _GRAPHS}
     write_npz(path, arrays, overwrite=overwrite)
 
 
@@ -106,6 +112,7 @@ def load_table(path: str | os.PathLike, minimize: bool | None = None) -> Table:
         extra=_named("extra_", arrays),
         columns=_named("column_", arrays),
         structure=_structure(path, arrays.get("structure")),
+        graphs=_graphs(path, _named("graphs_", arrays)),
     )
     check(table, str(path))
     return table
@@ -140,6 +147,20 @@ def _structure(path: Path, stated: np.ndarray | None) -> Structure | None:
         return structures_file.from_text(str(stated))
     except SpaceError as error:
         raise TableError(f"{path}: field 'structure': {error}") from None
+
+
+def _graphs(path: Path, arrays: Mapping[str, np.ndarray]) -> Graphs | None:
+    if not arrays:
+        return None
+    if missing := [name for name in _GRAPHS if name not in arrays]:
+        raise TableError(f"{path}: field 'graphs_{missing[0]}' is missing")
+    names = (tuple(_as_text(arrays[name]).ravel().tolist()) for name in _GRAPHS[2:])
+    return Graphs(arrays["ops"], arrays["adjacency"], *names)
+
+
+def _graph_array(graphs: Graphs, name: str) -> np.ndarray:
+    part = getattr(graphs, name)
+    return np.asarray(part, np.str_) if isinstance(part, tuple) else np.asarray(part)
 
 
 def _named(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -202,6 +223,11 @@ def check(table: Table, where: str) -> None:
             structure_columns.settled(table.structure, table.columns, encoding)
         except SpaceError as error:
             raise TableError(f"{where}: field 'structure': {error}") from None
+    if table.graphs is not None:
+        try:
+            graph_arrays.check(table.graphs, n)
+        except SpaceError as error:
+            raise TableError(f"{where}: graphs: {error}") from None
     if table.names is not None:
         _, first, count = np.unique(table.names, return_index=True, return_counts=True)
         if (count > 1).any():

@@ -3,6 +3,7 @@
 import numpy as np
 
 from weaknas_jax.core.protocol import CHOICES
+from weaknas_jax.spaces.graph_arrays import Graphs
 from weaknas_jax.tables.table import Table
 from weaknas_jax.tables.targets import target_mask
 
@@ -42,6 +43,7 @@ def info(table: Table, checksum: str) -> str:
         *((part, _labels(getattr(table, part), table.percent)) for part in parts),
         ("best is", f"the {'lowest' if table.minimize else 'highest'}"),
         *([("structure", table.structure.summary())] if table.structure else []),
+        *([("graphs", _graphs(table.graphs))] if table.graphs else []),
         *([] if table.test is not None else [("test", "none: only --target=valid can be met")]),
         *([("valid", "none: the search sees test accuracy")] if table.signal == "test" else []),
         ("--labels", ", ".join(labels(table))),
@@ -59,6 +61,11 @@ def info(table: Table, checksum: str) -> str:
     ]
     width = max(len(key) for key, _ in lines)
     return "\n".join([title(table), *(f"  {key:<{width}}  {value}" for key, value in lines)])
+
+
+def _graphs(graphs: Graphs) -> str:
+    nodes = np.asarray(graphs.present).sum(axis=1)
+    return f"{nodes.min()} to {nodes.max()} nodes, {len(graphs.operations)} operations"
 
 
 def _labels(x: np.ndarray, percent: bool) -> str:

@@ -42,4 +42,5 @@ def merged(table: Table, first: np.ndarray, group: np.ndarray) -> Table:
         names=None if table.names is None else table.names[first],
         extra={name: extra(np.asarray(column)) for name, column in table.extra.items()},
         columns={name: column[first] for name, column in table.columns.items()},
+        graphs=None if table.graphs is None else table.graphs.rows(first),
     )

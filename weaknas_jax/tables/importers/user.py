@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weaknas_jax.core import called, scaling
+from weaknas_jax.spaces.graph_arrays import Graphs
 from weaknas_jax.spaces.structures import Structure
 from weaknas_jax.storage.npz import TableError, read_npz
 from weaknas_jax.tables import canonical
@@ -52,6 +53,7 @@ def import_csv(
     merge_repeats: bool = False,
     dataset: str = "",
     structure: Structure | None = None,
+    graphs: Graphs | None = None,
 ) -> Imported:
     """A table from comma-separated UTF-8 text with a header line, one architecture a line.
 
@@ -72,6 +74,7 @@ def import_csv(
         become their means.
       dataset: name of the data set; default the file's name.
       structure: a `Cell` or `Chain` that columns are the edges or layers of, by their names.
+      graphs: the architectures as graphs, a row each (`spaces.graphs_file`).
 
     Raises:
       TableError: the file cannot be read or used; the message names line and column.
@@ -104,6 +107,7 @@ def import_csv(
         merge_repeats=merge_repeats,
         dataset=dataset,
         structure=structure,
+        graphs=graphs,
     )
 
 
@@ -120,6 +124,7 @@ def import_arrays(
     merge_repeats: bool = False,
     dataset: str = "",
     structure: Structure | None = None,
+    graphs: Graphs | None = None,
 ) -> Imported:
     """A table from the arrays of an ``.npz``; pickled arrays are refused.
 
@@ -177,6 +182,7 @@ def import_arrays(
         merge_repeats=merge_repeats,
         dataset=dataset,
         structure=structure,
+        graphs=graphs,
     )
 
 
