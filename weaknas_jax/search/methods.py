@@ -105,12 +105,6 @@ METHODS: dict[str, MethodRecord] = {
     "nasbowl": MethodRecord(
         nasbowl, "Gaussian process on subgraphs (NASBOWL)", own="graph", neighbours=True
     ),
-    "nasbowl_printed": MethodRecord(
-        functools.partial(nasbowl, printed=True),
-        "the same, as its authors released it",
-        own="graph",
-        neighbours=True,
-    ),
 }
 EVERYWHERE = [name for name, record in METHODS.items() if not record.neighbours]
 """Methods that need no neighbours, and so also search spaces too large to list."""

@@ -147,14 +147,10 @@ def test_the_terms_of_the_evidence_are_those_of_a_normal_distribution():
     of, rows, y = solved()
     grams = dense("dot")[:, rows][:, :, rows]
     evidence = -0.5 * (of.square + of.log_det + len(y) * np.log(2 * np.pi))
-    wanted = [
-        [
-            stats.multivariate_normal(cov=g + noise * np.eye(len(y))).logpdf(y)
-            for noise in gp_wl.NOISES
-        ]
-        for g in grams
-    ]
-    np.testing.assert_allclose(evidence, wanted, rtol=1e-4)
+    for gram, some in zip(grams, evidence, strict=True):
+        for noise, value in zip(gp_wl.NOISES, some, strict=True):
+            normal = stats.multivariate_normal(cov=gram + noise * np.eye(len(y)))
+            assert value == pytest.approx(normal.logpdf(y), rel=1e-4)
 
 
 @FORMS

@@ -4,8 +4,9 @@ Ten random architectures, then five a round by expected improvement among the mu
 best. It is `loop.weaknas` with these parts and `predictors.graph.gp_wl`, whose printed form has the
 released code's process. That code's incumbent is the observed label of the architecture of the
 highest posterior mean; the five are those of the largest *different* expected improvements, so that
-no two of equal ones, such as isomorphic cells, are asked for in one round. The clean form improves
-on the best label, and picks the five jointly (`predictors.gp`).
+no two of equal ones, such as isomorphic cells, are asked for in one round. The clean form, the
+default, has labels of ranks, improves on the best label, and picks the five jointly
+(`predictors.gp`).
 
 Known deviations: a mutant is one edit away, and all of those of the ten best are candidates, not
 100 or 200 draws; no random architectures beside them, which the released code has on NAS-Bench-101;
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 from weaknas_jax.core.history import History
 from weaknas_jax.core.types import Method, Prediction
 from weaknas_jax.predictors.graph.gp_wl import gp_wl
-from weaknas_jax.search import acquisition, sampling
+from weaknas_jax.search import acquisition, label_transforms, sampling
 from weaknas_jax.search.acquisition import Acquisition
 from weaknas_jax.search.loop import weaknas
 from weaknas_jax.search.sampling import Sampler
@@ -56,6 +57,7 @@ def nasbowl(
         init=init,
         per_round=per_round,
         budget=budget,
+        transform=label_transforms.TRANSFORMS["standardize" if printed else "rank"].apply,
         acquisition=at_highest_mean(acquisition.ei()) if printed else acquisition.ei(),
         sampler=different() if printed else sampling.greedy(),
         near_best=parents,
