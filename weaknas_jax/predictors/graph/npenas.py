@@ -11,11 +11,12 @@ a thousandfold, and the same labels give another fit beside other runs.
 ``printed``: as the released code (github.com/auroua/NPENASv1) has it. Operations that are nothing
 are cut from the whole graph; absent nodes are a kind of their own, and a node without any edge gets
 one from the input; 6,241 parameters on NAS-Bench-101, 6,305 on NAS-Bench-201. Ten times a sigmoid
-is the error in percent, which saturates. Adam has decays 0 and 0.9; biases learn twice as fast and have no weight decay; the
-cosine is laid out for n / 16 batches in an epoch (n / 10 up to 10 labels), of which there are
-ceil(n / 16), so that the rate rises again at the end. Deviations: labels come standardised, so that
-the error is ten times the normal probability above the label (it too tells poor ones little apart),
-and the mean returns to the labels by the same curve; the rate changes by the epoch, not the batch.
+is the error in percent, which saturates. Adam has decays 0 and 0.9; biases learn twice as fast and
+have no weight decay; the cosine is laid out for n / 16 batches in an epoch (n / 10 up to 10
+labels), of which there are ceil(n / 16), so that the rate rises again at the end. Deviations:
+labels come standardised, so that the error is ten times the normal probability above the label (it
+too tells poor ones little apart), and the mean returns to the labels by the same curve; the rate
+changes by the epoch, not the batch.
 
 The paper's second network, with a normal output, is not here.
 
