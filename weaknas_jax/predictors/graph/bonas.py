@@ -209,7 +209,7 @@ def sigmoid_moments(mean: jax.Array, variance: jax.Array) -> tuple[jax.Array, ja
 
     >>> mean, deviation = sigmoid_moments(jnp.float32(0), jnp.float32(1))
     >>> round(float(mean), 3), round(float(deviation), 3)  # exactly 0.5 and 0.208
-    (0.5, 0.219)
+    (0.5, 0.231)
     """
     slope, shift = 4 - 2 * math.sqrt(2), -math.log(math.sqrt(2) + 1)
     first = jax.nn.sigmoid(mean / jnp.sqrt(1 + math.pi / 8 * variance))

@@ -150,7 +150,7 @@ def overrun(rate: Number, epochs: Number, count: jax.Array) -> Callable[[jax.Arr
     """The printed rate by epoch, of a cosine laid out for too few batches.
 
     >>> [round(float(overrun(1.0, 10, jnp.int32(n))(jnp.int32(9))), 3) for n in (16, 20)]
-    [0.024, 0.345]
+    [0.024, 0.406]
     """
     expected = jnp.maximum(count, 1) / jnp.where(count > 10, BATCH, 10)
     return training.cosine(rate, epochs * expected / jnp.ceil(jnp.maximum(count, 1) / BATCH))
