@@ -22,7 +22,7 @@ CELLS = [
     (("input", "a", "b", "a", "output"), [(0, 1), (0, 2), (1, 3), (2, 3), (3, 4), (0, 4)]),
     (("input", "b", "output"), [(0, 1), (1, 2)]),
 ]
-SMALL = {"width": 8, "hidden": 8, "epochs": 8}
+SMALL = {"width": 24, "hidden": 24, "epochs": 100, "learning_rate": 1e-2}
 
 
 def network(graphs, depth=2):
@@ -103,20 +103,21 @@ def test_dropout_is_of_training_only():
 
 TABLE = planted_table((4, 4, 4))
 SPACE = task.make(TABLE, HONEST, graphs=True).space
+ROWS = np.random.default_rng(0).choice(64, 40, replace=False)
 
 
-def learned(name, rows, other=0, garbage=0.0, **settings):
+def learned(name, rows, other=0, garbage=0.0):
     """Scores of all 64 after some labels, and eight rows of padding that hold ``other``."""
     queried = np.r_[rows, np.full(8, other)].astype(np.int32)
     mask = np.arange(len(queried)) < len(rows)
     y = standardize_observed(jnp.asarray(TABLE.valid_mean[queried], jnp.float32), mask)
     y = jnp.where(mask, y, garbage)
-    return np.asarray(learn(name, **settings)(queried, y, mask))
+    return np.asarray(learn(name)(queried, y, mask))
 
 
 @functools.cache
-def learn(name, **settings):
-    scorer = make(name, chunk=32, **SMALL | settings)
+def learn(name):
+    scorer = make(name, chunk=32, **SMALL)
 
     def update(queried, y, mask):
         return scorer.update(jax.random.key(1), (), SPACE, queried, y, mask, queried)[1].mean
@@ -127,19 +128,16 @@ def learn(name, **settings):
 @pytest.mark.slow  # quickly in test_gates: batches and padding are those of `training`
 @pytest.mark.parametrize("name", ["neural_predictor", "neural_predictor_two_stage"])
 def test_graphs_and_labels_of_the_padding_change_nothing(name):
-    rows = np.random.default_rng(0).choice(64, 12, replace=False)
-    clean, dirty = learned(name, rows), learned(name, rows, other=33, garbage=np.nan)
+    clean, dirty = learned(name, ROWS), learned(name, ROWS, other=33, garbage=np.nan)
     np.testing.assert_array_equal(clean, dirty)
-    fewer = learned(name, np.r_[rows[:-1], rows[0]])  # as many, so that the program is the same
+    fewer = learned(name, np.r_[ROWS[:-1], ROWS[0]])  # as many, so that the program is the same
     assert not np.allclose(clean, fewer)
 
 
 @pytest.mark.slow
 def test_two_stages_rank_the_rejected_below_all_others():
-    rows = np.random.default_rng(0).choice(64, 40, replace=False)
-    wide = {"width": 24, "hidden": 24, "epochs": 100, "learning_rate": 1e-2}
-    mean = learned("neural_predictor_two_stage", rows, **wide)
-    y = TABLE.valid_mean[rows]
+    mean = learned("neural_predictor_two_stage", ROWS)
+    y = TABLE.valid_mean[ROWS]
     y = (y - y.mean()) / y.std()
     floor = np.sort(y)[int(0.3 * 39)]
     rejected = mean < floor - 1
