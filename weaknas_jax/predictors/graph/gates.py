@@ -6,7 +6,8 @@ layer of 96: one embedding for inputs, another, zero at first, for all other nod
 adjacency from a node to those whose edges lead to it and O the operations' embeddings of 48,
 
 * a layer is sigmoid(O W_o + b_o) * (A X W) + X W + b; four of 128, relu between them;
-* the sum over all nodes but inputs by the number of places, linear 200, relu, dropout 0.1, linear 1;
+* the sum over all nodes but inputs by the number of places, linear 200, relu, dropout 0.1,
+  linear 1;
 * the loss is the mean over pairs of max(0, 0.1 - (score of the better - score of the other)).
 
 An input's operation has a zero embedding. Each row of a layer's weight begins uniform within the
