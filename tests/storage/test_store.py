@@ -4,6 +4,7 @@ import dataclasses
 import io
 import zipfile
 
+import chex
 import numpy as np
 import pytest
 from conftest import planted_table
@@ -29,6 +30,8 @@ def test_round_trip(tmp_path):
         old, new = getattr(table, field.name), getattr(back, field.name)
         if field.name == "extra":
             np.testing.assert_array_equal(old["params"], new["params"])
+        elif field.name == "graphs":
+            chex.assert_trees_all_equal(old, new)
         else:
             np.testing.assert_array_equal(old, new)
 
