@@ -17,9 +17,11 @@ Deviations: an operation on an edge is a node here; in the released code for NAS
 the edge. One of nothing passes nothing on and does not count in the sum, like an absent one. Each
 cell is embedded once a step, so that dropout is by cell and not by pair.
 
-By default all pairs of a batch of 256 count. ``PRINTED``: at most four pairs a cell, drawn anew in
-each step, and batches of 512. The authors' rank correlation is a mean of the last five epochs, each
-evaluated on the whole test set; a search needs one network, the last.
+By default all pairs of a batch of 256 count, and Adam's epsilon is 1e-5: the bias of a unit that is
+active in all cells has a gradient of rounding, since pairs take it away, and 1e-8 makes whole steps
+of that. ``PRINTED``: at most four pairs a cell, drawn anew in each step, batches of 512, and 1e-8.
+The authors' rank correlation is a mean of the last five epochs, each evaluated on the whole test
+set; a search needs one network, the last.
 """
 
 from types import MappingProxyType
@@ -133,7 +135,8 @@ def apply(network: Network, x: Inputs, key: jax.Array | None = None) -> jax.Arra
         nodes = gate * (x.edges @ sent) + sent + layer.bias
     pooled = jnp.einsum("nv,nvh->nh", x.share, nodes)
     inner = parts.dropout(key, jax.nn.relu(network.hidden(pooled)), DROPOUT)
-    return network.last(inner)[:, 0]
+    # Pairs take the last bias away: its gradient is rounding, which Adam would make steps of.
+    return network.last._replace(bias=jax.lax.stop_gradient(network.last.bias))(inner)[:, 0]
 
 
 def hinge(scores: jax.Array, labels: jax.Array, counts: jax.Array) -> jax.Array:
@@ -170,6 +173,7 @@ def gates(
     epochs: int = 80,
     batch: int = 256,
     pairs: int | None = None,
+    epsilon: float = 1e-5,
 ) -> Scorer:
     """GATES as `Scorer`.
 
@@ -184,6 +188,7 @@ def gates(
       layers, width, hidden: of the network.
       epochs, batch: see `training.train`.
       pairs: most pairs a cell of a step, drawn at random; None = all.
+      epsilon: of Adam.
     """
 
     def fit(key, x, y, mask):
@@ -205,7 +210,7 @@ def gates(
             (),
             mask,
             loss,
-            direction=optax.scale_by_adam(),
+            direction=optax.scale_by_adam(eps=epsilon),
             rate=training.constant(learning_rate),
             epochs=epochs,
             batch=batch,
@@ -229,5 +234,5 @@ def _moments(values: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     return mean, jnp.sqrt(jnp.sum(jnp.where(mask, values - mean, 0.0) ** 2) / count)
 
 
-PRINTED = MappingProxyType({"batch": 512, "pairs": 4})
+PRINTED = MappingProxyType({"batch": 512, "pairs": 4, "epsilon": 1e-8})
 """Settings of the released code."""
