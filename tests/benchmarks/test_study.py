@@ -43,6 +43,7 @@ def test_peers_ask_for_distinct_rows_after_our_first(name, case):
     np.testing.assert_array_equal(queried[:1], again)
 
 
+@pytest.mark.slow
 def test_tpe_finds_more_than_chance():
     bowl, best = objective(WHOLE), []
     for encoding in ("onehot", "integers", "shuffled"):

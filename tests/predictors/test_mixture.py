@@ -133,6 +133,7 @@ def test_before_any_evidence_the_prior_weighs(data):
     np.testing.assert_allclose(np.log(blind.weights[0] / blind.weights[1]), 1.0, atol=1e-5)
 
 
+@pytest.mark.slow  # draws of a process are those of `gp`, and its moments are slow too
 def test_draws_have_the_moments_of_the_mixture(data):
     _, prediction = learn(*data, (8, 8), mixture(draws=256))
     error = prediction.std / 256**0.5

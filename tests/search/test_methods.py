@@ -13,6 +13,10 @@ from weaknas_jax.search.acquisition import ACQUISITIONS
 from weaknas_jax.search.methods import METHODS
 from weaknas_jax.search.sampling import SAMPLINGS
 
+OF_GRAPHS = {name for name, record in METHODS.items() if record.own == "graph"}
+QUICK = set(METHODS) - OF_GRAPHS | {"bonas"}
+"""The other ones on graphs are the same loop, and their predictors have tests of their own."""
+
 
 def drive(method, scores, seed=0):
     """The host loop of somebody with real training jobs; returns told indices and last Info."""
@@ -35,7 +39,7 @@ def assert_budget(name, budget):
     assert max(told) < 64
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", quick_and_slow(METHODS, QUICK))
 def test_never_twice_and_exactly_the_budget(name):
     assert_budget(name, 17)  # a last round that is smaller
 
@@ -55,7 +59,7 @@ def test_more_budget_than_architectures_ends_with_all(name):
     assert sorted(told) == list(range(64))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", quick_and_slow(METHODS, QUICK))
 def test_same_key_same_queries(name):
     scores = planted_table().valid_mean
     assert drive(build(name), scores)[0] == drive(build(name), scores)[0]
@@ -73,7 +77,7 @@ def test_failed_evaluations_are_survived(name, failing):
         assert jnp.isfinite(info.prediction.mean).all()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", quick_and_slow(METHODS, QUICK))
 def test_constant_scores_are_survived(name):
     told, _ = drive(build(name), np.full(64, 50.0))
     assert len(set(told)) == 17
