@@ -19,7 +19,7 @@ from weaknas_jax.search.sampling import SAMPLINGS
 from weaknas_jax.spaces.choices import Choices, categorical, integer
 
 TABLE = planted_table(noise=0.5)
-SPACE = task.space(TABLE, neighbours=True)
+SPACE = task.space(TABLE, neighbours=True, graphs=True)
 PROGRAMS = (drive._init, drive._ask, drive._believe, drive._tell, drive._mark)
 
 

@@ -23,7 +23,7 @@ def program(name="weaknas", lanes=2):
         return build(name, ridge(strength), chunk=chunk, top=top)
 
     points = [{"top": 4, "strength": 0.1}, {"top": 20, "strength": 1.0}]
-    problem = task.make(planted_table(noise=0.5), HONEST, neighbours=True)
+    problem = task.make(planted_table(noise=0.5), HONEST, neighbours=True, graphs=True)
     return Program(method, problem, Settings(), points=points, given=Plan(lanes))
 
 
