@@ -69,8 +69,6 @@ SMALL = {
     "neural_predictor_printed": _NEURAL,
     "gates": _GATES,
     "gates_printed": _GATES,
-    "npenas": {"epochs": 30, "width": 16, "learning_rate": 0.02},
-    "npenas_printed": {"epochs": 30, "width": 16, "learning_rate": 0.02},
 }
 """Sizes of predictors for tests that are not about their quality."""
 

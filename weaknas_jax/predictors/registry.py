@@ -15,7 +15,6 @@ from weaknas_jax.predictors.graph.bonas import bonas
 from weaknas_jax.predictors.graph.brp import PRINTED as BRP_PRINTED
 from weaknas_jax.predictors.graph.brp import brp
 from weaknas_jax.predictors.graph.gp_wl import gp_wl
-from weaknas_jax.predictors.graph.npenas import npenas
 from weaknas_jax.predictors.knn import knn
 from weaknas_jax.predictors.linear import linear
 from weaknas_jax.predictors.members import MIXTURE, Members
@@ -130,13 +129,6 @@ PREDICTORS: dict[str, PredictorRecord] = {
         functools.partial(bonas, printed=True),
         "the same, as its released code has it",
         deviation=True,
-        printed=True,
-        **_GRAPH,
-    ),
-    "npenas": PredictorRecord(npenas, "graph isomorphism network (NPENAS)", **_GRAPH),
-    "npenas_printed": PredictorRecord(
-        functools.partial(npenas, printed=True, decay=1e-4, epochs=300),
-        "the same, as its released code has it",
         printed=True,
         **_GRAPH,
     ),

@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 _PROCESSES = ("gp", "gp_ml", "mixture", "gp_wl", "gp_wl_printed")
-_OF_GRAPHS = ("bonas", "npenas", "neural_predictor", "neural_predictor_two_stage")
+_OF_GRAPHS = ("bonas", "neural_predictor", "neural_predictor_two_stage")
 _ONE_BY_ONE = {"per_round": 1, "budget": 1000, "stop": "optimum", "seeds": 20, "quick": True}
 TABLE = (
     # A Gaussian process asks for one at a time, by the upper confidence bound on ranked labels.
@@ -88,7 +88,6 @@ TABLE = (
     Row(("mcts",), (), (), {"init": 1}),
     Row(("bananas",), (), (), {"stop": "optimum", "budget": 300, "seeds": 20}),
     Row(("brp_nas",), (), (), {"init": 20, "per_round": 20, "budget": 140, "seeds": 20}),
-    Row(("npenas",), (), (), {"budget": 150}),
     Row(("nasbowl",), (), (), {"per_round": 5, "budget": 160, "stop": "optimum", "seeds": 20}),
     # Jobs: random search and LaNAS ask for as many at a time as there are workers.
     Row(("random", "lanas"), (), ("jobs",), {"per_round": 1}),

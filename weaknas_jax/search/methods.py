@@ -26,7 +26,6 @@ from weaknas_jax.search.baselines.lanas import lanas
 from weaknas_jax.search.baselines.local_search import local_search
 from weaknas_jax.search.baselines.mcts import mcts
 from weaknas_jax.search.baselines.nasbowl import nasbowl
-from weaknas_jax.search.baselines.npenas import npenas
 from weaknas_jax.search.baselines.random import random_search
 from weaknas_jax.search.label_transforms import TRANSFORMS
 from weaknas_jax.search.loop import weaknas
@@ -98,9 +97,6 @@ METHODS: dict[str, MethodRecord] = {
     "brp_nas": MethodRecord(brp_nas, "pairwise graph network in stages (BRP-NAS)", own="graph"),
     "bonas": MethodRecord(
         bonas, "graph convolutions and Bayesian regression (BONAS)", own="graph", neighbours=True
-    ),
-    "npenas": MethodRecord(
-        npenas, "graph isomorphism network and evolution (NPENAS)", own="graph", neighbours=True
     ),
     "nasbowl": MethodRecord(
         nasbowl, "Gaussian process on subgraphs (NASBOWL)", own="graph", neighbours=True

@@ -61,12 +61,7 @@ def moments(width: int) -> Moments:
 
 
 def batch_norm(
-    params: Norm,
-    state: Moments,
-    x: jax.Array,
-    weight: jax.Array | None,
-    momentum: float = 0.1,
-    epsilon: float = 1e-5,
+    params: Norm, state: Moments, x: jax.Array, weight: jax.Array | None, momentum: float = 0.1
 ) -> tuple[jax.Array, Moments]:
     """Batch normalisation as PyTorch has it, over all axes but the last.
 
@@ -80,7 +75,6 @@ def batch_norm(
       x: [B, V, C].
       weight: [B, V] or [B, 1], 1 = counts for the moments; None = the moving ones are used.
       momentum: share of a batch in the moving moments.
-      epsilon: added to the variance.
 
     Returns:
       The normalised array, and the moving moments after this batch (variance unbiased).
@@ -98,7 +92,7 @@ def batch_norm(
             (1 - momentum) * state.mean + momentum * mean,
             (1 - momentum) * state.variance + momentum * unbiased,
         )
-    return params.scale * (x - mean) / jnp.sqrt(variance + epsilon) + params.shift, state
+    return params.scale * (x - mean) / jnp.sqrt(variance + 1e-5) + params.shift, state
 
 
 def layer_norm(params: Norm, x: jax.Array) -> jax.Array:
