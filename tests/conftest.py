@@ -77,16 +77,20 @@ LONG = (pytest.mark.slow, pytest.mark.long)
 """Marks of tests of minutes, which run once a week."""
 
 
+WEEKLY = ("neural_predictor", "gates", "brp")
+
+
 def marks(case, quick) -> tuple:
     """Marks of a test of a method, predictor or both: none of those in ``quick``, else slow.
 
-    Ports of released programs (`PredictorRecord.printed`) share the code of their predictor, and
-    are tested weekly.
+    Graph networks share the code of `bonas`, and ports of released programs
+    (`PredictorRecord.printed`) that of their predictor: they are tested weekly.
     """
-    names = case if isinstance(case, tuple) else (case,)
-    if any(isinstance(name, str) and name.endswith("_printed") for name in names):
-        return LONG
-    return () if case in quick else (pytest.mark.slow,)
+    names = [name for name in (case if isinstance(case, tuple) else (case,)) if name]
+    if case in quick:
+        return ()
+    weekly = any(str(name).startswith(WEEKLY) or str(name).endswith("_printed") for name in names)
+    return LONG if weekly else (pytest.mark.slow,)
 
 
 def quick_and_slow(names, quick):

@@ -9,10 +9,13 @@ import pytest
 from conftest import LONG, optimized
 
 PLANTED = {name for name in golden.CASES if name.startswith("planted-")} - golden.QUICK
-OTHERS = golden.CASES.keys() - golden.QUICK - PLANTED
+PRINTED = {name for name in PLANTED if name.endswith("_printed")}
+PLANTED -= PRINTED
+OTHERS = golden.CASES.keys() - golden.QUICK - PLANTED - PRINTED
 PARAMETERS = [
     pytest.param(golden.QUICK, id="quick"),
     pytest.param(PLANTED, id="planted", marks=pytest.mark.slow),
+    pytest.param(PRINTED, id="printed", marks=LONG),
     *(
         pytest.param({name}, id=name, marks=LONG if name in golden.LONG else pytest.mark.slow)
         for name in sorted(OTHERS)
