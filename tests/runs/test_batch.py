@@ -44,6 +44,7 @@ def test_a_run_is_the_same_alone_and_in_any_batch(name, lanes):
         planted_table(noise=0.5, runs=3),
         protocol.resolve("honest", labels="single_run"),
         neighbours=True,
+        graphs=True,
     )
     program = Program(build(name), problem, Settings(rounds_per_call=2), given=Plan(lanes))
     everything = trace_of(program, 11, range(7))
