@@ -157,6 +157,7 @@ def optimum_out(out, monkeypatch):
 
 
 @pytest.mark.slow  # rows of other tables are above
+@pytest.mark.long
 def test_table_5_compares_the_runs_of_the_same_seeds(optimum_out, capsys, monkeypatch):
     def called(out, *arguments):
         with flagsaver.flagsaver():

@@ -168,6 +168,7 @@ def test_a_masked_network_learns_as_the_network_by_itself(three, data):
 
 
 @pytest.mark.slow  # forward passes are compared in test_supernet
+@pytest.mark.long
 def test_masks_and_branches_train_alike(three, population, data):
     _, _, losses = trained(population, data, np.arange(3), how="branches")
     np.testing.assert_allclose(losses, three[2], rtol=1e-3)
@@ -200,6 +201,7 @@ def test_a_network_does_not_see_its_neighbours(three, population, data):
 
 
 @pytest.mark.slow  # networks of one program are above
+@pytest.mark.long
 def test_threads_change_nothing(three, population, data):
     _, together, losses = three
     _, apart, same = trained(population, data, np.array([1, 2]), workers=2)
