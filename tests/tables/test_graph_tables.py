@@ -120,6 +120,20 @@ def test_import_with_graphs(tmp_path, capsys):
     assert "row 1: nodes [0, 1, 2] lie on or behind a cycle" in told
 
 
+def test_only_rows_of_the_same_graph_are_merged(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("valid,size\n91,3\n92,3\n93,3\n")
+    chains = [{"ops": ["input", op, "output"], "edges": CHAIN[1]} for op in ("a", "b", "a")]
+    file, out = tmp_path / "graphs.json", tmp_path / "t.npz"
+    line = ["import", str(tmp_path / "t.csv"), f"--out={out}", f"--graphs={file}"]
+    file.write_text(json.dumps({"graphs": chains}))
+    assert main([*line, "--merge_repeats"]) == 0
+    np.testing.assert_array_equal(load_table(out).valid, [[91, 93], [92, np.nan]])
+    assert len(load_table(out).graphs) == 2
+    file.write_text(json.dumps({"graphs": chains[:2]}))
+    assert main([*line, "--merge_repeats", "--overwrite"]) == 2
+    assert "graphs: ops [2, 3]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [

@@ -224,10 +224,7 @@ def check(table: Table, where: str) -> None:
         except SpaceError as error:
             raise TableError(f"{where}: field 'structure': {error}") from None
     if table.graphs is not None:
-        try:
-            graph_arrays.check(table.graphs, n)
-        except SpaceError as error:
-            raise TableError(f"{where}: graphs: {error}") from None
+        check_graphs(table.graphs, n, where)
     if table.names is not None:
         _, first, count = np.unique(table.names, return_index=True, return_counts=True)
         if (count > 1).any():
@@ -246,3 +243,11 @@ def check(table: Table, where: str) -> None:
                 f"has duplicate rows: {duplicate} and {row} agree in features and labels; "
                 "drop one, or give the rows different 'names'",
             )
+
+
+def check_graphs(graphs: Graphs, size: int, where: str) -> None:
+    """Raises `TableError` unless they are the graphs of ``size`` architectures."""
+    try:
+        graph_arrays.check(graphs, size)
+    except SpaceError as error:
+        raise TableError(f"{where}: graphs: {error}") from None

@@ -222,7 +222,7 @@ def _imported(
         fields[part] = values * (1.0 if scale is None else scale)
         inside = (finite * (scale or 1) >= 0) & (finite * (scale or 1) <= 100)
         percent &= bool(inside.all()) and (accuracy or scale == 100)
-    few = len(features) <= _NAMED
+    described, few = features, len(features) <= _NAMED
     decisions = [decision(feature) for feature in features] if few else []
     said = "; ".join(decisions) or f"{len(features)} columns of numbers"
     encoding = [feature.block for feature in features] or [np.zeros((0, 0))]
@@ -238,6 +238,9 @@ def _imported(
         source=f"{Path(path).name}; features: {said}",
         **fields,
     )
+    if table.graphs is not None:
+        canonical.check_graphs(table.graphs, len(table), str(path))
+        features = [*features, _told_apart(table.graphs)]
     first, group = groups(features) if len(table) else (np.arange(0), np.arange(0))
     twins = len(table) - len(first)
     if merge_repeats and twins:
@@ -248,7 +251,14 @@ def _imported(
     except TableError as error:
         hint = "; repeated trainings are merged by --merge_repeats" if twins else ""
         raise TableError(f"{error}{hint}") from None
-    return Imported(table, decisions, remarks(features, 0 if merge_repeats else twins))
+    return Imported(table, decisions, remarks(described, 0 if merge_repeats else twins))
+
+
+def _told_apart(graphs: Graphs) -> Feature:
+    """A feature that is the same where graphs are, so that others are no repeats."""
+    flat = [np.asarray(part).reshape(len(graphs), -1) for part in (graphs.ops, graphs.adjacency)]
+    _, number = np.unique(np.hstack(flat), axis=0, return_inverse=True)
+    return Feature("graphs", number.ravel(), number.reshape(-1, 1))
 
 
 def _labels(
