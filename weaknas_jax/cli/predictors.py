@@ -167,7 +167,7 @@ def _scorers(asked: dict, named: list[str], table: Table) -> Scorers:
             raise ValueError(f"--predictor={name}: unknown; choose from {', '.join(PREDICTORS)}")
         if PREDICTORS[name].reads == "graph" and not task.has_graphs(table):
             if asked["predictor"] or name in named:
-                raise ValueError(f"--predictor={name}: reads graphs, and the table has none")
+                task.need_graphs(table)
             console.note(f"{name} is skipped: it reads graphs, and the table has none")
             continue
         usual = defaults.of("weaknas", name)

@@ -25,7 +25,7 @@ from weaknas_jax.measures import pareto, posterior, repeats
 from weaknas_jax.measures import summary as summaries
 from weaknas_jax.measures.posterior import Posterior
 from weaknas_jax.report import run_folder, text
-from weaknas_jax.runs.config import ConfigError
+from weaknas_jax.runs.config import ANSWERS, ConfigError
 from weaknas_jax.runs.prepare import prepare
 from weaknas_jax.tables import Table, constraints
 
@@ -42,7 +42,7 @@ _FLAGS = {
 _help = "Best architectures by label to evaluate again at the end; default: as in the experiment."
 _REPEAT_TOP = flags.DEFINE_integer("repeat_top", None, _help, lower_bound=0)
 _help = "What chooses the answer of a run; default: as in the experiment."
-_ANSWER = flags.DEFINE_enum("answer", None, ["label", "posterior"], _help)
+_ANSWER = flags.DEFINE_enum("answer", None, list(ANSWERS), _help)
 _COST = flags.DEFINE_string(
     "cost", None, "Cost of the Pareto front; default: as in the experiment."
 )

@@ -24,12 +24,12 @@ from weaknas_jax.jobs import workers as pools
 from weaknas_jax.jobs.driver import Driver
 from weaknas_jax.jobs.loop import Loop
 from weaknas_jax.jobs.types import JobsError, Progress, Result
+from weaknas_jax.runs.config import ANSWERS
 from weaknas_jax.spaces.candidates import SIZE
 from weaknas_jax.spaces.choices import Choices, SpaceError
 from weaknas_jax.storage import journal as journals
 
 MODES = ("rounds", "async")
-ANSWERS = ("label", "posterior")
 
 
 def search(

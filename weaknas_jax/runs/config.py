@@ -47,6 +47,8 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+ANSWERS = ("label", "posterior")
+"""What chooses the answer of a run."""
 _BY = "Default: by predictor"
 _RULE = "Default: that of --protocol."
 _RULES = protocols.CHOICES
@@ -123,7 +125,7 @@ class SearchConfig:
     answer: str = setting(
         "label",
         "A run's answer: its best by label, or by the predictor's mean after a last fit on all.",
-        ("label", "posterior"),
+        ANSWERS,
     )
     near_best: int = setting(
         0, "Rank only neighbours of the K best evaluated; 0 = the whole space.", least=0

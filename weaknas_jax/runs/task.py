@@ -115,21 +115,25 @@ def has_graphs(table: Table) -> bool:
     )
 
 
-def _graphs(table: Table) -> CellGraphs:
-    """The architectures as graphs; TableError where there are none."""
-    named, where = f"{table.space}/{table.dataset}", (table.structure, table.columns)
-    try:
-        graphs = registry.graphs(table.space, table.names, table.encoding, *where, table.graphs)
-    except SpaceError as error:
-        raise TableError(f"{named}: structure: {error}") from None
-    if graphs is None:
+def need_graphs(table: Table) -> None:
+    """Raises TableError where a table has no graphs; says which predictors need none."""
+    if not has_graphs(table):
         others = [name for name, record in PREDICTORS.items() if record.reads != "graph"]
         raise TableError(
-            f"{named} has no graphs, which the predictor reads: give the table its structure "
-            "(--structure) or graphs (Table.graphs), or use one that needs none: --predictor="
-            f"{', '.join(others)}"
+            f"{table.space}/{table.dataset} has no graphs, which the predictor reads: give the "
+            "table its structure (--structure) or graphs (Table.graphs), or use one that needs "
+            f"none: --predictor={', '.join(others)}"
         )
-    return graphs
+
+
+def _graphs(table: Table) -> CellGraphs | None:
+    """The architectures as graphs; TableError where there are none."""
+    need_graphs(table)
+    where = table.structure, table.columns
+    try:
+        return registry.graphs(table.space, table.names, table.encoding, *where, table.graphs)
+    except SpaceError as error:
+        raise TableError(f"{table.space}/{table.dataset}: structure: {error}") from None
 
 
 @with_conventions

@@ -42,8 +42,7 @@ def train(
     direction: optax.GradientTransformation,
     rate: Callable[[jax.Array], Number],
     epochs: Number,
-    batch: Number,
-    widest: int | None = None,
+    batch: int,
     drop_last: bool = False,
 ) -> tuple[Any, Any]:
     """Descends a loss over shuffled batches.
@@ -67,8 +66,7 @@ def train(
         result times the negative rate is added.
       rate: learning rate by epoch.
       epochs: number of epochs, which may be traced.
-      batch: rows of a batch, which may be traced, at most ``widest``.
-      widest: width of the arrays of a batch; default ``batch``.
+      batch: rows of a batch.
       drop_last: leave out an epoch's last batch if it is not full; that of an epoch of one batch
         stays.
 
@@ -76,8 +74,7 @@ def train(
       Parameters and state after the last step.
     """
     count = jnp.sum(mask)
-    width = min(int(batch) if widest is None else widest, len(mask))
-    batch = jnp.minimum(batch, width)
+    batch = min(batch, len(mask))
     whole = count // batch
     steps = jnp.maximum(1, whole if drop_last else (count + batch - 1) // batch)
     order_key, loss_key = jax.random.split(key)
@@ -88,8 +85,8 @@ def train(
         epoch, place = at // steps, at % steps
         draw = jax.random.uniform(jax.random.fold_in(order_key, epoch), mask.shape)
         order = jnp.argsort(jnp.where(mask, draw, 2.0))
-        places = place * batch + jnp.arange(width)
-        weight = ((jnp.arange(width) < batch) & (places < count)).astype(jnp.float32)
+        places = place * batch + jnp.arange(batch)
+        weight = (places < count).astype(jnp.float32)
         rows = order[jnp.minimum(places, len(mask) - 1)]
         key = jax.random.fold_in(loss_key, at)
         (_, state), gradients = differentiate(params, state, rows, weight, key)
